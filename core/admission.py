@@ -1,0 +1,113 @@
+"""Who may do what: administrators, groups, and the permission masks of HS_ADMIN.
+
+Pure: records come through a ``Load``. The identity named in an HS_ADMIN value
+counts; index 0 there is any index of that handle; if it names an HS_VLIST value,
+the members count, nested, cycles skipped. Lists and HS_ADMIN values count even
+where they are not readable. One request that needs several bits needs them in one
+HS_ADMIN value. Source: RFC 3651 §3.2.1, §3.2.6 and the reference server.
+
+DIVERGES: handles are compared as the store compares them
+(docs/standards/divergences.md#administrators-are-compared-folded).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from core import limits
+from core.errors import WireError
+from core.ident.handle import HandleKey, fold
+from core.records import ValueReference, Values
+from core.wire.admin import decode_admin, decode_group
+from core.wire.valuetypes import HS_ADMIN, HS_VLIST
+
+Identity = ValueReference
+"""Who asks, after authentication: value ``index`` of ``handle``."""
+
+Load = Callable[[HandleKey], Values | None]
+"""Gives the values of a record that lives here; None for any other."""
+
+ServerAdmins = frozenset[tuple[HandleKey, int]]
+"""Identities that have every right (``handle.server_admins``)."""
+
+
+def same_identity(named: ValueReference, identity: Identity) -> bool:
+    """Whether ``named`` means this identity; index 0 means any."""
+    return named.value_index in (0, identity.value_index) and fold(named.handle) == fold(identity.handle)
+
+
+def masks_of(values: Values, identity: Identity, load: Load) -> Iterator[int]:
+    """Yield the mask of each HS_ADMIN value that admits the identity.
+
+    Bounds: ADMIN_GROUP_HANDLES_MAX records are read for groups.
+    """
+    for value in values:
+        if value.type != HS_ADMIN:
+            continue
+        try:
+            admin = decode_admin(value.data)
+        except WireError:
+            continue  # nobody is an administrator by octets that cannot be read
+        named = ValueReference(admin.handle, admin.value_index)
+        if same_identity(named, identity) or _in_group(named, identity, load):
+            yield admin.permissions
+
+
+def may(values: Values, identity: Identity, load: Load, *alternatives: int) -> bool:
+    """Whether one HS_ADMIN value admits the identity with all bits of one alternative."""
+    return any(mask & bits == bits for mask in masks_of(values, identity, load) for bits in alternatives)
+
+
+def _in_group(named: ValueReference, identity: Identity, load: Load) -> bool:
+    waiting: list[ValueReference] = [named]
+    seen: set[tuple[HandleKey, int]] = set()
+    while waiting and len(seen) < limits.ADMIN_GROUP_HANDLES_MAX:
+        group = waiting.pop()
+        place = (fold(group.handle), group.value_index)
+        if place in seen:
+            continue
+        seen.add(place)
+        for member in _members(group, load):
+            if same_identity(member, identity):
+                return True
+            waiting.append(member)
+    return False
+
+
+def _members(group: ValueReference, load: Load) -> Iterator[ValueReference]:
+    for value in load(fold(group.handle)) or ():
+        if value.type == HS_VLIST and group.value_index in (0, value.value_index):
+            try:
+                yield from decode_group(value.data)
+            except WireError:
+                continue
+
+
+def parse_server_admins(items: tuple[int | str, ...], node_prefix: str) -> ServerAdmins:
+    """Read ``handle.server_admins``: numbers are values of 0.NA/<node_prefix>.
+
+    Errors: WireError for an item that is neither a number nor INDEX:HANDLE.
+    """
+    return frozenset(_parse_admin(item, node_prefix) for item in items)
+
+
+def _parse_admin(item: int | str, node_prefix: str) -> tuple[HandleKey, int]:
+    if isinstance(item, int):
+        return fold(f"0.NA/{node_prefix}"), item
+    identity = parse_identity(item)
+    return fold(identity.handle), identity.value_index
+
+
+def parse_identity(text: str) -> Identity:
+    """Read ``INDEX:HANDLE``. Errors: WireError."""
+    number, colon, handle = text.partition(":")
+    if not (colon and handle and number.isascii() and number.isdecimal() and len(number) <= 10):
+        raise WireError(f"{text[:60]!r} is no identity of the form 300:0.NA/88.118.7")
+    index = int(number)
+    if index > limits.VALUE_INDEX_MAX:
+        raise WireError(f"the index {index} does not fit in 31 bits")
+    try:
+        handle.encode()
+    except UnicodeEncodeError:
+        raise WireError("the handle of the identity is not UTF-8") from None
+    return Identity(handle, index)

@@ -1,0 +1,55 @@
+"""Changes: one committed write each, numbered without gaps by the store.
+
+The change feed is what sync, and every other follower, reads. A row holds the
+kind, the identifier and the time; what the record now says is in the store.
+Version 1 of a row: octet 1, then msgpack ``[kind, identifier, at_ms]``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple, NewType
+
+import msgpack
+
+from core.clock import Millis
+from core.errors import StoreError
+
+Serial = NewType("Serial", int)
+"""Number of a change, 1 for the first; 0 is before all changes."""
+
+_VERSION: Final = b"\x01"
+
+
+class ChangeKind(IntEnum):
+    """What was changed, and how. Numbers are stored: never reuse one."""
+
+    RECORD_CREATED = 1
+    RECORD_CHANGED = 2
+    RECORD_DELETED = 3
+    PREFIX_HOMED = 16
+
+
+class Change(NamedTuple):
+    """One row of the change feed. ``identifier`` is the folded handle or prefix."""
+
+    kind: ChangeKind
+    identifier: str
+    at_ms: Millis
+
+
+def pack_change(change: Change) -> bytes:
+    """Return the row of a change."""
+    row: bytes = msgpack.packb((int(change.kind), change.identifier, change.at_ms))
+    return _VERSION + row
+
+
+def unpack_change(row: bytes) -> Change:
+    """Read the row of a change. Errors: StoreError if it is not one."""
+    try:
+        if row[:1] != _VERSION:
+            raise ValueError(f"version {row[:1]!r}")
+        kind, identifier, at_ms = msgpack.unpackb(row[1:])
+        return Change(ChangeKind(kind), identifier, Millis(at_ms))
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise StoreError(f"a row of the change feed cannot be read: {error}") from None

@@ -1,0 +1,57 @@
+"""The only place that reads time, and the only one that writes it as text.
+
+Inside the node time is an integer: Unix seconds in records (RFC 3651 §3.1),
+Unix milliseconds everywhere else.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from calendar import timegm
+from functools import lru_cache
+from typing import NewType
+
+UnixSeconds = NewType("UnixSeconds", int)
+Millis = NewType("Millis", int)
+
+_UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z", re.ASCII)
+
+
+def now_ms() -> Millis:
+    """Return the time of day, in Unix milliseconds."""
+    return Millis(time.time_ns() // 1_000_000)
+
+
+def now_s() -> UnixSeconds:
+    """Return the time of day, in Unix seconds."""
+    return UnixSeconds(int(time.time()))
+
+
+def monotonic_s() -> float:
+    """Return seconds on a clock that never jumps, for deadlines and durations."""
+    return time.monotonic()
+
+
+def pause(seconds: float) -> None:
+    """Block the calling process; only the supervisor and the command line do so."""
+    time.sleep(seconds)
+
+
+@lru_cache(maxsize=1_024)
+def format_utc(seconds: int) -> str:
+    """Return ``YYYY-MM-DDThh:mm:ssZ`` for Unix seconds 0 … 2³²-1."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def parse_utc(text: str) -> UnixSeconds | None:
+    """Return Unix seconds for ``YYYY-MM-DDThh:mm:ss[.fff]Z``; None for anything else."""
+    match = _UTC.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part) for part in match.groups())
+    seconds = timegm((year, month, day, hour, minute, second))
+    # timegm() carries overflowing fields over: the 31st of February would be the 3rd of March.
+    if time.gmtime(seconds)[:6] != (year, month, day, hour, minute, second):
+        return None
+    return UnixSeconds(seconds)

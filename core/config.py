@@ -1,0 +1,241 @@
+"""The settings table, and the loader of ``node.toml``.
+
+``SETTINGS`` is the only list of settings: the loader, ``saltern config`` and the
+reference page ``docs/reference/settings.md`` are made from it. An unknown key is
+an error that names the nearest known one. Relative paths count from the folder
+of the file. Secrets never stand here: a setting names the file that holds one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from core import limits
+from core.errors import ConfigError
+
+Value = int | bool | str | tuple[int | str, ...]
+Kind = Literal["integer", "flag", "text", "path", "list"]
+
+
+class Setting(NamedTuple):
+    """One row of the table. ``low`` and ``high`` bound integers, both included."""
+
+    name: str
+    kind: Kind
+    default: Value
+    help_en: str
+    help_zh: str
+    unit: str = ""
+    low: int = 0
+    high: int = 2**63 - 1
+    choices: tuple[str, ...] = ()
+
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting(
+        "node.prefix", "text", "",
+        "The operator's first prefix; a number in handle.server_admins is a value of 0.NA/<prefix>.",
+        "运营者的第一个前缀；handle.server_admins 中的数字指 0.NA/<前缀> 的值索引。",
+    ),
+    Setting("node.data", "path", "data", "Data folder.", "数据目录。"),
+    Setting(
+        "node.public_url", "text", "",
+        "How others reach this node, for example https://id.example.cn.",
+        "外部访问本节点的网址，例如 https://id.example.cn。",
+    ),
+    Setting(
+        "node.public_addresses", "list", (),
+        "IPv4 and IPv6 addresses that others reach this node at.",
+        "外部访问本节点的 IPv4、IPv6 地址。",
+    ),
+    Setting(
+        "http.address", "text", "127.0.0.1",
+        "Address that HTTP and HTTPS listen on; 0.0.0.0 or :: for all.",
+        "HTTP 与 HTTPS 监听地址；0.0.0.0 或 :: 表示全部。",
+    ),
+    Setting("http.port", "integer", 8000, "HTTP port; 0 is any free one.", "HTTP 端口；0 表示任一空闲端口。", "port", 0, 65_535),
+    Setting(
+        "http.plain_auth", "text", "loopback",
+        "Where credentials are taken over plain HTTP: from loopback, or never.",
+        "明文 HTTP 上在何处接受凭据：仅本机回环（loopback），或从不（never）。",
+        choices=("loopback", "never"),
+    ),
+    Setting(
+        "http.trusted_proxies", "list", (),
+        "Addresses or networks of reverse proxies whose X-Forwarded-For is read.",
+        "可信反向代理的地址或网段；仅读取它们的 X-Forwarded-For。",
+    ),
+    Setting("https.port", "integer", 8443, "HTTPS port; 0 is any free one.", "HTTPS 端口；0 表示任一空闲端口。", "port", 0, 65_535),
+    Setting(
+        "https.certificate", "path", "",
+        "PEM certificate chain; HTTPS is off while this is empty.",
+        "PEM 证书链；为空则不启用 HTTPS。",
+    ),
+    Setting("https.key", "path", "", "PEM private key of the certificate, mode 0600.", "证书私钥（PEM），权限 0600。"),
+    Setting(
+        "handle.port", "integer", 2641,
+        "Handle protocol port (UDP and TCP). Reserved: this version has no Handle front yet.",
+        "Handle 协议端口（UDP 与 TCP）。预留：本版本尚无 Handle 前端。", "port", 0, 65_535,
+    ),
+    Setting("handle.root", "flag", False, "Home 0.NA itself.", "是否承载 0.NA 本身。"),
+    Setting(
+        "handle.server_admins", "list", (),
+        "Server administrators: value indexes of 0.NA/<node.prefix>, or INDEX:HANDLE.",
+        "服务器管理员：0.NA/<node.prefix> 的值索引，或“索引:标识”。",
+    ),
+    Setting(
+        "handle.server_key", "path", "",
+        "PEM private key of this server, shown in its site information, mode 0600.",
+        "本服务器的私钥（PEM），其公钥列于站点信息，权限 0600。",
+    ),
+    Setting(
+        "handle.prefix_length_max", "integer", limits.PREFIX_CHARS,
+        "Longest prefix.", "前缀最大长度。", "characters", 1, limits.PREFIX_CHARS_MAX,
+    ),
+    Setting(
+        "handle.length_max", "integer", limits.HANDLE_CHARS,
+        "Longest handle.", "标识最大长度。", "characters", 3, limits.HANDLE_CHARS_MAX,
+    ),
+    Setting(
+        "dns.port", "integer", 5300,
+        "DNS port. Reserved: this version has no DNS front yet.",
+        "DNS 端口。预留：本版本尚无 DNS 前端。", "port", 0, 65_535,
+    ),
+    Setting(
+        "management.port", "integer", 8001,
+        "Port of metrics and health, on loopback only.", "指标与健康检查端口，仅限本机回环。", "port", 0, 65_535,
+    ),
+    Setting(
+        "resolver.workers", "integer", 0,
+        "Worker processes; 0 is one per core.", "解析进程数；0 表示每核一个。", "processes", 0, limits.WORKERS_MAX,
+    ),
+    Setting(
+        "store.map_size", "integer", limits.MAP_SIZE_BYTES,
+        "Address space of the store; the file is sparse and the disk is the limit.",
+        "存储的地址空间；文件为稀疏文件，以磁盘为限。", "bytes", limits.MAP_SIZE_BYTES_MIN, 1 << 46,
+    ),
+)  # fmt: skip
+
+BY_NAME: Final[dict[str, Setting]] = {setting.name: setting for setting in SETTINGS}
+
+
+class Config:
+    """The settings in force: the file, then ``--set``, over the defaults."""
+
+    def __init__(self, path: Path, values: Mapping[str, Value]) -> None:
+        self.path = path
+        self.values: dict[str, Value] = {s.name: s.default for s in SETTINGS} | dict(values)
+
+    def integer(self, name: str) -> int:
+        """Return an integer setting."""
+        value = self.values[name]
+        assert isinstance(value, int)
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Return a flag."""
+        return bool(self.values[name])
+
+    def text(self, name: str) -> str:
+        """Return a text setting."""
+        return str(self.values[name])
+
+    def items(self, name: str) -> tuple[int | str, ...]:
+        """Return a list setting."""
+        value = self.values[name]
+        assert isinstance(value, tuple)
+        return value
+
+    def file(self, name: str) -> Path | None:
+        """Return a path setting, counted from the configuration's folder; None if empty."""
+        text = self.text(name)
+        return (self.path.parent / text) if text else None
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        folder = self.file("node.data")
+        assert folder is not None
+        return folder
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read ``node.toml`` and apply ``key=value`` overrides.
+
+    Errors: ConfigError for a file that cannot be read, is no TOML, names an
+    unknown setting, or gives a value of the wrong kind or outside its bounds.
+    """
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration at {path}; `saltern init DIR --prefix P` makes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    values = {name: _check(setting_named(name), value) for name, value in _flatten(document)}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set wants key=value, got {override!r}")
+        setting = setting_named(name.strip())
+        values[setting.name] = _check(setting, _parse(setting, text.strip()))
+    return Config(path, values)
+
+
+def setting_named(name: str) -> Setting:
+    """Return the setting of that name. Errors: ConfigError that names the nearest one."""
+    setting = BY_NAME.get(name)
+    if setting is None:
+        near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else "; `saltern config explain` lists all"
+        raise ConfigError(f"unknown setting {name!r}{hint}", setting=name)
+    return setting
+
+
+def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            found += _flatten(value, f"{name}.")
+        else:
+            found.append((name, value))
+    return found
+
+
+def _parse(setting: Setting, text: str) -> object:
+    """Read the value of an override; TOML syntax, with quotes optional around plain text."""
+    if setting.kind in ("text", "path") and not text.startswith(('"', "'")):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise ConfigError(f"{setting.name}: {text!r} is no {setting.kind}", setting=setting.name) from None
+
+
+def _check(setting: Setting, value: object) -> Value:
+    match setting.kind, value:
+        case "flag", bool():
+            return value
+        case "integer", int() if not isinstance(value, bool):
+            if not setting.low <= value <= setting.high:
+                raise ConfigError(
+                    f"{setting.name} = {value} is out of bounds: {setting.low} … {setting.high} {setting.unit}",
+                    setting=setting.name,
+                )
+            return value
+        case (("text" | "path"), str()):
+            if setting.choices and value not in setting.choices:
+                raise ConfigError(
+                    f"{setting.name} = {value!r} is none of {', '.join(setting.choices)}", setting=setting.name
+                )
+            return value
+        case "list", list():
+            if all(isinstance(item, int | str) and not isinstance(item, bool) for item in value):
+                return tuple(value)
+    raise ConfigError(f"{setting.name} wants a value of kind {setting.kind}, got {value!r}", setting=setting.name)

@@ -1,0 +1,114 @@
+"""The error tree and the protocol-free kinds of ending.
+
+Code raises a :class:`NodeError` kind; ``core.outcomes`` is the only place that
+turns an :class:`Outcome` into a status of some protocol. Programmer errors stay
+built-in exceptions and are never mapped: a front answers INTERNAL, shows no
+detail, and logs them once.
+
+A message is written for the person who reads it: what was wrong, where, and
+what would be right. It never carries a secret or personal data.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+
+class Outcome(Enum):
+    """How a request ended, said without any protocol's numbers."""
+
+    OK = "ok"
+    CREATED = "created"
+    NO_VALUES = "no-values"
+    HANDLE_NOT_FOUND = "handle-not-found"
+    HANDLE_EXISTS = "handle-exists"
+    VALUE_EXISTS = "value-exists"
+    VALUE_NOT_FOUND = "value-not-found"
+    INVALID_HANDLE = "invalid-handle"
+    INVALID_VALUE = "invalid-value"
+    MALFORMED = "malformed"
+    UNSUPPORTED = "unsupported"
+    PREFIX_REFERRAL = "prefix-referral"
+    NOT_RESPONSIBLE = "not-responsible"
+    AUTHENTICATION_NEEDED = "authentication-needed"
+    AUTHENTICATION_FAILED = "authentication-failed"
+    FORBIDDEN = "forbidden"
+    ACCESS_DENIED = "access-denied"
+    OVERLOADED = "overloaded"
+    STORE_FULL = "store-full"
+    INTERNAL = "internal"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too-large"
+    NO_SUCH_ENDPOINT = "no-such-endpoint"
+    METHOD = "method-not-allowed"
+    UNKNOWN_METHOD = "unknown-method"
+    MEDIA_TYPE = "media-type"
+
+
+class NodeError(Exception):
+    """Root of every error that may be shown to the person who caused it.
+
+    ``message`` is safe to show. ``fields`` are safe to show and machine-readable.
+    """
+
+    outcome: ClassVar[Outcome] = Outcome.INTERNAL
+
+    def __init__(self, message: str, *, outcome: Outcome | None = None, **fields: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+        self.ended: Outcome = outcome if outcome is not None else self.outcome
+
+    def diagnostics(self) -> str:
+        """Return one line for operators: kind, message, fields."""
+        details = " ".join(f"{name}={value!r}" for name, value in self.fields.items())
+        return f"{type(self).__name__}: {self.message}" + (f" ({details})" if details else "")
+
+
+class IdentifierError(NodeError):
+    """The text is no identifier of the kind that was asked for."""
+
+    outcome = Outcome.INVALID_HANDLE
+
+
+class WireError(NodeError):
+    """The bytes do not follow the format that they claim."""
+
+    outcome = Outcome.MALFORMED
+
+
+class RecordError(NodeError):
+    """The record or one of its values breaks a rule."""
+
+    outcome = Outcome.INVALID_VALUE
+
+
+class AdmissionError(NodeError):
+    """The one who asks may not do this."""
+
+    outcome = Outcome.FORBIDDEN
+
+
+class ResponsibilityError(NodeError):
+    """This node does not serve the prefix."""
+
+    outcome = Outcome.NOT_RESPONSIBLE
+
+
+class LimitError(NodeError):
+    """A bound of ``core.limits`` or of the configuration was passed."""
+
+    outcome = Outcome.TOO_LARGE
+
+
+class StoreError(NodeError):
+    """The store could not do it."""
+
+    outcome = Outcome.OVERLOADED
+
+
+class ConfigError(NodeError):
+    """The configuration is wrong, or a file that it names is."""
+
+    outcome = Outcome.INTERNAL

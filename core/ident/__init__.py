@@ -1,0 +1,1 @@
+"""Grammars of identifiers: pure, total, bounded."""

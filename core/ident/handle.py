@@ -1,0 +1,123 @@
+"""The grammar of handles: ``prefix "/" suffix``.
+
+Source: RFC 3651 §3, RFC 3650 §2.1; the national tree's lengths (docking
+agreement §6). Two forms of a handle exist in the node and are never mixed up:
+the *text* as somebody wrote it, which answers echo, and the *key*, its folded
+UTF-8 bytes, which decides whether two handles are the same.
+
+Folding turns ASCII a-z into A-Z and nothing else, bytewise on UTF-8. A handle
+without "/" is the prefix handle ``0.NA/<text>``, as the reference server reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, NewType
+
+from core import limits
+from core.errors import IdentifierError
+
+HandleKey = NewType("HandleKey", bytes)
+PrefixKey = NewType("PrefixKey", bytes)
+
+PREFIX_HANDLES: Final = PrefixKey(b"0.NA")
+"""The prefix under which prefix handles live."""
+
+_NOT_IN_PREFIX: Final = frozenset(" \t")
+
+
+class HandleRules(NamedTuple):
+    """Bounds of a handle, in characters (Unicode code points)."""
+
+    prefix_length_max: int = limits.PREFIX_CHARS
+    length_max: int = limits.HANDLE_CHARS
+
+
+def fold(text: str) -> HandleKey:
+    """Return the key of a valid handle.
+
+    Shape: UTF-8 with a-z folded to A-Z, ``0.NA/`` in front where there is no "/".
+    Source: RFC 3651 §3.
+    """
+    key = text.encode().upper()  # bytes.upper() folds ASCII letters only
+    return HandleKey(key if b"/" in key else b"0.NA/" + key)
+
+
+def prefix_of(key: bytes) -> PrefixKey:
+    """Return the prefix of a handle's key: what stands before the first "/"."""
+    return PrefixKey(key[: key.index(b"/")])
+
+
+def prefix_handle_of(prefix: bytes) -> HandleKey:
+    """Return the key of the prefix handle ``0.NA/P`` of prefix P."""
+    return HandleKey(b"0.NA/" + prefix)
+
+
+def ancestors(prefix: bytes) -> list[PrefixKey]:
+    """Return the prefix itself and every prefix above it, nearest first.
+
+    Bounds: at most PREFIX_SEGMENTS_MAX of them.
+    """
+    found = [PrefixKey(prefix)]
+    while b"." in prefix and len(found) < limits.PREFIX_SEGMENTS_MAX:
+        prefix = prefix[: prefix.rindex(b".")]
+        found.append(PrefixKey(prefix))
+    return found
+
+
+def check_handle(text: str, rules: HandleRules) -> HandleKey:
+    """Return the key of a handle that follows the grammar and the bounds.
+
+    Bounds: ``rules`` in characters, HANDLE_BYTES_MAX in octets.
+    Errors: IdentifierError that says what is wrong.
+    Source: RFC 3651 §3; control characters are refused, see docs/standards/choices.md.
+    """
+    if not text:
+        raise IdentifierError("Empty handle invalid")
+    if len(text) > rules.length_max:
+        raise IdentifierError(f"The handle has {len(text)} characters; at most {rules.length_max} are allowed")
+    if not text.isprintable():
+        _refuse_controls(text)
+    prefix, slash, _ = text.partition("/")
+    if slash:
+        check_prefix(prefix, rules)
+    try:
+        key = fold(text)
+    except UnicodeEncodeError:
+        raise IdentifierError("The handle holds half of a surrogate pair, which is no character") from None
+    if len(key) > limits.HANDLE_BYTES_MAX:
+        raise IdentifierError(f"The handle has more than {limits.HANDLE_BYTES_MAX} octets of UTF-8")
+    return key
+
+
+def check_prefix(text: str, rules: HandleRules) -> PrefixKey:
+    """Return the key of a prefix: segments divided by ".", none of them empty.
+
+    Errors: IdentifierError that says what is wrong.
+    Source: RFC 3651 §3 (naming authority).
+    """
+    if not text:
+        raise IdentifierError("The prefix before the first '/' is empty")
+    if len(text) > rules.prefix_length_max:
+        raise IdentifierError(f"The prefix has {len(text)} characters; at most {rules.prefix_length_max} are allowed")
+    if "/" in text:
+        raise IdentifierError(f"The prefix {text!r} holds a '/'")
+    if text[0] == "." or text[-1] == "." or ".." in text:
+        raise IdentifierError(f"The prefix {text!r} has an empty segment")
+    if text.count(".") >= limits.PREFIX_SEGMENTS_MAX:
+        raise IdentifierError(f"The prefix has more than {limits.PREFIX_SEGMENTS_MAX} segments")
+    if not text.isalnum():
+        _refuse_controls(text)
+        if not _NOT_IN_PREFIX.isdisjoint(text):
+            raise IdentifierError(f"The prefix {text!r} holds a blank")
+    try:
+        return PrefixKey(text.encode().upper())
+    except UnicodeEncodeError:
+        raise IdentifierError("The prefix holds half of a surrogate pair, which is no character") from None
+
+
+def _refuse_controls(text: str) -> None:
+    for position, char in enumerate(text):
+        if char < " " or char == "\x7f":
+            raise IdentifierError(
+                f"Character {position + 1} is a control character (U+{ord(char):04X}), which no handle may hold"
+            )

@@ -1,0 +1,1 @@
+"""The store: one Protocol, its engines, and the layout of each table's rows."""

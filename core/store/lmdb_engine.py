@@ -1,0 +1,266 @@
+"""The embedded engine: LMDB, one file, many processes.
+
+Rules, each learnt by measurement (design §3):
+
+1. Every process opens the environment once, after any fork, with the same
+   address space; nobody grows it: the disk, never the map, is the limit.
+2. Never ``writemap``: a stray write would corrupt the file.
+3. Data and meta page are synced at every commit.
+4. Rows of one table go in key order, and by appending where they all lie behind
+   the last key: pages are then filled instead of split in halves.
+5. A failed write of the meta page leaves the environment unusable
+   (StorePanicError); a failed commit is never tried again with the same pages.
+
+Tables are named databases; the change feed is one more, with the serial as an
+eight-octet big-endian key. META holds ``serial``, so that serials go on when old
+changes are removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import lmdb
+
+from core import limits
+from core.changes import Serial
+from core.errors import Outcome, StoreError
+from core.store.engine import Batch, ExpectationError, Statistics, StorePanicError, Table
+
+_LOG: Final = logging.getLogger("saltern.store")
+_FEED: Final = b"changes"
+_FORMAT_KEY: Final = b"format"
+_FORMAT: Final = b"\x01"
+_SERIAL_KEY: Final = b"serial"
+_DATA_FILE: Final = "data.mdb"
+
+_Tables = dict[Table, Any]
+
+
+class LmdbSnapshot:
+    """See Snapshot."""
+
+    __slots__ = ("_feed", "_tables", "_transaction")
+
+    def __init__(self, transaction: Any, tables: _Tables, feed: Any) -> None:
+        self._transaction = transaction
+        self._tables = tables
+        self._feed = feed
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        row: bytes | None = self._transaction.get(key, None, self._tables[table])
+        return row
+
+    def get_many(self, table: Table, keys: Sequence[bytes]) -> list[bytes | None]:
+        get, handle = self._transaction.get, self._tables[table]
+        return [get(key, None, handle) for key in keys]
+
+    def scan(self, table: Table, start: bytes, stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        cursor = self._transaction.cursor(self._tables[table])
+        found = cursor.set_range(start) if start else cursor.first()
+        if not found:
+            return
+        for key, row in cursor:
+            if stop is not None and key >= stop:
+                return
+            yield key, row
+
+    def floor(self, table: Table, key: bytes) -> tuple[bytes, bytes] | None:
+        cursor = self._transaction.cursor(self._tables[table])
+        found = cursor.set_range(key) if key else False
+        if found and cursor.key() == key:
+            return cursor.key(), cursor.value()
+        if not (cursor.prev() if found else key and cursor.last()):
+            return None
+        return cursor.key(), cursor.value()
+
+    def feed(self, after: Serial, count: int) -> list[tuple[Serial, bytes]]:
+        cursor = self._transaction.cursor(self._feed)
+        rows: list[tuple[Serial, bytes]] = []
+        if count > 0 and cursor.set_range(_serial_key(after + 1)):
+            for key, row in cursor:
+                rows.append((Serial(int.from_bytes(key, "big")), row))
+                if len(rows) == count:
+                    break
+        return rows
+
+    def serial(self) -> Serial:
+        return _read_serial(self._transaction, self._tables[Table.META])
+
+    def close(self) -> None:
+        self._transaction.abort()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class LmdbEngine:
+    """See Engine. ``create`` makes the tables; without it the store must exist."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        map_size_bytes: int = limits.MAP_SIZE_BYTES,
+        read_only: bool = False,
+        create: bool = False,
+    ) -> None:
+        self._folder = folder
+        if create:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not (folder / _DATA_FILE).exists():
+            raise StoreError(f"no store in {folder}; `saltern init` makes one")
+        self._environment = _open(folder, map_size_bytes, read_only)
+        try:
+            self._tables: _Tables = {
+                table: self._environment.open_db(table.value.encode(), create=create) for table in Table
+            }
+            self._feed = self._environment.open_db(_FEED, create=create)
+        except lmdb.NotFoundError:
+            self._environment.close()
+            raise StoreError(f"the store in {folder} is incomplete; restore it from a backup") from None
+        self._check_format(create)
+
+    def _check_format(self, create: bool) -> None:
+        meta = self._tables[Table.META]
+        with self._environment.begin() as transaction:
+            found = transaction.get(_FORMAT_KEY, None, meta)
+        if found is None and create:
+            with self._environment.begin(write=True) as transaction:
+                transaction.put(_FORMAT_KEY, _FORMAT, db=meta)
+        elif found != _FORMAT:
+            self.close()
+            raise StoreError(
+                f"the store in {self._folder} has format {found!r}, this version reads {_FORMAT!r}; "
+                "use the version of Saltern that wrote it"
+            )
+
+    def snapshot(self) -> LmdbSnapshot:
+        try:
+            transaction = self._environment.begin()
+        except lmdb.ReadersFullError:
+            raise StoreError(f"more than {limits.READERS_MAX} readers of the store at once") from None
+        except lmdb.PanicError as error:
+            raise StorePanicError(str(error)) from error
+        return LmdbSnapshot(transaction, self._tables, self._feed)
+
+    def commit(self, batch: Batch) -> Serial:
+        try:
+            with self._environment.begin(write=True) as transaction:
+                self._check_expected(transaction, batch)
+                for table, rows in batch.rows.items():
+                    self._write(transaction, table, rows)
+                serial = self._append(transaction, batch.changes)
+        except lmdb.PanicError as error:
+            raise StorePanicError(str(error)) from error
+        except lmdb.BadValsizeError:
+            raise StoreError(f"a key is empty or longer than {limits.STORE_KEY_BYTES_MAX} octets") from None
+        except (lmdb.MapFullError, lmdb.DiskError) as error:
+            raise _full(error) from None
+        except lmdb.Error as error:
+            raise _failed(error) from None
+        return serial
+
+    def _check_expected(self, transaction: Any, batch: Batch) -> None:
+        for table, rows in batch.expected.items():
+            handle = self._tables[table]
+            for key, row in rows.items():
+                if transaction.get(key, None, handle) != row:
+                    raise ExpectationError(f"a row of {table.value} was written by another process")
+
+    def _write(self, transaction: Any, table: Table, rows: dict[bytes, bytes | None]) -> None:
+        handle = self._tables[table]
+        puts = sorted([item for item in rows.items() if item[1] is not None])
+        for key, row in rows.items():
+            if row is None:
+                transaction.delete(key, db=handle)
+        if not puts:
+            return
+        with transaction.cursor(handle) as cursor:
+            behind = not cursor.last() or cursor.key() < puts[0][0]
+            cursor.putmulti(puts, append=behind)
+
+    def _append(self, transaction: Any, changes: list[bytes]) -> Serial:
+        meta = self._tables[Table.META]
+        serial = _read_serial(transaction, meta)
+        if changes:
+            with transaction.cursor(self._feed) as cursor:
+                cursor.putmulti(
+                    [(_serial_key(serial + 1 + position), row) for position, row in enumerate(changes)],
+                    append=True,
+                )
+            serial = Serial(serial + len(changes))
+            transaction.put(_SERIAL_KEY, _serial_key(serial), db=meta)
+        return serial
+
+    def statistics(self) -> Statistics:
+        with self._environment.begin() as transaction:
+            rows = {table.value: transaction.stat(handle)["entries"] for table, handle in self._tables.items()}
+            rows["changes"] = transaction.stat(self._feed)["entries"]
+        size = (self._folder / _DATA_FILE).stat().st_blocks * 512
+        return Statistics(rows, size, self._environment.info()["num_readers"])
+
+    def check_readers(self) -> int:
+        freed: int = self._environment.reader_check()
+        return freed
+
+    def close(self) -> None:
+        self._environment.close()
+
+
+def _open(folder: Path, map_size_bytes: int, read_only: bool) -> Any:
+    """Open the environment; halve the address space where the system does not give that much."""
+    size = map_size_bytes
+    while True:
+        try:
+            environment = lmdb.open(
+                str(folder), map_size=size, max_dbs=len(Table) + 1, max_readers=limits.READERS_MAX,
+                readonly=read_only, mode=0o600, max_spare_txns=4, create=not read_only,
+            )  # fmt: skip
+        except (lmdb.MemoryError, lmdb.Error, MemoryError) as error:
+            if not _no_address_space(error) or size // 2 < limits.MAP_SIZE_BYTES_MIN:
+                raise StoreError(f"cannot open the store in {folder}: {error}") from None
+            size //= 2
+            continue
+        if size != map_size_bytes:
+            _LOG.warning(
+                "address space is limited: the store may grow to %d MiB (store.map_size wants %d MiB)",
+                size >> 20, map_size_bytes >> 20,
+            )  # fmt: skip
+        return environment
+
+
+def _no_address_space(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | lmdb.MemoryError) or os.strerror(errno.ENOMEM) in str(error)
+
+
+def _read_serial(transaction: Any, meta: Any) -> Serial:
+    return Serial(int.from_bytes(transaction.get(_SERIAL_KEY, b"", meta), "big"))
+
+
+def _serial_key(serial: int) -> bytes:
+    return serial.to_bytes(8, "big")
+
+
+def _full(error: Exception) -> StoreError:
+    _LOG.error("the disk of the store is full, nothing was written: %s", error)
+    return StoreError("The node's disk is full; nothing was written", outcome=Outcome.STORE_FULL)
+
+
+def _failed(error: Exception) -> StoreError:
+    """A failed write: the transaction was aborted, so nothing of it is there."""
+    if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)):
+        return _full(error)
+    _LOG.error("a write to the store failed, nothing was written: %s", error)
+    return StoreError("The store could not write; nothing was written")

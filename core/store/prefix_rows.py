@@ -1,0 +1,56 @@
+"""Rows of the tables PREFIXES and COUNTERS, both keyed by the folded prefix.
+
+PREFIXES  0  1  version (1)
+          1     msgpack map: hosting ("hosted"), homed_ms
+COUNTERS  0  1  version (1)
+          1  8  number of records under the prefix, big-endian
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgpack
+
+from core.clock import Millis
+from core.errors import StoreError
+
+_VERSION: Final = b"\x01"
+
+
+class HomedPrefix(NamedTuple):
+    """A prefix that this node serves. ``hosting``: hosted, the records live here."""
+
+    hosting: str
+    homed_ms: Millis
+
+
+def pack_prefix(prefix: HomedPrefix) -> bytes:
+    """Return the row of a homed prefix."""
+    row: bytes = msgpack.packb(prefix._asdict())
+    return _VERSION + row
+
+
+def unpack_prefix(row: bytes) -> HomedPrefix:
+    """Read the row of a homed prefix. Errors: StoreError if it cannot be read."""
+    try:
+        if row[:1] != _VERSION:
+            raise ValueError(f"version {row[:1]!r}")
+        members = msgpack.unpackb(row[1:])
+        return HomedPrefix(members["hosting"], Millis(members["homed_ms"]))
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+        raise StoreError(f"a row of prefixes cannot be read: {error}") from None
+
+
+def pack_count(count: int) -> bytes:
+    """Return the row of a counter."""
+    return _VERSION + count.to_bytes(8, "big")
+
+
+def unpack_count(row: bytes | None) -> int:
+    """Read the row of a counter; no row is zero. Errors: StoreError if it cannot be read."""
+    if row is None:
+        return 0
+    if len(row) != 9 or row[:1] != _VERSION:
+        raise StoreError("a row of counters cannot be read")
+    return int.from_bytes(row[1:], "big")

@@ -1,0 +1,104 @@
+"""Rows of the tables RECORDS and ANSWERS: two rows a record, written in one batch.
+
+Key of both: the handle's folded UTF-8. A handle longer than KEY_RAW_MAX octets is
+shortened: its first KEY_HEAD octets, FF (which UTF-8 never holds), SHA-256 of all.
+
+    RECORDS   0  1  version (1)
+              1  1  flags: 1 a value is not public, 2 the key is shortened
+              2     if shortened: bstr, the folded handle
+                    the values as on the wire: count, values (RFC 3651 §3.1)
+
+    ANSWERS   0  1  version (1)
+              1  1  flags: 1 a value is not public, 4 no value is public
+              2     the JSON array of the public values, ready to send
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, NamedTuple
+
+from core.errors import StoreError, WireError
+from core.records import ValuePermission, Values
+from core.wire.cursor import Cursor, bstr
+from core.wire.jsonform import dump_values
+from core.wire.values import decode_values, encode_values
+
+KEY_RAW_MAX: Final = 480
+KEY_HEAD: Final = 447
+_VERSION: Final = 1
+_PRIVATE: Final = 1
+_SHORTENED: Final = 2
+_NOTHING_PUBLIC: Final = 4
+_PUBLIC_READ: Final = int(ValuePermission.PUBLIC_READ)
+
+
+def record_key(handle: bytes) -> bytes:
+    """Return the store key of a folded handle."""
+    if len(handle) <= KEY_RAW_MAX:
+        return handle
+    return handle[:KEY_HEAD] + b"\xff" + hashlib.sha256(handle).digest()
+
+
+def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
+    """Return start and stop of the keys of all handles below a prefix ("0" follows "/")."""
+    return prefix + b"/", prefix + b"0"
+
+
+class RecordRows(NamedTuple):
+    """Both rows of one record."""
+
+    record: bytes
+    answer: bytes
+
+
+def pack_record(handle: bytes, values: Values) -> RecordRows:
+    """Return both rows of a record."""
+    public = values
+    for value in values:
+        if not value.permissions & _PUBLIC_READ:
+            public = tuple([each for each in values if each.permissions & _PUBLIC_READ])
+            break
+    private = _PRIVATE if public is not values else 0
+    shortened = len(handle) > KEY_RAW_MAX
+    head = bytes((_VERSION, private | (_SHORTENED if shortened else 0)))
+    if shortened:
+        head += bstr(handle)
+    answer_flags = private | (0 if public else _NOTHING_PUBLIC)
+    return RecordRows(head + encode_values(values), bytes((_VERSION, answer_flags)) + dump_values(public))
+
+
+def unpack_values(row: bytes) -> Values:
+    """Return the values of a RECORDS row. Errors: StoreError if it cannot be read."""
+    return _unpack(row)[1]
+
+
+def unpack_handle(key: bytes, row: bytes) -> bytes:
+    """Return the folded handle of a RECORDS row. Errors: StoreError if it cannot be read."""
+    return _unpack(row)[0] or key
+
+
+def _unpack(row: bytes) -> tuple[bytes, Values]:
+    try:
+        cursor = Cursor(row)
+        if cursor.uint8() != _VERSION:
+            raise WireError(f"version {row[0]}")
+        handle = cursor.bstr() if cursor.uint8() & _SHORTENED else b""
+        return handle, decode_values(cursor.rest())
+    except WireError as error:
+        raise StoreError(f"a row of records cannot be read: {error.message}") from None
+
+
+class StoredAnswer(NamedTuple):
+    """An ANSWERS row: ready JSON, and what it leaves out."""
+
+    values_json: bytes
+    private: bool
+    nothing_public: bool
+
+
+def unpack_answer(row: bytes) -> StoredAnswer:
+    """Read an ANSWERS row. Errors: StoreError if it cannot be read."""
+    if len(row) < 2 or row[0] != _VERSION:
+        raise StoreError("a row of answers cannot be read")
+    return StoredAnswer(row[2:], bool(row[1] & _PRIVATE), bool(row[1] & _NOTHING_PUBLIC))

@@ -1,0 +1,133 @@
+"""What every command shares: options, messages, exit codes, and how changes are written.
+
+Exit codes: 0 done, 1 refused or failed (with the reason), 2 usage.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+import click
+
+from core import clock
+from core.config import Config, load
+from core.errors import NodeError
+from core.store.engine import StorePanicError
+from node import wiring
+from node.lock import DataLock
+from registry.client import BlockingClient
+from registry.commands import Request, Result
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_FAILED: Final = 1
+
+
+class Commands(click.Group):
+    """A group that names the nearest command when one is misspelt, and shows errors as one line."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], known, n=1, cutoff=0.4)
+            hint = f"您是想用 Did you mean `{ctx.command_path} {near[0]}`?" if near else f"--help: {', '.join(known)}"
+            ctx.fail(f"没有这个命令 No such command: {args[0]}. {hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except NodeError as error:
+            raise Failure(error.message or error.ended.value) from None
+        except StorePanicError as error:
+            raise Failure(f"存储不可用。The store cannot be used: {error}") from None
+
+
+class Failure(click.ClickException):
+    """A refusal or failure, with its reason; exit code 1."""
+
+    exit_code = EXIT_FAILED
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"错误 Error: {self.format_message()}", err=True)
+
+
+def config_option(command: F) -> F:
+    """Add --config and --set; the command receives ``config``."""
+    command = click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="覆盖一项设置 Override a setting."
+    )(command)
+    return click.option(
+        "--config", "config_file", default="node.toml", show_default=True, metavar="FILE",
+        type=click.Path(dir_okay=False, path_type=Path), help="节点配置文件 The node's configuration.",
+    )(command)  # fmt: skip
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="以 JSON 输出 Print JSON.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="只检查，不写入 Check only, write nothing.")
+
+
+def load_config(config_file: Path, overrides: tuple[str, ...]) -> Config:
+    """Load the configuration that a command names."""
+    return load(config_file, overrides)
+
+
+def start_logging() -> None:
+    """Send the log to standard error, one line an event."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document on standard output."""
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+class Writer(Protocol):
+    """Has a request run."""
+
+    def __call__(self, request: Request) -> Result: ...
+
+
+@contextmanager
+def writer(config: Config) -> Iterator[Writer]:
+    """Give a way to write: through the running node, or straight into the store if none runs."""
+    client = _connect(config)
+    if client is not None:
+        try:
+            yield client.call
+        finally:
+            client.close()
+        return
+    lock = DataLock(config.data)
+    try:
+        store = wiring.open_store(config)
+        try:
+            registry = wiring.make_registry(config, store)
+            yield lambda request: registry.run([request], clock.now_ms())[0]
+        finally:
+            store.close()
+    finally:
+        lock.close()
+
+
+def _connect(config: Config) -> BlockingClient | None:
+    try:
+        return BlockingClient(wiring.run_folder(config))
+    except OSError:
+        return None
+
+
+def require_done(result: Result) -> Result:
+    """Errors: Failure with the reason of a refusal."""
+    if not result.done:
+        raise Failure(f"{result.handle} {result.outcome.value} {result.message}".strip())
+    return result

@@ -1,0 +1,151 @@
+"""``saltern doctor``: is this node well, and if not, what helps."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+from cryptography import x509
+
+from core import clock
+from core.config import Config
+from core.errors import NodeError
+from core.store.fsck import check_store
+from node import wiring
+from node.cli.common import Failure, config_option, json_option, load_config, print_json
+from registry.client import BlockingClient
+
+_PACKAGES = ("core", "registry", "resolver", "node")
+_FREE_BYTES_MIN = 1 << 30
+_DAY_S = 86_400
+_WARN_DAYS = 30
+
+
+class Finding(NamedTuple):
+    """One check. ``level``: ok, warning or error."""
+
+    level: str
+    check: str
+    message: str
+
+
+@click.command()
+@click.option("--deep", is_flag=True, help="检查存储中的每一行 Check every row of the store (fsck).")
+@config_option
+@json_option
+def doctor(deep: bool, config_file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """检查安装、配置、密钥、磁盘与存储。Check installation, configuration, keys, disk and store.
+
+    Example: saltern doctor --deep --config my-node/node.toml
+    """
+    findings = list(_installation())
+    try:
+        config = load_config(config_file, overrides)
+    except NodeError as error:
+        findings.append(Finding("error", "config", error.message))
+    else:
+        findings.append(Finding("ok", "config", str(config.path)))
+        for check in (_files, _certificate, _disk, _node):
+            findings += check(config)
+        findings += _store(config, deep)
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            mark = {"ok": "✓", "warning": "!", "error": "✗"}[finding.level]
+            click.echo(f"{mark} {finding.check}: {finding.message}")
+    if any(finding.level == "error" for finding in findings):
+        raise Failure("有问题需要处理 something needs attention")
+
+
+def _installation() -> Iterator[Finding]:
+    """The import names are generic: say so when one belongs to another distribution."""
+    owners = importlib.metadata.packages_distributions()
+    for name in _PACKAGES:
+        others = sorted(set(owners.get(name, ())) - {"saltern"})
+        if others:
+            yield Finding(
+                "error", "installation",
+                f"包名 {name} 也属于 {', '.join(others)}，请装在独立的虚拟环境。The import name {name} also belongs to "
+                f"{', '.join(others)}; install Saltern in a virtual environment of its own",
+            )  # fmt: skip
+            return
+    yield Finding("ok", "installation", "import names are Saltern's own")
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    secret_files = [path for path in (config.file("https.key"), config.file("handle.server_key")) if path is not None]
+    secret_files += [path for path in (config.path.parent / "keys").glob("admin.*") if path.is_file()]
+    for path in secret_files:
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except OSError as error:
+            yield Finding("error", "keys", f"{path}: {error.strerror}")
+            continue
+        if mode & 0o077:
+            yield Finding("error", "keys", f"{path} 权限为 {mode:04o} can be read by others: chmod 600 {path}")
+        else:
+            yield Finding("ok", "keys", str(path))
+
+
+def _certificate(config: Config) -> Iterator[Finding]:
+    path = config.file("https.certificate")
+    if path is None:
+        yield Finding("warning", "https", "未启用 HTTPS。HTTPS is off: others cannot send credentials")
+        return
+    try:
+        wiring.tls_context(config)
+        ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except (NodeError, OSError, ValueError) as error:
+        yield Finding("error", "https", str(error))
+        return
+    days = int(ends.timestamp() - clock.now_s()) // _DAY_S
+    level = "ok" if days > _WARN_DAYS else "warning" if days >= 0 else "error"
+    yield Finding(level, "https", f"证书有效期至 certificate valid until {ends:%Y-%m-%d} ({days} 天 days)")
+
+
+def _disk(config: Config) -> Iterator[Finding]:
+    try:
+        free = shutil.disk_usage(config.data).free
+    except OSError as error:
+        yield Finding("error", "disk", f"{config.data}: {error.strerror}")
+        return
+    level = "ok" if free >= _FREE_BYTES_MIN else "warning"
+    yield Finding(level, "disk", f"剩余 {free >> 20} MiB free on {config.data}")
+    if stat.S_IMODE(os.stat(config.data).st_mode) & 0o077:
+        yield Finding("error", "disk", f"chmod 700 {config.data}: 数据目录可被他人读取 others can read the data folder")
+
+
+def _node(config: Config) -> Iterator[Finding]:
+    try:
+        BlockingClient(wiring.run_folder(config)).close()
+    except OSError:
+        yield Finding("ok", "node", "未运行 not running")
+    else:
+        yield Finding("ok", "node", "正在运行 running")
+
+
+def _store(config: Config, deep: bool) -> Iterator[Finding]:
+    try:
+        store = wiring.open_store(config, read_only=True)
+    except NodeError as error:
+        yield Finding("error", "store", error.message)
+        return
+    try:
+        rows = store.statistics().rows
+        yield Finding("ok", "store", f"{rows['records']} 条记录 records, {rows['prefixes']} 个前缀 prefixes")
+        if deep:
+            with store.snapshot() as snapshot:
+                faults = list(check_store(snapshot))
+            for fault in faults:
+                yield Finding("error", "fsck", fault)
+            if not faults:
+                yield Finding("ok", "fsck", "每一行都正确 every row is right")
+    finally:
+        store.close()

@@ -1,0 +1,142 @@
+"""``saltern``: the console script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from core.config import SETTINGS, setting_named
+from node import VERSION
+from node.cli import doctor, record, resolve
+from node.cli.common import Commands, config_option, json_option, load_config, print_json, start_logging
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="saltern")
+def cli() -> None:
+    """Saltern：盐业工业互联网标识解析二级节点。A secondary node for industrial identifiers.
+
+    Example: saltern init my-node --prefix 88.118.7 && saltern serve --config my-node/node.toml
+    """
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--prefix", "prefixes", multiple=True, required=True, metavar="P",
+    help="运营者自有前缀，可重复 The operator's own prefix; repeatable.",
+)  # fmt: skip
+@json_option
+def init(folder: Path, prefixes: tuple[str, ...], as_json: bool) -> None:
+    """新建节点：配置、密钥、存储。Make a node: configuration, keys, store.
+
+    Example: saltern init my-node --prefix 88.118.7
+    """
+    from node.initialise import initialise
+
+    config = initialise(folder, prefixes)
+    if as_json:
+        print_json({"config": str(config.path), "prefixes": list(prefixes)})
+        return
+    click.echo(f"已建立节点 Made a node in {folder}: {', '.join(prefixes)}")
+    click.echo(f"管理员密钥 Administrator's keys (keep them safe): {folder / 'keys'}")
+    click.echo(f"启动 Start it: saltern serve --config {config.path}")
+
+
+@cli.command()
+@config_option
+def serve(config_file: Path, overrides: tuple[str, ...]) -> None:
+    """运行节点，直到收到 SIGTERM。Run the node until SIGTERM.
+
+    Example: saltern serve --config my-node/node.toml --set http.port=8080
+    """
+    from node.serve import serve as run
+
+    start_logging()
+    raise SystemExit(run(load_config(config_file, overrides)))
+
+
+@cli.command()
+@click.option("--keep", is_flag=True, help="保留演示目录 Keep the demo's folder.")
+def demo(keep: bool) -> None:
+    """演示：登记、解析、重启、再解析。Show the main job on sample data.
+
+    Example: saltern demo
+    """
+    from node.demo import run
+
+    raise SystemExit(run(keep=keep))
+
+
+@cli.group(cls=Commands)
+def config() -> None:
+    """配置：检查、显示、说明。Configuration: check, show, explain."""
+
+
+@config.command("check")
+@config_option
+@json_option
+def config_check(config_file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """检查配置及其引用的文件。Check the configuration and the files that it names.
+
+    Example: saltern config check --config my-node/node.toml
+    """
+    from node import wiring
+
+    loaded = load_config(config_file, overrides)
+    wiring.tls_context(loaded)
+    wiring.server_admins(loaded)
+    wiring.site_info(loaded, wiring.Ports(0, None, 0))
+    if as_json:
+        print_json({"ok": True, "config": str(loaded.path)})
+    else:
+        click.echo(f"配置有效 The configuration is valid: {loaded.path}")
+
+
+@config.command("show")
+@config_option
+@json_option
+def config_show(config_file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """显示生效的设置。Show the settings in force.
+
+    Example: saltern config show --config my-node/node.toml --json
+    """
+    values = load_config(config_file, overrides).values
+    if as_json:
+        print_json({name: list(v) if isinstance(v, tuple) else v for name, v in values.items()})
+        return
+    for setting in SETTINGS:
+        mark = " " if values[setting.name] == setting.default else "*"
+        shown = list(v) if isinstance(v := values[setting.name], tuple) else v
+        click.echo(f"{mark} {setting.name} = {shown!r}")
+    click.echo("* 与默认值不同 differs from the default")
+
+
+@config.command("explain")
+@click.argument("name", required=False)
+@json_option
+def config_explain(name: str | None, as_json: bool) -> None:
+    """说明一项或全部设置。Explain one setting, or all.
+
+    Example: saltern config explain http.port
+    """
+    chosen = [setting_named(name)] if name else list(SETTINGS)
+    if as_json:
+        print_json([setting._asdict() for setting in chosen])
+        return
+    for setting in chosen:
+        default = list(setting.default) if isinstance(setting.default, tuple) else setting.default
+        unit = f" {setting.unit}" if setting.unit else ""
+        bounds = f" {setting.low} … {setting.high}" if setting.kind == "integer" else ""
+        choices = f" {' | '.join(setting.choices)}" if setting.choices else ""
+        click.echo(f"{setting.name} ({setting.kind}{unit}{bounds}{choices}; 默认 default {default!r})")
+        click.echo(f"    {setting.help_zh}\n    {setting.help_en}")
+
+
+cli.add_command(record.record)
+cli.add_command(resolve.resolve)
+cli.add_command(doctor.doctor)
+
+if __name__ == "__main__":
+    cli()

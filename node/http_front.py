@@ -1,0 +1,175 @@
+"""HTTP and HTTPS by aiohttp: octets to Request, Response to octets, nothing else.
+
+A body is refused by its announced length before it is read, and by its real length
+while it is read. No request can cause a 500 by what it says; if a handler fails all
+the same, the answer shows a ticket number and the log has the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from core import limits
+from core.errors import LimitError, NodeError, Outcome, WireError
+from core.outcomes import STATUSES
+from core.wire.handlejson import render_error
+from core.wire.http import Request, Response, problem, problem_of
+from node.routes import body_bytes_max
+
+_LOG: Final = logging.getLogger("saltern.http")
+_QUIET: Final = logging.getLogger("saltern.http.aiohttp")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
+
+Answer = Callable[[Request], Awaitable[Response]]
+Observe = Callable[[str, int], None]
+
+
+class HttpFront:
+    """One worker's HTTP. ``observe``: (method, status) of each answer."""
+
+    def __init__(self, answer: Answer, *, plain_auth: bool, observe: Observe) -> None:
+        self._answer = answer
+        self._plain_auth = plain_auth
+        self._observe = observe
+        self._server = _Server(
+            self._handle, observe,
+            access_log=None, logger=_QUIET, keepalive_timeout=limits.HTTP_IDLE_S, auto_decompress=False,
+            max_line_size=limits.HTTP_HEAD_BYTES_MAX, max_field_size=limits.HTTP_HEAD_BYTES_MAX,
+            max_headers=limits.HTTP_HEADERS_MAX, lingering_time=0,
+        )  # fmt: skip
+        self._listeners: list[asyncio.Server] = []
+
+    async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Serve on a socket that is bound and listening."""
+        loop = asyncio.get_running_loop()
+        self._listeners.append(await loop.create_server(self._server, sock=listener, ssl=tls))
+
+    async def drain(self) -> None:
+        """Accept nothing more, let requests under way end, close. Bounds: DRAIN_S."""
+        for listener in self._listeners:
+            listener.close()
+        self._server.pre_shutdown()
+        await self._server.shutdown(limits.DRAIN_S)
+
+    async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
+        path = raw.raw_path.partition("?")[0]
+        try:
+            request = await self._read(raw, path)
+            response = await self._answer(request)
+        except asyncio.CancelledError:
+            raise
+        except NodeError as error:
+            response = _refusal(raw, path, error)
+        except Exception:
+            ticket = secrets.token_hex(6)
+            _LOG.exception("ticket %s: a request failed", ticket)
+            response = problem(Outcome.INTERNAL, f"The node failed; ticket {ticket}", path, close=True)
+        self._observe(raw.method, response.status)
+        answer = _AiohttpResponse(status=response.status, body=response.body, headers=response.headers)
+        if response.close:
+            answer.force_close()
+        return answer
+
+    async def _read(self, raw: web.BaseRequest, path: str) -> Request:
+        if path[:1] != "/":  # absolute form (RFC 9112 §3.2.2)
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        return Request(
+            raw.method,
+            path,
+            raw.raw_path.partition("?")[2].partition("#")[0],
+            {name.lower(): value for name, value in raw.headers.items()},
+            await _read_body(raw, body_bytes_max(path)),
+            raw.secure or (self._plain_auth and _from_this_machine(raw)),
+        )
+
+
+async def _read_body(raw: web.BaseRequest, bytes_max: int) -> bytes:
+    """Return the body. Errors: LimitError for one that is too long, WireError for one that is compressed."""
+    if not raw.body_exists:
+        return b""
+    announced = raw.content_length
+    if announced is not None and announced > bytes_max:
+        raise LimitError(f"The body has {announced} octets; at most {bytes_max} are allowed")
+    if raw.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise WireError("A compressed body is not taken; send it plain", outcome=Outcome.MEDIA_TYPE)
+    chunks, size = [], 0
+    try:
+        async for chunk in raw.content.iter_any():
+            size += len(chunk)
+            if size > bytes_max:
+                raise LimitError(f"The body has more than {bytes_max} octets")
+            chunks.append(chunk)
+    except web.RequestPayloadError:
+        raise WireError("The body is cut short or badly framed") from None
+    return b"".join(chunks)
+
+
+def _from_this_machine(raw: web.BaseRequest) -> bool:
+    """Whether the peer is loopback; a request that a proxy passed on never counts (design §8)."""
+    if "X-Forwarded-For" in raw.headers or "Forwarded" in raw.headers:
+        return False
+    try:
+        return ipaddress.ip_address((raw.remote or "").partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _refusal(raw: web.BaseRequest, path: str, error: NodeError) -> Response:
+    """The answer to a request that was not read to its end; the connection ends with it."""
+    request = Request(raw.method, path, "", {}, b"", credentials_safe=raw.secure)
+    answer = render_error(request, error) if path.startswith("/api") else problem_of(error, path)
+    return answer._replace(close=True)
+
+
+class _AiohttpResponse(web.Response):
+    """A response that does not say which software it is."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self._headers.popall("Server", None)
+
+
+class _Connection(RequestHandler):
+    """One connection; what is no HTTP gets problem details and is closed."""
+
+    observe: Observe
+
+    def handle_error(
+        self,
+        request: Any,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        outcome = Outcome.INTERNAL if status == STATUSES[Outcome.INTERNAL].http else Outcome.MALFORMED
+        detail = "The node failed" if outcome is Outcome.INTERNAL else "This is not HTTP as RFC 9112 has it"
+        if outcome is Outcome.INTERNAL:
+            _LOG.error("a connection failed", exc_info=exc)
+        response = problem(outcome, detail, "")
+        self.observe("-", response.status)
+        answer = _AiohttpResponse(status=response.status, body=response.body, headers=response.headers)
+        answer.force_close()
+        return answer
+
+
+class _Server(web.Server):
+    def __init__(self, handler: Any, observe: Observe, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._options = options
+        self._observe = observe
+
+    def __call__(self) -> RequestHandler:
+        connection = _Connection(self, loop=asyncio.get_running_loop(), **self._options)
+        connection.observe = self._observe
+        return connection

@@ -1,0 +1,143 @@
+"""What each process of a running node does, after it was forked.
+
+A child opens the store once, tells the supervisor that it is ready by one octet on a
+pipe (or why it cannot be, as text), and serves until SIGTERM. It ends with the
+supervisor, however that ended (PDEATHSIG): recovery is the normal path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import uvloop
+from aiohttp import web
+
+from core import limits
+from core.config import Config
+from core.errors import NodeError, Outcome
+from core.outcomes import STATUSES
+from core.store.engine import StorePanicError
+from core.store.lmdb_engine import LmdbEngine
+from node import telemetry, wiring
+from node.telemetry import Counters
+from registry.client import short_path
+
+_LOG: Final = logging.getLogger("saltern.node")
+_PR_SET_PDEATHSIG: Final = 1
+READY: Final = b"\x01"
+_FAILED: Final = 1
+_PANIC: Final = 70
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the supervisor ends. Linux only; elsewhere a no-op."""
+    try:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (OSError, AttributeError):
+        return
+    if os.getppid() != parent:  # it ended before the call
+        os._exit(_FAILED)
+
+
+class Child:
+    """The frame of every process: ready pipe, SIGTERM, one event loop."""
+
+    def __init__(self, name: str, ready: int) -> None:
+        self.name = name
+        self._ready = ready
+
+    def run(self, main: Callable[[Child], Awaitable[None]]) -> int:
+        """Run the process to its end; return the exit code."""
+        try:
+            uvloop.run(self._main(main))
+        except NodeError as error:
+            _LOG.error("%s: %s", self.name, error.message)
+            self.tell(error.message.encode())
+            return _FAILED
+        except StorePanicError as error:
+            _LOG.critical("%s: the store cannot be used any more: %s", self.name, error)
+            return _PANIC
+        return 0
+
+    async def _main(self, main: Callable[[Child], Awaitable[None]]) -> None:
+        self.stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stopping.set)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
+        await main(self)
+
+    def tell(self, message: bytes = READY) -> None:
+        """Tell the supervisor that this process is ready, or why it is not."""
+        try:
+            os.write(self._ready, message)
+        except OSError:
+            _LOG.debug("%s: nobody reads whether it is ready", self.name)
+
+
+async def run_registrar(child: Child, config: Config) -> None:
+    """The one process that writes business data."""
+    store = wiring.open_store(config)
+    registrar = wiring.make_registrar(config, store, Counters(wiring.run_folder(config), child.name))
+    with short_path(wiring.run_folder(config)) as path:
+        if os.path.lexists(path):
+            os.unlink(path)
+        server = await asyncio.get_running_loop().create_unix_server(registrar.connection, path)
+        os.chmod(path, 0o600)
+    child.tell()
+    await child.stopping.wait()
+    server.close()
+    store.close()
+
+
+async def run_worker(
+    child: Child, config: Config, ports: wiring.Ports, http: socket.socket, https: socket.socket | None
+) -> None:
+    """A worker: resolves, proves identities, passes changes on."""
+    store = wiring.open_store(config, read_only=True)
+    front = wiring.make_http_front(config, store, Counters(wiring.run_folder(config), child.name), ports)
+    await front.listen(http, None)
+    if https is not None:
+        await front.listen(https, wiring.tls_context(config))
+    child.tell()
+    await child.stopping.wait()
+    await front.drain()
+    store.close()
+
+
+async def run_keeper(child: Child, config: Config, management: socket.socket) -> None:
+    """What must be single: metrics, and the slots of readers that were killed."""
+    store = wiring.open_store(config)
+    runner = web.ServerRunner(web.Server(_management(config, store), access_log=None))
+    await runner.setup()
+    await web.SockSite(runner, management).start()
+    child.tell()
+    while not child.stopping.is_set():
+        freed = store.check_readers()
+        if freed:
+            _LOG.warning("freed the slots of %d readers that were killed", freed)
+        try:
+            await asyncio.wait_for(child.stopping.wait(), limits.READER_CHECK_S)
+        except TimeoutError:
+            continue
+    await runner.cleanup()
+    store.close()
+
+
+def _management(config: Config, store: LmdbEngine) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
+    collector = telemetry.Collector(wiring.run_folder(config), store)
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if request.path == "/metrics":
+            return web.Response(body=telemetry.render(collector), headers={"Content-Type": "text/plain; version=0.0.4"})
+        if request.path == "/healthz":
+            return web.Response(text="ok\n")
+        return web.Response(status=STATUSES[Outcome.NO_SUCH_ENDPOINT].http, text="/metrics, /healthz\n")
+
+    return answer

@@ -1,0 +1,114 @@
+"""Which handler answers which path, and how long a body it may have.
+
+/api/handles/…                 Handle JSON interface
+/api/site, /api/prefixes       the same
+/v1/records:batch              our own API
+/healthz, /readyz              for load balancers
+/                              home page
+/{prefix}/{suffix}             browser address
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from core import limits
+from core.errors import Outcome
+from core.outcomes import STATUSES
+from core.wire.handlejson import options, render
+from core.wire.http import Request, Response, problem
+from registry.batch_api import BatchApi
+from registry.json_api import JsonApi as WritingApi
+from resolver.browser import Browser
+from resolver.json_api import JsonApi as ReadingApi
+
+BATCH_PATH: Final = "/v1/records:batch"
+_HANDLES: Final = "/api/handles"
+_READS: Final = ("GET", "HEAD", "POST")
+_KNOWN_METHODS: Final = (*_READS, "PUT", "DELETE", "OPTIONS")
+_OWN_SEGMENTS: Final = frozenset(
+    ("api", "v1", "log", "prefixes", "about", "healthz", "readyz", "openapi.json", ".well-known")
+)
+_TEXT: Final = (("Content-Type", "text/plain;charset=utf-8"),)
+
+
+def body_bytes_max(path: str) -> int:
+    """Return how long the body of a request to this path may be."""
+    return limits.BATCH_BODY_BYTES_MAX if path == BATCH_PATH else limits.BODY_BYTES_MAX
+
+
+class Routes:
+    """Hands each request to the part that answers it. ``ready``: whether the store can be read."""
+
+    def __init__(
+        self,
+        reading: ReadingApi,
+        writing: WritingApi,
+        batches: BatchApi,
+        browser: Browser,
+        ready: Callable[[], bool],
+    ) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._batches = batches
+        self._browser = browser
+        self._ready = ready
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request."""
+        path = request.path
+        if path == "/api" or path.startswith("/api/"):
+            return await self._api(request)
+        first = path[1:].partition("/")[0]
+        if first in _OWN_SEGMENTS:
+            return await self._own(request)
+        return await self._page(request)
+
+    async def _api(self, request: Request) -> Response:
+        path, method = request.path, request.method
+        if method not in _KNOWN_METHODS:
+            return render(request, Outcome.UNKNOWN_METHOD, message=f"Unknown method {method[:40]}")
+        if method == "OPTIONS":
+            return options(request)
+        if path == _HANDLES or path.startswith(_HANDLES + "/"):
+            rest = path[len(_HANDLES) + 1 :]
+            if method == "PUT":
+                return await self._writing.put(request, rest)
+            if method == "DELETE":
+                return await self._writing.delete(request, rest)
+            return await self._reading.handles(request, rest)
+        known: dict[str, Callable[[Request], Awaitable[Response]]] = {
+            "/api/site": self._reading.site,
+            "/api/prefixes": self._reading.prefixes,
+        }
+        handler = known.get(path.removesuffix("/"))
+        if handler is not None and method in _READS:
+            return await handler(request)
+        outcome = Outcome.NO_SUCH_ENDPOINT if handler is None else Outcome.METHOD
+        return render(request, outcome, message=f"Unknown HTTP API endpoint {method} {path[:1_024]}")
+
+    async def _own(self, request: Request) -> Response:
+        match request.path:
+            case "/v1/records:batch":
+                if request.method == "POST":
+                    return await self._batches.post(request)
+                return _not_allowed(request, "POST")
+            case "/healthz" | "/readyz" as path:
+                if request.method not in ("GET", "HEAD"):
+                    return _not_allowed(request, "GET, HEAD")
+                healthy = path == "/healthz" or self._ready()
+                outcome = Outcome.OK if healthy else Outcome.OVERLOADED
+                return Response(STATUSES[outcome].http, _TEXT, b"ok\n" if healthy else b"not ready\n")
+        return problem(Outcome.NO_SUCH_ENDPOINT, "There is nothing at this path", request.path)
+
+    async def _page(self, request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            return _not_allowed(request, "GET, HEAD")
+        if request.path == "/":
+            return await self._browser.home(request)
+        return await self._browser.identifier(request)
+
+
+def _not_allowed(request: Request, allowed: str) -> Response:
+    return problem(Outcome.METHOD, f"This path answers {allowed}", request.path, extra=(("Allow", allowed),))

@@ -1,0 +1,289 @@
+"""The supervisor: opens every socket, starts the processes, keeps them going.
+
+1. It opens no store and runs no event loop, so that it can fork at any time.
+2. It opens one socket per worker and port (SO_REUSEPORT) and keeps the descriptors:
+   a worker that is started again loses no connection that waits to be accepted.
+3. A child that ends is started again, at once the first time, then with a growing
+   delay; a child that cannot start at all ends the node with the child's reason.
+4. SIGTERM and SIGINT: workers drain, then registrar and keeper end; exit code 0.
+5. The first line on standard output is the ready line, once every port answers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from core import clock, limits
+from core.config import Config
+from core.errors import ConfigError
+from node import wiring
+from node.lock import DataLock
+from node.processes import READY, Child, end_with_parent, run_keeper, run_registrar, run_worker
+from node.telemetry import Counters
+
+_LOG: Final = logging.getLogger("saltern.supervisor")
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+_REASON_BYTES_MAX: Final = 4_096
+
+Main = Callable[[Child], Awaitable[None]]
+
+
+@dataclass
+class Process:
+    """One child: what it does, and how it fares."""
+
+    name: str
+    main: Main
+    pid: int = 0
+    started_s: float = 0.0
+    delay_s: float = limits.RESTART_DELAY_S_MIN
+    start_at_s: float | None = field(default=None)
+
+
+def serve(config: Config) -> int:
+    """Run a node until it is told to stop; return the exit code. Errors: ConfigError."""
+    if not wiring.store_folder(config).is_dir():
+        raise ConfigError(f"no store in {config.data}; `saltern init DIR --prefix P` makes one")
+    wiring.tls_context(config)  # a certificate that cannot be used is found before anything starts
+    lock = DataLock(config.data)
+    try:
+        return _Supervisor(config).run()
+    finally:
+        lock.close()
+
+
+class _Supervisor:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stopping = False
+        workers = config.integer("resolver.workers") or len(os.sched_getaffinity(0))
+        address = config.text("http.address")
+        http = _listeners(address, config.integer("http.port"), workers, "http.port")
+        https: list[socket.socket] | None = None
+        if config.file("https.certificate") is not None:
+            https = _listeners(address, config.integer("https.port"), workers, "https.port")
+        management = _listeners("127.0.0.1", config.integer("management.port"), 1, "management.port")[0]
+        self._ports = wiring.Ports(_port(http[0]), None if https is None else _port(https[0]), _port(management))
+        wiring.site_info(config, self._ports)
+        wiring.server_admins(config)
+        self._workers = [
+            Process(f"worker-{number}", self._worker(http[number], https[number] if https else None))
+            for number in range(workers)
+        ]
+        self._registrar = Process("registrar", lambda child: run_registrar(child, config))
+        self._keeper = Process("keeper", lambda child: run_keeper(child, config, management))
+        self._all = [self._registrar, self._keeper, *self._workers]
+
+    def _worker(self, http: socket.socket, https: socket.socket | None) -> Main:
+        return lambda child: run_worker(child, self._config, self._ports, http, https)
+
+    def run(self) -> int:
+        run = wiring.run_folder(self._config)
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(mode=0o700)
+        self._counters = Counters(run, "supervisor")
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            self._start_all()
+            print(self._ready_line(), flush=True)
+            _LOG.info("ready: %s", self._ready_line())
+            while not self._stopping:
+                self._turn()
+        finally:
+            self._stop_all()
+        return 0
+
+    def _start_all(self) -> None:
+        for process in self._all:
+            self._start(process)
+
+    def _start(self, process: Process) -> None:
+        """Fork a child and wait until it is ready. Errors: ConfigError with its reason."""
+        read_end, write_end = os.pipe()
+        parent = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        process.pid = os.fork()
+        if process.pid == 0:
+            code = 1
+            try:
+                end_with_parent(parent)
+                os.close(read_end)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+                code = Child(process.name, write_end).run(process.main)
+            except BaseException:
+                _LOG.exception("%s failed", process.name)
+            finally:
+                logging.shutdown()
+                os._exit(code)
+        os.close(write_end)
+        process.started_s = clock.monotonic_s()
+        process.start_at_s = None
+        try:
+            reason = _await_ready(read_end)
+        finally:
+            os.close(read_end)
+        if reason is not None:
+            raise ConfigError(f"{process.name} 无法启动。{process.name} cannot start: {reason}")
+
+    def _turn(self) -> None:
+        """Wait for a signal or for the time of the next restart, and do what it asks."""
+        now = clock.monotonic_s()
+        due = [process.start_at_s for process in self._all if process.start_at_s is not None]
+        caught = signal.sigtimedwait(_SIGNALS, max(0.0, min(due) - now) if due else 3_600.0)
+        if caught is not None and caught.si_signo in (signal.SIGTERM, signal.SIGINT):
+            self._stopping = True
+            return
+        self._reap()
+        for process in self._all:
+            if process.start_at_s is not None and process.start_at_s <= clock.monotonic_s():
+                self._restart(process)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for process in self._all:
+                if process.pid == pid:
+                    self._ended(process, status)
+
+    def _ended(self, process: Process, status: int) -> None:
+        now = clock.monotonic_s()
+        if now - process.started_s > limits.RESTART_HEALTHY_S:
+            process.delay_s = limits.RESTART_DELAY_S_MIN
+        process.pid = 0
+        process.start_at_s = now + process.delay_s
+        _LOG.warning(
+            "%s ended (%s); it is started again in %.2f s",
+            process.name, _how(status), process.delay_s,
+        )  # fmt: skip
+        process.delay_s = min(process.delay_s * 2, limits.RESTART_DELAY_S_MAX)
+
+    def _restart(self, process: Process) -> None:
+        self._counters.restart()
+        try:
+            self._start(process)
+        except ConfigError as error:
+            _LOG.error("%s", error.message)
+            if process.start_at_s is None:
+                self._reap()
+            return
+        _LOG.info("%s is ready again", process.name)
+
+    def _stop_all(self) -> None:
+        """End the workers first: a change under way still finds its registrar."""
+        for group in (self._workers, [self._registrar, self._keeper]):
+            for process in group:
+                _signal(process, signal.SIGTERM)
+            deadline = clock.monotonic_s() + limits.DRAIN_S + 1
+            for process in group:
+                _await_end(process, deadline)
+
+    def _ready_line(self) -> str:
+        return json.dumps(
+            {
+                "ready": True,
+                "http": self._ports.http,
+                "https": self._ports.https,
+                "handle": None,
+                "dns": None,
+                "management": self._ports.management,
+                "pid": os.getpid(),
+            }
+        )
+
+
+def _listeners(address: str, port: int, count: int, setting: str) -> list[socket.socket]:
+    """Open ``count`` sockets on one port. Errors: ConfigError that names the setting."""
+    sockets: list[socket.socket] = []
+    try:
+        family, _, _, _, place = socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICHOST
+        )[0]
+        for _ in range(count):
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if len(sockets) == 1:
+                _require_free(family, place)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            listener.bind(place)
+            place = listener.getsockname()
+            listener.listen(limits.LISTEN_BACKLOG)
+            listener.setblocking(False)
+    except OSError as error:
+        for listener in sockets:
+            listener.close()
+        raise ConfigError(
+            f"{setting}: 无法监听。Cannot listen on {address} port {port}: {error.strerror or error}"
+        ) from None
+    return sockets
+
+
+def _require_free(family: int, place: object) -> None:
+    """Refuse a port that another program shares out by SO_REUSEPORT: it would take half the requests."""
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(place)  # type: ignore[arg-type] # an address as getaddrinfo() gives it
+
+
+def _port(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
+
+
+def _await_ready(read_end: int) -> str | None:
+    """Wait for a child's word; return None if it is ready, else why not."""
+    readable, _, _ = select.select([read_end], [], [], limits.READY_S)
+    if not readable:
+        return f"not ready after {limits.READY_S:.0f} s"
+    word = os.read(read_end, _REASON_BYTES_MAX)
+    if word == READY:
+        return None
+    return word.decode("utf-8", "replace") or "it ended before it was ready; see its log"
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    if process.pid:
+        try:
+            os.kill(process.pid, number)
+        except ProcessLookupError:
+            process.pid = 0
+
+
+def _await_end(process: Process, deadline_s: float) -> None:
+    while process.pid:
+        try:
+            pid, _ = os.waitpid(process.pid, os.WNOHANG)
+        except ChildProcessError:
+            pid = process.pid
+        if pid:
+            process.pid = 0
+        elif clock.monotonic_s() > deadline_s:
+            _LOG.warning("%s does not end by itself and is killed", process.name)
+            _signal(process, signal.SIGKILL)
+            deadline_s = clock.monotonic_s() + 1
+        else:
+            clock.pause(0.01)
+
+
+def _how(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"signal {os.WTERMSIG(status)}"
+    return f"exit code {os.waitstatus_to_exitcode(status)}"

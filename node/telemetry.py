@@ -1,0 +1,122 @@
+"""Metrics: plain integers in shared memory, rendered by the keeper.
+
+Each process of the node has one small file in ``run/``; a slot is eight octets. The
+process adds to its own slots, the keeper reads all of them when somebody asks. A
+process that is started again goes on where the one before it stopped.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from core.errors import Outcome
+from core.store.engine import Engine
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other")
+_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
+_OUTCOMES: Final = tuple(Outcome)
+_SUFFIX: Final = ".metrics"
+
+_HTTP: Final = 0
+_RESOLUTIONS: Final = _HTTP + len(_METHODS) * len(_CLASSES)
+_GROUPS: Final = _RESOLUTIONS + len(_OUTCOMES)
+_REQUESTS: Final = _GROUPS + 1
+_FAILED: Final = _REQUESTS + 1
+_RESTARTS: Final = _FAILED + 1
+_SLOTS: Final = _RESTARTS + 1
+_SIZE: Final = _SLOTS * 8
+
+
+class Counters:
+    """The counters of one process."""
+
+    def __init__(self, folder: Path, process: str) -> None:
+        descriptor = os.open(folder / f"{process}{_SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, _SIZE)
+            self._slots = memoryview(mmap.mmap(descriptor, _SIZE)).cast("Q")
+        finally:
+            os.close(descriptor)
+
+    def http(self, method: str, status: int) -> None:
+        """Count one HTTP answer."""
+        row = _METHODS.index(method) if method in _METHODS else len(_METHODS) - 1
+        self._slots[_HTTP + row * len(_CLASSES) + status // 100 - 1] += 1
+
+    def resolution(self, outcome: Outcome) -> None:
+        """Count how one resolution ended."""
+        self._slots[_RESOLUTIONS + _OUTCOME_SLOT[outcome]] += 1
+
+    def group(self, requests: int, failed: int) -> None:
+        """Count one group of the registrar."""
+        self._slots[_GROUPS] += 1
+        self._slots[_REQUESTS] += requests
+        self._slots[_FAILED] += failed
+
+    def restart(self) -> None:
+        """Count one process that was started again."""
+        self._slots[_RESTARTS] += 1
+
+
+_OUTCOME_SLOT: Final = {outcome: slot for slot, outcome in enumerate(_OUTCOMES)}
+
+
+class Collector:
+    """Reads all counters and the store when Prometheus asks."""
+
+    def __init__(self, folder: Path, store: Engine) -> None:
+        self._folder = folder
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of this moment."""
+        slots = _sum(path.read_bytes() for path in self._folder.glob(f"*{_SUFFIX}"))
+        http = CounterMetricFamily("saltern_http_requests", "HTTP answers", labels=("method", "status"))
+        for row, method in enumerate(_METHODS):
+            for column, status in enumerate(_CLASSES):
+                http.add_metric((method, status), slots[_HTTP + row * len(_CLASSES) + column])
+        yield http
+        ended = CounterMetricFamily("saltern_resolutions", "Resolutions by outcome", labels=("outcome",))
+        for slot, outcome in enumerate(_OUTCOMES):
+            ended.add_metric((outcome.value,), slots[_RESOLUTIONS + slot])
+        yield ended
+        yield CounterMetricFamily("saltern_registrar_groups", "Groups of requests run", value=slots[_GROUPS])
+        yield CounterMetricFamily("saltern_registrar_requests", "Requests run", value=slots[_REQUESTS])
+        yield CounterMetricFamily("saltern_registrar_refusals", "Requests refused", value=slots[_FAILED])
+        yield CounterMetricFamily("saltern_process_restarts", "Processes started again", value=slots[_RESTARTS])
+        yield from self._store_metrics()
+
+    def _store_metrics(self) -> Iterator[Metric]:
+        statistics = self._store.statistics()
+        rows = GaugeMetricFamily("saltern_store_rows", "Rows by table", labels=("table",))
+        for table, count in statistics.rows.items():
+            rows.add_metric((table,), count)
+        yield rows
+        yield GaugeMetricFamily("saltern_store_file_bytes", "Size of the data file", value=statistics.file_bytes)
+        yield GaugeMetricFamily("saltern_store_readers", "Reader slots in use", value=statistics.readers)
+        with self._store.snapshot() as snapshot:
+            serial = snapshot.serial()
+        yield GaugeMetricFamily("saltern_change_serial", "Serial of the last change", value=serial)
+
+
+def _sum(files: Iterable[bytes]) -> list[int]:
+    total = [0] * _SLOTS
+    for content in files:
+        if len(content) == _SIZE:
+            for slot, value in enumerate(memoryview(content).cast("Q")):
+                total[slot] += value
+    return total
+
+
+def render(collector: Collector) -> bytes:
+    """Return the metrics in Prometheus' text form."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return generate_latest(registry)

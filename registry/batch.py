@@ -1,0 +1,72 @@
+"""Batches: many records in one request, each item ending on its own.
+
+The body is JSON lines or one JSON array of ``{"handle", "values"}``; the answer is
+``{"results": [{"identifier", "outcome", ["message"]}, …], "counts": {…}}``, in the
+order of the items. A line that cannot be read is an item that was refused; an array
+that is no JSON is refused as a whole, since nobody knows where its items end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from core import limits
+from core.errors import LimitError, NodeError, Outcome, StoreError, WireError
+from core.wire.jsonform import RecordForm, load_values
+from core.wire.jsontext import parse, quote
+from registry.commands import Put, PutBatch, Result
+
+_DECODER = msgspec.json.Decoder(RecordForm)
+
+
+def run(command: PutBatch, now_s: int, put: Callable[[Put], Result]) -> Result:
+    """Run a batch. Bounds: BATCH_ITEMS_MAX."""
+    try:
+        items = _split(command)
+    except NodeError as error:
+        return Result(error.ended, message=error.message)
+    counts: Counter[Outcome] = Counter()
+    lines = []
+    for item in items:
+        identifier: str | None = None
+        try:
+            form = _read(item)
+            identifier = form.handle
+            values = load_values(form.values, now_s, keep_timestamps=command.keep_timestamps)
+            result = put(Put(form.handle, values, command.overwrite))
+        except StoreError:
+            raise
+        except NodeError as error:
+            result = Result(error.ended, message=error.message)
+        counts[result.outcome] += 1
+        lines.append(_line(identifier, result))
+    totals = ",".join(f'"{outcome.value}":{count}' for outcome, count in counts.items())
+    body = '{"results":[' + ",".join(lines) + '],"counts":{' + totals + "}}"
+    return Result(Outcome.OK, body=body.encode())
+
+
+def _split(command: PutBatch) -> list[bytes]:
+    if command.lines:
+        items = [line for line in command.body.split(b"\n") if line.strip()]
+    else:
+        items = [bytes(item) for item in parse(command.body, list[msgspec.Raw])]
+    if len(items) > limits.BATCH_ITEMS_MAX:
+        raise LimitError(f"A batch has at most {limits.BATCH_ITEMS_MAX} records, this has {len(items)}")
+    return items
+
+
+def _read(item: bytes) -> RecordForm:
+    try:
+        return _DECODER.decode(item)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        parse(item, RecordForm)  # the same again, for its message
+    raise WireError("Invalid JSON")
+
+
+def _line(identifier: str | None, result: Result) -> str:
+    name = "null" if identifier is None else quote(result.handle or identifier)
+    message = f',"message":{quote(result.message)}' if result.message else ""
+    return f'{{"identifier":{name},"outcome":"{result.outcome.value}"{message}}}'

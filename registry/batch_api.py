@@ -1,0 +1,66 @@
+"""``POST /v1/records:batch``: many records in one request.
+
+    application/json                          one array of records
+    application/x-ndjson, application/jsonl   a record a line
+
+``?overwrite=false`` refuses records that exist. The answer is that of
+``registry.batch``; a refusal of the whole request is problem details.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.admission import Identity
+from core.caller import caller
+from core.errors import AdmissionError, NodeError, Outcome, WireError
+from core.outcomes import STATUSES
+from core.store.homing import load_values
+from core.wire.handlejson import Parameters
+from core.wire.http import Request as HttpRequest
+from core.wire.http import Response, media_type, problem, problem_of
+from registry.commands import Actor, PutBatch, Request
+from registry.json_api import Registrar, Store, idempotency_token
+
+_LINES: Final = {
+    "application/json": False,
+    "application/x-ndjson": True,
+    "application/ndjson": True,
+    "application/jsonl": True,
+    "application/x-jsonlines": True,
+}
+
+
+class BatchApi:
+    """Answers batches."""
+
+    def __init__(self, store: Store, registrar: Registrar, *, root: bool) -> None:
+        self._store = store
+        self._registrar = registrar
+        self._root = root
+
+    async def post(self, request: HttpRequest) -> Response:
+        """Answer one batch."""
+        try:
+            identity = self._admit(request)
+            lines = _LINES.get(media_type(request.headers))
+            if lines is None:
+                raise WireError(f"Content-Type must be one of {', '.join(_LINES)}", outcome=Outcome.MEDIA_TYPE)
+            overwrite = Parameters(request._replace(body=b"")).exact_flag("overwrite", default=True)
+            command = PutBatch(request.body, lines, overwrite)
+            result = await self._registrar.call(Request(command, Actor(identity), idempotency_token(request)))
+        except NodeError as error:
+            return problem_of(error, request.path)
+        if result.outcome is not Outcome.OK:
+            return problem(result.outcome, result.message, request.path)
+        return Response(STATUSES[Outcome.OK].http, (("Content-Type", "application/json"),), result.body)
+
+    def _admit(self, request: HttpRequest) -> Identity:
+        with self._store.snapshot() as snapshot:
+            identity = caller(request, lambda key: load_values(snapshot, key, root=self._root))
+        if identity is not None:
+            return identity
+        raise AdmissionError(
+            "Send credentials by HTTP Basic, over HTTPS or, where the configuration allows it, from this machine",
+            outcome=Outcome.AUTHENTICATION_NEEDED if request.credentials_safe else Outcome.FORBIDDEN,
+        )

@@ -1,0 +1,111 @@
+"""Between a worker (or the command line) and the registrar: frames on a Unix socket.
+
+    offset  width  field
+    0       4      length of what follows, big-endian
+    4              msgpack: request [id, kind, fields, actor, token, dry_run],
+                   result [id, outcome, handle, message, body]
+
+Values travel as on the Handle wire. ``actor`` is [index, handle], or nil for the
+operator: who can open the socket is the operator (mode 0600).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgpack
+
+from core import limits
+from core.admission import Identity
+from core.errors import Outcome, WireError
+from core.wire.values import decode_values, encode_values
+from registry.commands import Actor, Add, Command, Delete, Home, Modify, Put, PutBatch, Remove, Request, Result, Token
+
+_KINDS: Final[dict[str, type[Any]]] = {
+    kind.__name__: kind for kind in (Put, Add, Modify, Remove, Delete, PutBatch, Home)
+}
+_LENGTH: Final = 4
+
+
+def encode_request(number: int, request: Request) -> bytes:
+    """Return one frame."""
+    actor, token = request.actor.identity, request.token
+    return _frame(
+        (
+            number,
+            type(request.command).__name__,
+            _pack_fields(request.command),
+            None if actor is None else (actor.value_index, actor.handle),
+            None if token is None else tuple(token),
+            request.dry_run,
+        )
+    )
+
+
+def decode_request(body: bytes) -> tuple[int, Request]:
+    """Read the body of a request's frame. Errors: WireError."""
+    try:
+        number, kind, fields, actor, token, dry_run = msgpack.unpackb(body)
+        command = _unpack_fields(_KINDS[kind], fields)
+        identity = None if actor is None else Identity(actor[1], actor[0])
+        return number, Request(command, Actor(identity), None if token is None else Token(*token), dry_run)
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+        raise WireError(f"no request frame: {error}") from None
+
+
+def encode_result(number: int, result: Result) -> bytes:
+    """Return one frame."""
+    return _frame((number, result.outcome.value, result.handle, result.message, result.body))
+
+
+def decode_result(body: bytes) -> tuple[int, Result]:
+    """Read the body of a result's frame. Errors: WireError."""
+    try:
+        number, outcome, handle, message, content = msgpack.unpackb(body)
+        return number, Result(Outcome(outcome), handle, message, content)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise WireError(f"no result frame: {error}") from None
+
+
+def _pack_fields(command: Command) -> list[object]:
+    fields: list[object] = list(command)
+    if isinstance(command, Put | Add | Modify):
+        fields[1] = encode_values(command.values)
+    return fields
+
+
+def _unpack_fields(kind: type[Any], fields: list[Any]) -> Command:
+    if kind in (Put, Add, Modify):
+        fields[1] = decode_values(fields[1])
+    elif kind is Remove:
+        fields[1] = tuple(fields[1])
+    command: Command = kind(*fields)
+    return command
+
+
+def _frame(members: tuple[object, ...]) -> bytes:
+    body: bytes = msgpack.packb(members)
+    return len(body).to_bytes(_LENGTH, "big") + body
+
+
+class Frames:
+    """Cuts a stream into the bodies of frames. Bounds: FRAME_BYTES_MAX a frame."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take octets; return the bodies that are complete. Errors: WireError for one that is too long."""
+        self._buffer += data
+        bodies, start = [], 0
+        while len(self._buffer) - start >= _LENGTH:
+            length = int.from_bytes(self._buffer[start : start + _LENGTH], "big")
+            if length > limits.FRAME_BYTES_MAX:
+                raise WireError(f"a frame of {length} octets; at most {limits.FRAME_BYTES_MAX} are allowed")
+            stop = start + _LENGTH + length
+            if len(self._buffer) < stop:
+                break
+            bodies.append(bytes(self._buffer[start + _LENGTH : stop]))
+            start = stop
+        del self._buffer[:start]
+        return bodies

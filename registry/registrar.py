@@ -1,0 +1,109 @@
+"""The registrar's socket: collects what is waiting, runs it as one group, answers.
+
+1. All requests that one turn of the event loop brings are one group and one fsync;
+   while it lasts the next group collects in the sockets.
+2. Groups end at GROUP_REQUESTS_MAX requests or at a batch, so a commit stays short.
+3. StorePanicError ends the process at once; the supervisor starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple, cast
+
+from core import limits
+from core.clock import Millis
+from core.errors import Outcome, WireError
+from core.store.engine import StorePanicError
+from registry.commands import PutBatch, Request, Result
+from registry.protocol import Frames, decode_request, encode_result
+from registry.service import Registry
+
+_LOG: Final = logging.getLogger("saltern.registrar")
+_EXIT_PANIC: Final = 70
+
+
+class _Waiting(NamedTuple):
+    connection: Connection
+    number: int
+    request: Request
+
+
+class Registrar:
+    """Runs what its connections bring. ``observe``: (requests, failed) of each group."""
+
+    def __init__(self, registry: Registry, now_ms: Callable[[], Millis], observe: Callable[[int, int], None]) -> None:
+        self._registry = registry
+        self._now_ms = now_ms
+        self._observe = observe
+        self._waiting: deque[_Waiting] = deque()
+        self._scheduled = False
+
+    def connection(self) -> Connection:
+        """Return the protocol of a new connection."""
+        return Connection(self)
+
+    def submit(self, connection: Connection, number: int, request: Request) -> None:
+        """Take a request; it is run at the end of this turn."""
+        self._waiting.append(_Waiting(connection, number, request))
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run_group)
+
+    def _run_group(self) -> None:
+        self._scheduled = False
+        group = self._next_group()
+        try:
+            results = self._registry.run([waiting.request for waiting in group], self._now_ms())
+        except StorePanicError:
+            _LOG.critical("the store cannot be used any more by this process; it ends and is started again")
+            os._exit(_EXIT_PANIC)
+        except Exception:
+            _LOG.exception("a group of %d requests failed", len(group))
+            results = [Result(Outcome.INTERNAL, message="The registrar failed; see its log")] * len(group)
+        self._observe(len(results), sum(not result.done for result in results))
+        for waiting, result in zip(group, results, strict=True):
+            waiting.connection.answer(waiting.number, result)
+        if self._waiting:
+            self._schedule()
+
+    def _next_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        while self._waiting and len(group) < limits.GROUP_REQUESTS_MAX:
+            group.append(self._waiting.popleft())
+            if isinstance(group[-1].request.command, PutBatch):
+                break
+        return group
+
+
+class Connection(asyncio.Protocol):
+    """One worker, or one command line."""
+
+    def __init__(self, registrar: Registrar) -> None:
+        self._registrar = registrar
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for body in self._frames.feed(data):
+                self._registrar.submit(self, *decode_request(body))
+        except WireError as error:
+            _LOG.error("a connection is closed: %s", error.message)
+            if self._transport is not None:
+                self._transport.abort()
+
+    def answer(self, number: int, result: Result) -> None:
+        """Send a result; nobody may be there any more."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode_result(number, result))

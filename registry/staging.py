@@ -1,0 +1,109 @@
+"""What a group of requests has decided so far, before its one commit.
+
+Reads go through what is staged to the snapshot, so that each request sees what
+those before it did; every row read is expected unchanged by the commit.
+"""
+
+from __future__ import annotations
+
+from core.changes import Change, ChangeKind, pack_change
+from core.clock import Millis
+from core.ident.handle import PREFIX_HANDLES, HandleKey, PrefixKey, prefix_of
+from core.records import Values
+from core.store.engine import Batch, Snapshot, Table
+from core.store.prefix_rows import pack_count, unpack_count
+from core.store.record_rows import pack_record, record_key, unpack_values
+from core.wire.valuetypes import HS_VLIST
+
+
+class Staging:
+    """One group's writes over one snapshot.
+
+    ``rights`` and ``served`` remember decisions that hold until a record is
+    written that they may rest on.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._counts: dict[PrefixKey, int] = {}
+        self._batch = Batch()
+        self.rights: dict[object, bool] = {}
+        self.served: dict[PrefixKey, bool] = {}
+
+    # --- any row ---
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """Return a row, staged or stored."""
+        staged = self._batch.rows.get(table)
+        if staged is not None and key in staged:
+            return staged[key]
+        row = self._snapshot.get(table, key)
+        self._batch.expect(table, key, row)
+        return row
+
+    def put(self, table: Table, key: bytes, row: bytes | None) -> None:
+        """Stage a row."""
+        self._batch.put(table, key, row)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The state before the group, for scans."""
+        return self._snapshot
+
+    # --- records ---
+    def record(self, key: HandleKey) -> Values | None:
+        """Return the values of a record, None if there is none."""
+        row = self.get(Table.RECORDS, record_key(key))
+        return None if row is None else unpack_values(row)
+
+    def put_record(self, key: HandleKey, old: Values | None, values: Values, now_ms: Millis) -> None:
+        """Stage both rows of a record, its change and its count."""
+        place = record_key(key)
+        rows = pack_record(key, values)
+        self._batch.put(Table.RECORDS, place, rows.record)
+        self._batch.put(Table.ANSWERS, place, rows.answer)
+        self._note(ChangeKind.RECORD_CREATED if old is None else ChangeKind.RECORD_CHANGED, key, now_ms)
+        if old is None:
+            self._count(key, 1)
+        self._forget_rights(key, old, values)
+
+    def delete_record(self, key: HandleKey, old: Values, now_ms: Millis) -> None:
+        """Stage the end of a record."""
+        place = record_key(key)
+        self._batch.put(Table.RECORDS, place, None)
+        self._batch.put(Table.ANSWERS, place, None)
+        self._note(ChangeKind.RECORD_DELETED, key, now_ms)
+        self._count(key, -1)
+        self._forget_rights(key, old, ())
+
+    def home(self, prefix: PrefixKey, row: bytes, now_ms: Millis) -> None:
+        """Stage a homed prefix."""
+        self._batch.put(Table.PREFIXES, prefix, row)
+        self._note(ChangeKind.PREFIX_HOMED, prefix, now_ms)
+        self.served.clear()
+
+    def _note(self, kind: ChangeKind, identifier: bytes, now_ms: Millis) -> None:
+        self._batch.changes.append(pack_change(Change(kind, identifier.decode(), now_ms)))
+
+    def _count(self, key: HandleKey, by: int) -> None:
+        prefix = prefix_of(key)
+        self._counts[prefix] = self._counts.get(prefix, 0) + by
+
+    def _forget_rights(self, key: HandleKey, old: Values | None, new: Values) -> None:
+        if not self.rights:
+            return
+        if prefix_of(key) == PREFIX_HANDLES:
+            self.rights.clear()
+            return
+        for values in (old or (), new):
+            for value in values:
+                if value.type == HS_VLIST:
+                    self.rights.clear()
+                    return
+
+    def batch(self) -> Batch:
+        """Return what is to be committed."""
+        for prefix, by in self._counts.items():
+            count = unpack_count(self.get(Table.COUNTERS, prefix)) + by
+            self._batch.put(Table.COUNTERS, prefix, pack_count(count))
+        self._counts.clear()
+        return self._batch

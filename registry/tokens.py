@@ -1,0 +1,67 @@
+"""Idempotency: a request with a known token gets the first answer again.
+
+The token is written in the transaction of the request that it names, so an answer
+that was lost on its way is found again, and nothing is done twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgpack
+
+from core import limits
+from core.clock import Millis
+from core.errors import Outcome
+from core.store.engine import Table
+from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key, unpack_token
+from registry.commands import Command, Request, Result
+from registry.staging import Staging
+
+_TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.STORE_FULL, Outcome.INTERNAL)
+
+
+def once(staging: Staging, request: Request, now_ms: Millis, run: Callable[[Command], Result]) -> Result:
+    """Run a request, or answer what it was answered before.
+
+    A token is kept IDEMPOTENCY_KEPT_MS; the same one with another request is CONFLICT.
+    """
+    token = request.token
+    if token is None or request.dry_run:
+        return run(request.command)
+    key = token_key(request.actor.name, token.key)
+    row = staging.get(Table.TOKENS, key)
+    if row is not None:
+        known = unpack_token(row)
+        if known.at_ms + limits.IDEMPOTENCY_KEPT_MS > now_ms:
+            if known.body_digest != token.digest:
+                return Result(Outcome.CONFLICT, message="This Idempotency-Key was used for another request")
+            return _unpack(known.answer)
+        staging.put(Table.TOKEN_TIMES, time_key(known.at_ms, key), None)
+    result = run(request.command)
+    if result.outcome not in _TEMPORARY:
+        _sweep(staging, now_ms)
+        staging.put(Table.TOKENS, key, pack_token(TokenRow(token.digest, now_ms, _pack(result))))
+        staging.put(Table.TOKEN_TIMES, time_key(now_ms, key), TIME_ROW)
+    return result
+
+
+def _sweep(staging: Staging, now_ms: Millis) -> None:
+    """Remove a few tokens that are too old; more go than come."""
+    stop = time_key(max(0, now_ms - limits.IDEMPOTENCY_KEPT_MS))
+    for count, (place, _) in enumerate(staging.snapshot.scan(Table.TOKEN_TIMES, b"\0", stop)):
+        if count == limits.IDEMPOTENCY_SWEEP:
+            break
+        staging.put(Table.TOKEN_TIMES, place, None)
+        staging.put(Table.TOKENS, place[8:], None)
+
+
+def _pack(result: Result) -> bytes:
+    packed: bytes = msgpack.packb((result.outcome.value, result.handle, result.message, result.body))
+    return packed
+
+
+def _unpack(packed: bytes) -> Result:
+    outcome, handle, message, body = msgpack.unpackb(packed)
+    return Result(Outcome(outcome), handle, message, body)

@@ -1,0 +1,89 @@
+"""Rules that the values of a record must keep, and what a change of them needs."""
+
+from __future__ import annotations
+
+from core import limits
+from core.errors import LimitError, Outcome, RecordError
+from core.records import AdminPermission, HandleValue, Values
+from core.wire.valuetypes import HS_ADMIN
+
+_VALUE_OVERHEAD = 30
+"""Octets of a value on the wire besides type and data, rounded up."""
+
+
+def check_values(values: Values) -> None:
+    """Check what is to be stored.
+
+    Bounds: VALUES_PER_RECORD_MAX, RECORD_BYTES_MAX, TYPE_BYTES_MAX, REFERENCES_PER_VALUE_MAX.
+    Errors: RecordError in the reference server's words for indexes, else LimitError.
+    """
+    if len(values) > limits.VALUES_PER_RECORD_MAX:
+        raise LimitError(f"A record has at most {limits.VALUES_PER_RECORD_MAX} values, this has {len(values)}")
+    seen: set[int] = set()
+    size = 0
+    for value in values:
+        index = value.value_index
+        if index <= 0:
+            raise RecordError("Value indexes must be positive")
+        if index in seen:
+            raise RecordError(f"Index conflict for {index}", outcome=Outcome.VALUE_EXISTS)
+        seen.add(index)
+        size += len(value.data) + len(value.type) + _VALUE_OVERHEAD
+        if not value.type:
+            raise RecordError(f"The value with index {index} has no type")
+        if len(value.type) > limits.TYPE_BYTES_MAX or len(value.references) > limits.REFERENCES_PER_VALUE_MAX:
+            raise LimitError(
+                f"The value with index {index} has a type over {limits.TYPE_BYTES_MAX} characters "
+                f"or over {limits.REFERENCES_PER_VALUE_MAX} references"
+            )
+    if size > limits.RECORD_BYTES_MAX:
+        raise LimitError(f"A record has at most {limits.RECORD_BYTES_MAX} octets, this has {size}")
+
+
+def by_index(values: Values) -> dict[int, HandleValue]:
+    """Return the values by index."""
+    return {value.value_index: value for value in values}
+
+
+def keep_unchanged(old: Values, new: Values, now_s: int) -> Values:
+    """Return the new values; one that changes nothing keeps its old timestamp.
+
+    A timestamp that is not the server's own stamp was given by an import, and stays.
+    """
+    before = by_index(old)
+    kept = []
+    for value in new:
+        known = before.get(value.value_index)
+        unchanged = known is not None and value.timestamp == now_s and known.same_as(value)
+        kept.append(known if unchanged and known is not None else value)
+    return tuple(kept)
+
+
+def permissions_needed(old: Values, new: Values) -> AdminPermission:
+    """Return the bits of HS_ADMIN that the change from ``old`` to ``new`` asks for.
+
+    Unchanged values ask nothing. Source: the reference server.
+    """
+    before, after = by_index(old), by_index(new)
+    needed = AdminPermission(0)
+    for index in before.keys() | after.keys():
+        needed |= _needed(before.get(index), after.get(index))
+    return needed
+
+
+def _needed(old: HandleValue | None, new: HandleValue | None) -> AdminPermission:
+    p = AdminPermission
+    if old is None:
+        return p.ADD_ADMIN if new is not None and new.type == HS_ADMIN else p.ADD_VALUE
+    if new is None:
+        return p.REMOVE_ADMIN if old.type == HS_ADMIN else p.REMOVE_VALUE
+    if old.same_as(new):
+        return p(0)
+    match old.type == HS_ADMIN, new.type == HS_ADMIN:
+        case True, True:
+            return p.MODIFY_ADMIN
+        case False, True:
+            return p.MODIFY_VALUE | p.ADD_ADMIN
+        case True, False:
+            return p.REMOVE_ADMIN | p.MODIFY_VALUE
+    return p.MODIFY_VALUE

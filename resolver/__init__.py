@@ -1,0 +1,1 @@
+"""The resolution service: one Answer, rendered by every front."""

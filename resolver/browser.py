@@ -1,0 +1,166 @@
+"""``/{prefix}/{suffix}``: what a person sees who opens an identifier in a browser.
+
+A redirect to the first public URL value that is http or https, or a page with the
+record where there is none or ``?noredirect`` is asked. HS_ALIAS is followed inside
+this node, at most ALIAS_HOPS_MAX times and never in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Final, Protocol
+from urllib.parse import quote as percent_encode
+from urllib.parse import urlsplit
+
+from core import limits
+from core.clock import format_utc
+from core.errors import NodeError, Outcome
+from core.ident.handle import fold
+from core.outcomes import HTTP_FOUND, STATUSES
+from core.records import HandleValue, Values
+from core.store.engine import Snapshot
+from core.wire.http import Headers, Request, Response, decode_path, parse_fields
+from core.wire.valuetypes import HS_ALIAS, URL
+from resolver.service import Answer, Question, Resolver
+
+_HEADERS: Final[Headers] = (
+    ("Content-Type", "text/html;charset=utf-8"),
+    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+_STYLE: Final = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
+    "table{border-collapse:collapse;width:100%}th,td{border:1px solid #ccc;padding:.3rem .6rem;text-align:left;"
+    "vertical-align:top;overflow-wrap:anywhere}th{background:#f4f6f8}.note{background:#fff4d6;padding:.5rem 1rem}"
+)
+_REASONS: Final = {
+    Outcome.HANDLE_NOT_FOUND: "本节点没有这个标识。This node has no such identifier.",
+    Outcome.NO_VALUES: "该标识没有公开的值。The identifier has no public values.",
+    Outcome.NOT_RESPONSIBLE: "本节点不负责该前缀。This node does not serve the prefix.",
+    Outcome.PREFIX_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
+}
+# Characters that a Location may hold as they are (RFC 3986 §2.2, §2.3, and "%" of what is encoded).
+_LOCATION_SAFE: Final = "!#$%&'()*+,-./:;=?@[]_~"
+
+
+class Store(Protocol):
+    """What this front needs of a store."""
+
+    def snapshot(self) -> Snapshot:
+        """Begin to read."""
+
+
+class Browser:
+    """Answers browser addresses. ``observe`` is told how each resolution ended."""
+
+    def __init__(self, resolver: Resolver, store: Store, observe: Callable[[Outcome], None]) -> None:
+        self._resolver = resolver
+        self._store = store
+        self._observe = observe
+
+    async def identifier(self, request: Request) -> Response:
+        """Answer GET or HEAD on ``/{prefix}/{suffix}``."""
+        try:
+            handle = decode_path(request.path.removeprefix("/"))
+            stay = "noredirect" in parse_fields(request.query)
+            with self._store.snapshot() as snapshot:
+                answer, note = self._follow(snapshot, handle)
+        except NodeError as error:
+            return page(error.ended, "Saltern", _paragraph(error.message))
+        self._observe(answer.outcome)
+        target = None if stay or note else first_url(answer.values or ())
+        if target is not None:
+            return Response(HTTP_FOUND, (("Location", target),))
+        return _record_page(handle, answer, note)
+
+    async def home(self, _: Request) -> Response:
+        """Answer ``/``."""
+        return page(
+            Outcome.OK,
+            "Saltern",
+            "<p>工业互联网标识解析二级节点。在本站地址后输入标识即可查询，例如 <code>/88.118.7/SKU01</code>。</p>"
+            "<p>A secondary node for industrial identifiers. Put an identifier behind this address to look it up, "
+            "for example <code>/88.118.7/SKU01</code>. Machines ask at <code>/api/handles/…</code>.</p>",
+        )
+
+    def _follow(self, snapshot: Snapshot, handle: str) -> tuple[Answer, str]:
+        """Resolve, following aliases; the note says why following stopped."""
+        seen: set[bytes] = set()
+        answer = self._ask(snapshot, handle)
+        while (alias := _alias_of(answer)) is not None:
+            seen.add(fold(answer.handle))
+            if fold(alias) in seen or len(seen) > limits.ALIAS_HOPS_MAX:
+                return answer, f"别名成环或过长：{alias}。The aliases run in a circle or on too long: {alias}."
+            onward = self._ask(snapshot, alias)
+            if onward.outcome in (Outcome.NOT_RESPONSIBLE, Outcome.INVALID_HANDLE):
+                return answer, f"别名指向其他节点：{alias}。The alias points to another node: {alias}."
+            answer = onward
+        return answer, ""
+
+    def _ask(self, snapshot: Snapshot, handle: str) -> Answer:
+        return self._resolver.resolve(snapshot, Question(handle, want_json=False))
+
+
+def _alias_of(answer: Answer) -> str | None:
+    for value in answer.values or ():
+        if value.type == HS_ALIAS:
+            try:
+                return value.data.decode() or None
+            except UnicodeDecodeError:
+                return None
+    return None
+
+
+def first_url(values: Values) -> str | None:
+    """Return the first URL value that is http or https, safe to stand in a Location; else None."""
+    for value in values:
+        if value.type.upper() == URL:
+            try:
+                text = value.data.decode().strip()
+                parts = urlsplit(text)
+            except (UnicodeDecodeError, ValueError):
+                continue
+            if parts.scheme in ("http", "https") and parts.netloc:
+                return percent_encode(text, safe=_LOCATION_SAFE)
+    return None
+
+
+def _record_page(handle: str, answer: Answer, note: str) -> Response:
+    parts = [f'<p class="note">{escape(note)}</p>'] if note else []
+    reason = _REASONS.get(answer.outcome, answer.message)
+    if reason:
+        parts.append(_paragraph(reason))
+    if answer.values:
+        rows = "".join(map(_row, answer.values))
+        parts.append(
+            "<table><tr><th>索引 Index</th><th>类型 Type</th><th>数据 Data</th><th>更新 Changed</th></tr>"
+            f"{rows}</table>"
+        )
+    return page(answer.outcome, handle, "".join(parts))
+
+
+def _row(value: HandleValue) -> str:
+    changed = format_utc(value.timestamp) if value.timestamp else ""
+    try:
+        data = value.data.decode()
+        shown = data if data.isprintable() else value.data.hex(" ")
+    except UnicodeDecodeError:
+        shown = value.data.hex(" ")
+    return (
+        f"<tr><td>{value.value_index}</td><td>{escape(value.type)}</td><td>{escape(shown)}</td><td>{changed}</td></tr>"
+    )
+
+
+def page(outcome: Outcome, title: str, body: str) -> Response:
+    """Return an HTML page; ``body`` is HTML, ``title`` is text."""
+    text = (
+        f'<!doctype html><html lang="zh"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{body}</body></html>"
+    )
+    status = STATUSES[outcome].http
+    return Response(status, _HEADERS, text.encode())
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
