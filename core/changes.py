@@ -19,6 +19,7 @@ Serial = NewType("Serial", int)
 """Number of a change, 1 for the first; 0 is before all changes."""
 
 _VERSION: Final = b"\x01"
+_PACK: Final = msgpack.Packer().pack
 
 
 class ChangeKind(IntEnum):
@@ -38,9 +39,9 @@ class Change(NamedTuple):
     at_ms: Millis
 
 
-def pack_change(change: Change) -> bytes:
-    """Return the row of a change."""
-    row: bytes = msgpack.packb((int(change.kind), change.identifier, change.at_ms))
+def pack_change(kind: int, identifier: bytes, at_ms: int) -> bytes:
+    """Return the row of a change. ``identifier``: UTF-8 of the folded handle or prefix."""
+    row: bytes = _PACK((kind, identifier, at_ms))
     return _VERSION + row
 
 
@@ -50,6 +51,6 @@ def unpack_change(row: bytes) -> Change:
         if row[:1] != _VERSION:
             raise ValueError(f"version {row[:1]!r}")
         kind, identifier, at_ms = msgpack.unpackb(row[1:])
-        return Change(ChangeKind(kind), identifier, Millis(at_ms))
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        return Change(ChangeKind(kind), identifier.decode(), Millis(at_ms))
+    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
         raise StoreError(f"a row of the change feed cannot be read: {error}") from None

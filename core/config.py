@@ -57,7 +57,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Address that HTTP and HTTPS listen on; 0.0.0.0 or :: for all.",
         "HTTP 与 HTTPS 监听地址；0.0.0.0 或 :: 表示全部。",
     ),
-    Setting("http.port", "integer", 8000, "HTTP port; 0 is any free one.", "HTTP 端口；0 表示任一空闲端口。", "port", 0, 65_535),
+    Setting(
+        "http.port", "integer", 8000, "HTTP port; 0 is any free one.", "HTTP 端口；0 表示任一空闲端口。",
+        "port", 0, 65_535,
+    ),
     Setting(
         "http.plain_auth", "text", "loopback",
         "Where credentials are taken over plain HTTP: from loopback, or never.",
@@ -65,11 +68,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         choices=("loopback", "never"),
     ),
     Setting(
-        "http.trusted_proxies", "list", (),
-        "Addresses or networks of reverse proxies whose X-Forwarded-For is read.",
-        "可信反向代理的地址或网段；仅读取它们的 X-Forwarded-For。",
+        "https.port", "integer", 8443, "HTTPS port; 0 is any free one.", "HTTPS 端口；0 表示任一空闲端口。",
+        "port", 0, 65_535,
     ),
-    Setting("https.port", "integer", 8443, "HTTPS port; 0 is any free one.", "HTTPS 端口；0 表示任一空闲端口。", "port", 0, 65_535),
     Setting(
         "https.certificate", "path", "",
         "PEM certificate chain; HTTPS is off while this is empty.",

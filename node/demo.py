@@ -91,9 +91,7 @@ def _story(folder: Path) -> None:
     with _node(config, kill=False) as ready:
         product = products[len(products) // 2]
         _show(ready, product.handle)
-        _say(
-            f"   {clock.monotonic_s() - began:.2f} s 后应答 from the start to the first answer; 数据都在 everything is there"
-        )
+        _say(f"   {clock.monotonic_s() - began:.2f} s 后应答 until the first answer; 数据都在 everything is there")
         _command("resolve", product.handle, "--server", f"127.0.0.1:{ready['http']}")
     _say("\n完成 Done. 接下来 Next: README.md")
 

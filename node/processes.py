@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -27,7 +28,7 @@ from core.store.engine import StorePanicError
 from core.store.lmdb_engine import LmdbEngine
 from node import telemetry, wiring
 from node.telemetry import Counters
-from registry.client import short_path
+from registry.registrar import bind_socket
 
 _LOG: Final = logging.getLogger("saltern.node")
 _PR_SET_PDEATHSIG: Final = 1
@@ -85,11 +86,10 @@ async def run_registrar(child: Child, config: Config) -> None:
     """The one process that writes business data."""
     store = wiring.open_store(config)
     registrar = wiring.make_registrar(config, store, Counters(wiring.run_folder(config), child.name))
-    with short_path(wiring.run_folder(config)) as path:
-        if os.path.lexists(path):
-            os.unlink(path)
-        server = await asyncio.get_running_loop().create_unix_server(registrar.connection, path)
-        os.chmod(path, 0o600)
+    listener = bind_socket(wiring.run_folder(config))
+    server = await asyncio.get_running_loop().create_unix_server(registrar.connection, sock=listener)
+    gc.freeze()  # what is there now stays; groups make much that is gone after the commit
+    gc.set_threshold(100_000, 20, 20)
     child.tell()
     await child.stopping.wait()
     server.close()

@@ -15,35 +15,36 @@ import msgspec
 
 from core import limits
 from core.errors import LimitError, NodeError, Outcome, StoreError, WireError
-from core.wire.jsonform import RecordForm, load_values
+from core.wire.jsonform import RecordForm
 from core.wire.jsontext import parse, quote
-from registry.commands import Put, PutBatch, Result
+from registry.commands import PutBatch, Result
 
 _DECODER = msgspec.json.Decoder(RecordForm)
 
 
-def run(command: PutBatch, now_s: int, put: Callable[[Put], Result]) -> Result:
+def run(command: PutBatch, put: Callable[[RecordForm, PutBatch], Outcome]) -> Result:
     """Run a batch. Bounds: BATCH_ITEMS_MAX."""
     try:
         items = _split(command)
     except NodeError as error:
         return Result(error.ended, message=error.message)
-    counts: Counter[Outcome] = Counter()
+    counts: Counter[str] = Counter()
     lines = []
     for item in items:
         identifier: str | None = None
+        message = ""
         try:
             form = _read(item)
             identifier = form.handle
-            values = load_values(form.values, now_s, keep_timestamps=command.keep_timestamps)
-            result = put(Put(form.handle, values, command.overwrite))
+            outcome = put(form, command)
         except StoreError:
             raise
         except NodeError as error:
-            result = Result(error.ended, message=error.message)
-        counts[result.outcome] += 1
-        lines.append(_line(identifier, result))
-    totals = ",".join(f'"{outcome.value}":{count}' for outcome, count in counts.items())
+            outcome, message = error.ended, error.message
+        ended = outcome._value_  # the value without Enum's descriptor
+        counts[ended] += 1
+        lines.append(_line(identifier, ended, message))
+    totals = ",".join(f'"{ended}":{count}' for ended, count in counts.items())
     body = '{"results":[' + ",".join(lines) + '],"counts":{' + totals + "}}"
     return Result(Outcome.OK, body=body.encode())
 
@@ -66,7 +67,7 @@ def _read(item: bytes) -> RecordForm:
     raise WireError("Invalid JSON")
 
 
-def _line(identifier: str | None, result: Result) -> str:
-    name = "null" if identifier is None else quote(result.handle or identifier)
-    message = f',"message":{quote(result.message)}' if result.message else ""
-    return f'{{"identifier":{name},"outcome":"{result.outcome.value}"{message}}}'
+def _line(identifier: str | None, ended: str, message: str) -> str:
+    name = "null" if identifier is None else quote(identifier)
+    tail = f',"message":{quote(message)}' if message else ""
+    return f'{{"identifier":{name},"outcome":"{ended}"{tail}}}'

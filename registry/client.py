@@ -84,7 +84,7 @@ class RegistrarClient(asyncio.Protocol):
             return self._transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class
         self._frames = Frames()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -11,20 +11,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 from core import limits
 from core.clock import Millis
 from core.errors import Outcome, WireError
 from core.store.engine import StorePanicError
+from registry.client import short_path
 from registry.commands import PutBatch, Request, Result
 from registry.protocol import Frames, decode_request, encode_result
 from registry.service import Registry
 
 _LOG: Final = logging.getLogger("saltern.registrar")
 _EXIT_PANIC: Final = 70
+
+
+def bind_socket(folder: Path) -> socket.socket:
+    """Return the registrar's listening socket, mode 0600, in a folder that only the node may enter."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with short_path(folder) as path:
+        Path(path).unlink(missing_ok=True)  # of a registrar that was killed
+        listener.bind(path)
+        Path(path).chmod(0o600)
+    listener.listen(limits.WORKERS_MAX)
+    return listener
 
 
 class _Waiting(NamedTuple):
@@ -92,7 +106,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class
 
     def data_received(self, data: bytes) -> None:
         try:

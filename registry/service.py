@@ -33,6 +33,7 @@ from core.records import AdminPermission, ValuePermission, Values
 from core.store.engine import Engine, ExpectationError, Table
 from core.store.homing import require_served
 from core.store.prefix_rows import HomedPrefix, pack_prefix
+from core.wire.jsonform import RecordForm, load_values
 from core.wire.valuetypes import HS_ADMIN
 from registry import batch, tokens
 from registry.commands import (
@@ -48,6 +49,7 @@ from registry.commands import (
     Request,
     Result,
 )
+from registry.rows import quick_rows
 from registry.staging import Staging
 from registry.values import by_index, check_values, keep_unchanged, permissions_needed
 
@@ -90,7 +92,7 @@ class Registry:
                 work = _Work(self, Staging(snapshot) if request.dry_run else staging, request.actor, now_ms)
                 results.append(tokens.once(work.staging, request, now_ms, work.run))
             staged = staging.batch()
-        if staged.rows:
+        if any(staged.rows.values()):
             self._store.commit(staged)
         return results
 
@@ -129,7 +131,7 @@ class _Work:
     def run(self, command: Command) -> Result:
         """Decide one command. Errors end as a Result, never as an exception."""
         if isinstance(command, PutBatch):
-            return batch.run(command, self._now_s, self.put)
+            return batch.run(command, self._put_form)
         name = command.prefix if isinstance(command, Home) else command.handle
         try:
             match command:
@@ -167,6 +169,21 @@ class _Work:
             return Result(Outcome.HANDLE_EXISTS, handle)
         self._replace(key, old, command.values)
         return Result(Outcome.OK, handle)
+
+    def _put_form(self, form: RecordForm, command: PutBatch) -> Outcome:
+        """Create or replace one record of a batch. Errors: NodeError."""
+        key = self._registry.check_handle(form.handle)
+        prefix = prefix_of(key)
+        if prefix not in self.staging.served:
+            self._registry.require_served(self.staging, key)
+        if prefix != PREFIX_HANDLES and self.staging.record_row(key) is None:
+            rows = quick_rows(key, form.values, self._now_s, keep_timestamps=command.keep_timestamps)
+            if rows is not None:
+                self._require_create(key)
+                self.staging.put_rows(key, rows, self._now_ms, new=True)
+                return Outcome.CREATED
+        values = load_values(form.values, self._now_s, keep_timestamps=command.keep_timestamps)
+        return self.put(Put(form.handle, values, command.overwrite)).outcome
 
     def _replace(self, key: HandleKey, old: Values, new: Values) -> None:
         new = keep_unchanged(old, new, self._now_s)

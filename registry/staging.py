@@ -6,14 +6,17 @@ those before it did; every row read is expected unchanged by the commit.
 
 from __future__ import annotations
 
-from core.changes import Change, ChangeKind, pack_change
+from core.changes import ChangeKind, pack_change
 from core.clock import Millis
 from core.ident.handle import PREFIX_HANDLES, HandleKey, PrefixKey, prefix_of
 from core.records import Values
 from core.store.engine import Batch, Snapshot, Table
 from core.store.prefix_rows import pack_count, unpack_count
-from core.store.record_rows import pack_record, record_key, unpack_values
+from core.store.record_rows import RecordRows, pack_record, record_key, unpack_values
 from core.wire.valuetypes import HS_VLIST
+
+_CREATED = int(ChangeKind.RECORD_CREATED)
+_CHANGED = int(ChangeKind.RECORD_CHANGED)
 
 
 class Staging:
@@ -27,6 +30,9 @@ class Staging:
         self._snapshot = snapshot
         self._counts: dict[PrefixKey, int] = {}
         self._batch = Batch()
+        self._records = self._batch.rows.setdefault(Table.RECORDS, {})
+        self._answers = self._batch.rows.setdefault(Table.ANSWERS, {})
+        self._expected = self._batch.expected.setdefault(Table.RECORDS, {})
         self.rights: dict[object, bool] = {}
         self.served: dict[PrefixKey, bool] = {}
 
@@ -52,37 +58,45 @@ class Staging:
     # --- records ---
     def record(self, key: HandleKey) -> Values | None:
         """Return the values of a record, None if there is none."""
-        row = self.get(Table.RECORDS, record_key(key))
+        row = self.record_row(key)
         return None if row is None else unpack_values(row)
+
+    def record_row(self, key: HandleKey) -> bytes | None:
+        """Return the RECORDS row of a record, None if there is none."""
+        place = record_key(key)
+        if place in self._records:
+            return self._records[place]
+        row = self._expected[place] = self._snapshot.get(Table.RECORDS, place)
+        return row
 
     def put_record(self, key: HandleKey, old: Values | None, values: Values, now_ms: Millis) -> None:
         """Stage both rows of a record, its change and its count."""
-        place = record_key(key)
-        rows = pack_record(key, values)
-        self._batch.put(Table.RECORDS, place, rows.record)
-        self._batch.put(Table.ANSWERS, place, rows.answer)
-        self._note(ChangeKind.RECORD_CREATED if old is None else ChangeKind.RECORD_CHANGED, key, now_ms)
-        if old is None:
-            self._count(key, 1)
+        self.put_rows(key, pack_record(key, values), now_ms, new=old is None)
         self._forget_rights(key, old, values)
+
+    def put_rows(self, key: HandleKey, rows: RecordRows, now_ms: Millis, *, new: bool) -> None:
+        """Stage the rows of a record on which no right rests."""
+        place = record_key(key)
+        self._records[place] = rows.record
+        self._answers[place] = rows.answer
+        self._batch.changes.append(pack_change(_CREATED if new else _CHANGED, key, now_ms))
+        if new:
+            self._count(key, 1)
 
     def delete_record(self, key: HandleKey, old: Values, now_ms: Millis) -> None:
         """Stage the end of a record."""
         place = record_key(key)
-        self._batch.put(Table.RECORDS, place, None)
-        self._batch.put(Table.ANSWERS, place, None)
-        self._note(ChangeKind.RECORD_DELETED, key, now_ms)
+        self._records[place] = None
+        self._answers[place] = None
+        self._batch.changes.append(pack_change(ChangeKind.RECORD_DELETED, key, now_ms))
         self._count(key, -1)
         self._forget_rights(key, old, ())
 
     def home(self, prefix: PrefixKey, row: bytes, now_ms: Millis) -> None:
         """Stage a homed prefix."""
         self._batch.put(Table.PREFIXES, prefix, row)
-        self._note(ChangeKind.PREFIX_HOMED, prefix, now_ms)
+        self._batch.changes.append(pack_change(ChangeKind.PREFIX_HOMED, prefix, now_ms))
         self.served.clear()
-
-    def _note(self, kind: ChangeKind, identifier: bytes, now_ms: Millis) -> None:
-        self._batch.changes.append(pack_change(Change(kind, identifier.decode(), now_ms)))
 
     def _count(self, key: HandleKey, by: int) -> None:
         prefix = prefix_of(key)

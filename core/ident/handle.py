@@ -11,6 +11,7 @@ without "/" is the prefix handle ``0.NA/<text>``, as the reference server reads 
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple, NewType
 
 from core import limits
@@ -21,6 +22,9 @@ PrefixKey = NewType("PrefixKey", bytes)
 
 PREFIX_HANDLES: Final = PrefixKey(b"0.NA")
 """The prefix under which prefix handles live."""
+
+_COMMON: Final = re.compile(r"([0-9A-Za-z]+(?:\.[0-9A-Za-z]+){0,7})/[!-~]*")
+"""Handles that need no second look: ASCII without blanks, an ordinary prefix."""
 
 _NOT_IN_PREFIX: Final = frozenset(" \t")
 
@@ -71,6 +75,9 @@ def check_handle(text: str, rules: HandleRules) -> HandleKey:
     Errors: IdentifierError that says what is wrong.
     Source: RFC 3651 §3; control characters are refused, see docs/standards/choices.md.
     """
+    common = _COMMON.fullmatch(text)
+    if common is not None and len(text) <= rules.length_max and common.end(1) <= rules.prefix_length_max:
+        return HandleKey(text.encode().upper())
     if not text:
         raise IdentifierError("Empty handle invalid")
     if len(text) > rules.length_max:

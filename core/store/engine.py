@@ -34,7 +34,9 @@ class Table(Enum):
     ANSWERS = "answers"
     COUNTERS = "counters"
     TOKENS = "tokens"
-    TOKEN_TIMES = "token_times"
+    TOKEN_TIMES = "token_times"  # noqa: S105 - a table's name
+
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash is computed in Python
 
 
 class ExpectationError(StoreError):

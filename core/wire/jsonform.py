@@ -60,7 +60,7 @@ def dump_values(values: Values) -> bytes:
 def dump_value(value: HandleValue) -> str:
     """Return the JSON form of one value."""
     ttl = f'"{format_utc(value.ttl)}"' if value.ttl_absolute else value.ttl
-    text = f'{{"index":{value.value_index},"type":{quote_name(value.type)},"data":{_dump_data(value.type, value.data)}'
+    text = f'{{"index":{value.value_index},"type":{quote_name(value.type)},"data":{dump_data(value.type, value.data)}'
     if value.permissions != PERMISSIONS_USUAL:
         text += f',"permissions":"{value.permissions:04b}"'
     text += f',"ttl":{ttl}'
@@ -71,7 +71,8 @@ def dump_value(value: HandleValue) -> str:
     return text + "}"
 
 
-def _dump_data(kind: str, data: bytes) -> str:
+def dump_data(kind: str, data: bytes) -> str:
+    """Return the JSON form of the data of one value type."""
     if kind in VALUE_TYPES:
         return _dump_structured(kind, data)
     return dump_octets(data)
@@ -242,7 +243,7 @@ def _load_value(form: ValueForm, now: int, keep_timestamps: bool) -> HandleValue
     return HandleValue(
         index,
         form.type,
-        form.data.encode() if isinstance(form.data, str) else _load_data(form.data),
+        form.data.encode() if isinstance(form.data, str) else load_data(form.data),
         ttl,
         absolute,
         PERMISSIONS_USUAL if form.permissions is None else _load_permissions(form.permissions),
@@ -296,7 +297,8 @@ def _load_reference(form: ReferenceForm, member: str) -> ValueReference:
     return ValueReference(form.handle, _int32(form.index, f"{member}.value_index"))
 
 
-def _load_data(form: DataForm) -> bytes:
+def load_data(form: DataForm) -> bytes:
+    """Return the octets of a value's data. Errors: WireError that names the member."""
     value = form.value
     if form.format in ("string", "base64", "hex") and not isinstance(value, str):
         raise WireError(f"data.value: expected a string for the format {form.format}")
@@ -451,7 +453,7 @@ def _load_server(form: ServerForm) -> ServerInfo:
     return ServerInfo(
         _int32(form.serverId, "data.value.servers.serverId"),
         address.rjust(16, b"\0"),
-        _load_data(form.publicKey) if form.publicKey is not None else b"",
+        load_data(form.publicKey) if form.publicKey is not None else b"",
         tuple(map(_load_interface, form.interfaces)),
     )
 

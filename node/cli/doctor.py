@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import shutil
 import stat
 from collections.abc import Iterator
@@ -118,7 +117,7 @@ def _disk(config: Config) -> Iterator[Finding]:
         return
     level = "ok" if free >= _FREE_BYTES_MIN else "warning"
     yield Finding(level, "disk", f"剩余 {free >> 20} MiB free on {config.data}")
-    if stat.S_IMODE(os.stat(config.data).st_mode) & 0o077:
+    if stat.S_IMODE(config.data.stat().st_mode) & 0o077:
         yield Finding("error", "disk", f"chmod 700 {config.data}: 数据目录可被他人读取 others can read the data folder")
 
 

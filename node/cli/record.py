@@ -23,7 +23,8 @@ from core.store.engine import Table
 from core.store.homing import load_values
 from core.store.record_rows import unpack_handle, unpack_values
 from core.wire.admin import encode_admin
-from core.wire.jsonform import dump_values, load_values as load_forms, parse_values
+from core.wire.jsonform import dump_values, parse_values
+from core.wire.jsonform import load_values as load_forms
 from core.wire.jsontext import quote
 from core.wire.valuetypes import HS_ADMIN, HS_SECKEY, URL
 from node import wiring
@@ -268,7 +269,7 @@ def _progress(file: BinaryIO) -> Any:
 @click.option("--prefix", help="只导出此前缀 Only this prefix.")
 @config_option
 def export(file: BinaryIO, prefix: str | None, config_file: Path, overrides: tuple[str, ...]) -> None:
-    """导出记录为 JSON 行（不含 HS_SECKEY），- 为标准输出。Export as JSON lines, without HS_SECKEY; - is standard output.
+    """导出记录为 JSON 行，不含 HS_SECKEY。Export as JSON lines, without HS_SECKEY; - is standard output.
 
     Example: saltern record export backup.jsonl --prefix 88.118.7
     """
