@@ -1,0 +1,98 @@
+"""Frames between workers and the registrar: round trip, total, bounded, whole and byte by byte."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import limits
+from core.admission import Identity
+from core.errors import Outcome, WireError
+from core.records import HandleValue, ValueReference
+from registry.commands import (
+    OPERATOR,
+    Actor,
+    Add,
+    Command,
+    Delete,
+    Home,
+    Modify,
+    Put,
+    PutBatch,
+    Remove,
+    Request,
+    Result,
+    Token,
+)
+from registry.protocol import Frames, decode_request, decode_result, encode_request, encode_result
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+INDEX = st.integers(-(2**31), 2**31 - 1)
+VALUES = st.lists(
+    st.builds(
+        HandleValue,
+        INDEX,
+        TEXT,
+        st.binary(max_size=20),
+        st.integers(0, 2**32 - 1),
+        st.booleans(),
+        st.integers(0, 255),
+        st.integers(0, 2**32 - 1),
+        st.lists(st.builds(ValueReference, TEXT, INDEX), max_size=2).map(tuple),
+    ),
+    max_size=3,
+).map(tuple)
+COMMAND: st.SearchStrategy[Command] = st.one_of(
+    st.builds(Put, TEXT, VALUES, st.booleans(), st.booleans()),
+    st.builds(Add, TEXT, VALUES, st.booleans()),
+    st.builds(Modify, TEXT, VALUES),
+    st.builds(Remove, TEXT, st.lists(INDEX, max_size=3).map(tuple)),
+    st.builds(Delete, TEXT),
+    st.builds(PutBatch, st.binary(max_size=50), st.booleans(), st.booleans(), st.booleans()),
+    st.builds(Home, TEXT),
+)
+ACTOR = st.one_of(st.just(OPERATOR), st.builds(Actor, st.builds(Identity, TEXT, INDEX)))
+TOKEN = st.one_of(st.none(), st.builds(Token, TEXT, st.binary(min_size=32, max_size=32)))
+REQUEST = st.builds(Request, COMMAND, ACTOR, TOKEN, st.booleans())
+RESULT = st.builds(Result, st.sampled_from(Outcome), TEXT, TEXT, st.binary(max_size=50))
+
+
+@given(st.integers(0, 2**63), REQUEST)
+def test_request_round_trip(number: int, request: Request) -> None:
+    """What is sent is what arrives."""
+    (body,) = Frames().feed(encode_request(number, request))
+    assert decode_request(body) == (number, request)
+
+
+@given(st.integers(0, 2**63), RESULT)
+def test_result_round_trip(number: int, result: Result) -> None:
+    """What is answered is what arrives."""
+    (body,) = Frames().feed(encode_result(number, result))
+    assert decode_result(body) == (number, result)
+
+
+@given(st.lists(RESULT, max_size=4), st.integers(1, 7))
+def test_frames_are_the_same_whole_and_in_pieces(results: list[Result], step: int) -> None:
+    """However the stream is cut."""
+    stream = b"".join(encode_result(number, result) for number, result in enumerate(results))
+    frames = Frames()
+    pieces = [body for at in range(0, len(stream), step) for body in frames.feed(stream[at : at + step])]
+    assert pieces == Frames().feed(stream)
+    assert [decode_result(body)[1] for body in pieces] == results
+
+
+@given(st.binary(max_size=60))
+def test_total_on_any_bytes(octets: bytes) -> None:
+    """A value or WireError, nothing else."""
+    for decode in (decode_request, decode_result):
+        try:
+            decode(octets)
+        except WireError:
+            continue
+
+
+def test_a_frame_that_is_too_long_is_refused_before_it_comes() -> None:
+    """By its announced length."""
+    with pytest.raises(WireError, match="at most"):
+        Frames().feed((limits.FRAME_BYTES_MAX + 1).to_bytes(4, "big"))
