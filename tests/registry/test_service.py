@@ -1,0 +1,343 @@
+"""The registration service: operations, groups, idempotency, batches, dry runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import limits
+from core.admission import Identity
+from core.changes import ChangeKind, Serial, unpack_change
+from core.clock import Millis
+from core.errors import Outcome
+from core.ident.handle import HandleRules
+from core.records import HandleValue, Values
+from core.store.engine import Batch, Engine, ExpectationError, Table
+from core.store.fsck import check_store
+from core.store.lmdb_engine import LmdbEngine
+from core.store.memory_engine import MemoryEngine
+from core.store.prefix_rows import unpack_count
+from core.store.record_rows import unpack_answer, unpack_values
+from registry.commands import OPERATOR, Actor, Add, Delete, Home, Modify, Put, PutBatch, Remove, Request, Result, Token
+from registry.service import Registry
+
+NOW = Millis(1_700_000_000_000)
+LATER = Millis(NOW + 5_000)
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(params=["memory", "lmdb"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """The service runs the same on every engine; whatever a test did, the store is right after it."""
+    engine: Engine = MemoryEngine() if request.param == "memory" else LmdbEngine(tmp_path / "store", create=True)
+    yield engine
+    with engine.snapshot() as snapshot:
+        assert list(check_store(snapshot)) == []
+    engine.close()
+
+
+@pytest.fixture
+def registry(store: Engine) -> Registry:
+    made = Registry(store, HandleRules())
+    assert made.run([Request(Home("88.118.7"), OPERATOR)], NOW)[0].outcome is Outcome.CREATED
+    return made
+
+
+def value(index: int, text: str, kind: str = "URL", at: int = NOW // 1_000) -> HandleValue:
+    return HandleValue(index, kind, text.encode(), timestamp=at)
+
+
+def run(registry: Registry, *commands: Any, now: Millis = NOW) -> list[Result]:
+    return registry.run([Request(command, OPERATOR) for command in commands], now)
+
+
+def stored(store: Engine, handle: str) -> Values | None:
+    with store.snapshot() as snapshot:
+        row = snapshot.get(Table.RECORDS, handle.upper().encode())
+    return None if row is None else unpack_values(row)
+
+
+def changes(store: Engine) -> list[tuple[int, ChangeKind, str]]:
+    with store.snapshot() as snapshot:
+        rows = snapshot.feed(Serial(0), 100)
+    return [(serial, change.kind, change.identifier) for serial, row in rows for change in [unpack_change(row)]]
+
+
+def test_one_group_sees_its_own_writes_and_is_one_run_of_serials(store: Engine, registry: Registry) -> None:
+    """Create, add, modify, remove, delete, create again: in one transaction, each one change."""
+    handle = "88.118.7/SKU01"
+    results = run(
+        registry,
+        Put(handle, (value(1, "a"),)),
+        Put(handle, (value(1, "b"),)),
+        Add(handle, (value(2, "x", "DESC"),)),
+        Modify(handle, (value(1, "c"),)),
+        Remove(handle, (2,)),
+        Delete(handle),
+        Delete(handle),
+        Put(handle, (value(1, "d"),)),
+    )
+    assert [result.outcome for result in results] == [
+        Outcome.CREATED,
+        Outcome.HANDLE_EXISTS,
+        Outcome.CREATED,
+        Outcome.OK,
+        Outcome.OK,
+        Outcome.OK,
+        Outcome.HANDLE_NOT_FOUND,
+        Outcome.CREATED,
+    ]
+    key = "88.118.7/SKU01"
+    assert changes(store) == [
+        (1, ChangeKind.PREFIX_HOMED, "88.118.7"),
+        (2, ChangeKind.RECORD_CREATED, key),
+        (3, ChangeKind.RECORD_CHANGED, key),
+        (4, ChangeKind.RECORD_CHANGED, key),
+        (5, ChangeKind.RECORD_CHANGED, key),
+        (6, ChangeKind.RECORD_DELETED, key),
+        (7, ChangeKind.RECORD_CREATED, key),
+    ]
+    assert stored(store, handle) == (value(1, "d"),)
+
+
+def test_what_changes_nothing_is_no_change(store: Engine, registry: Registry) -> None:
+    """An equal record leaves timestamp, serial and feed alone."""
+    run(registry, Put("88.118.7/A", (value(1, "a"),)))
+    before = changes(store)
+    again = (value(1, "a", at=LATER // 1_000),)
+    assert run(registry, Put("88.118.7/a", again, overwrite=True), now=LATER)[0].outcome is Outcome.OK
+    assert changes(store) == before
+    assert stored(store, "88.118.7/A") == (value(1, "a"),)
+
+
+def test_values_keep_the_order_that_the_operation_defines(store: Engine, registry: Registry) -> None:
+    """Creation and replacement keep the order as sent, adding leaves it by index."""
+    run(registry, Put("88.118.7/O", tuple(value(n, "v") for n in (9, 2, 5, 100))))
+    assert [each.value_index for each in stored(store, "88.118.7/O") or ()] == [9, 2, 5, 100]
+    run(registry, Add("88.118.7/O", (value(3, "v"),)))
+    assert [each.value_index for each in stored(store, "88.118.7/O") or ()] == [2, 3, 5, 9, 100]
+    run(registry, Put("88.118.7/O", tuple(value(n, "v") for n in (9, 2, 100, 7)), overwrite=True))
+    assert [each.value_index for each in stored(store, "88.118.7/O") or ()] == [9, 2, 100, 7]
+
+
+def test_minting_appends_a_random_suffix(store: Engine, registry: Registry) -> None:
+    """Two requests for the same stem make two handles."""
+    first, second = run(
+        registry, Put("88.118.7/M-", (value(1, "a"),), mint=True), Put("88.118.7/M-", (value(1, "a"),), mint=True)
+    )
+    assert first.handle != second.handle
+    assert first.handle.startswith("88.118.7/M-")
+    assert stored(store, first.handle) is not None
+
+
+@pytest.mark.parametrize(
+    ("command", "outcome", "message"),
+    [
+        (Put("88.118.8/X", (value(1, "a"),)), Outcome.NOT_RESPONSIBLE, "That prefix doesn't live here"),
+        (Put("88.118.7.1/X", (value(1, "a"),)), Outcome.NOT_RESPONSIBLE, "That prefix doesn't live here"),
+        (Put("88.118.7/X", (value(0, "a"),)), Outcome.INVALID_VALUE, "Value indexes must be positive"),
+        (Put("88.118.7/X", (value(1, "a"), value(1, "b"))), Outcome.VALUE_EXISTS, "Index conflict for 1"),
+        (Put("", ()), Outcome.INVALID_HANDLE, "Empty handle invalid"),
+        (Put("88..7/X", ()), Outcome.INVALID_HANDLE, "empty segment"),
+        (Put("88.118.7/\x00", ()), Outcome.INVALID_HANDLE, "control character"),
+        (Put("88.118.7/" + "x" * 300, ()), Outcome.INVALID_HANDLE, "at most 255"),
+        (Put("88.118.7/X", (value(1, "a", ""),)), Outcome.INVALID_VALUE, "no type"),
+        (Put("88.118.7/X", (value(1, "a" * 300_000),)), Outcome.TOO_LARGE, "octets"),
+        (Put("88.118.7/X", tuple(value(n, "") for n in range(1, 2_050))), Outcome.TOO_LARGE, "2048 values"),
+        (Add("88.118.7/NONE", (value(1, "a"),)), Outcome.HANDLE_NOT_FOUND, ""),
+        (Add("88.118.7/NONE", ()), Outcome.INVALID_VALUE, "Value list was empty"),
+        (Modify("88.118.7/NONE", ()), Outcome.HANDLE_NOT_FOUND, ""),
+        (Remove("88.118.7/HERE", (7,)), Outcome.VALUE_NOT_FOUND, ""),
+        (Modify("88.118.7/HERE", (value(7, "a"),)), Outcome.VALUE_NOT_FOUND, ""),
+        (Add("88.118.7/HERE", (value(1, "b"),)), Outcome.VALUE_EXISTS, "Index conflict for 1"),
+        (Home("88 1"), Outcome.INVALID_HANDLE, "blank"),
+    ],
+)
+def test_a_refusal_says_why_and_changes_nothing(
+    store: Engine, registry: Registry, command: Any, outcome: Outcome, message: str
+) -> None:
+    """Whatever is wrong."""
+    run(registry, Put("88.118.7/HERE", (value(1, "a"),)))
+    before = changes(store)
+    result = run(registry, command)[0]
+    assert result.outcome is outcome
+    assert message in result.message
+    assert changes(store) == before
+
+
+def test_a_dry_run_decides_and_writes_nothing(store: Engine, registry: Registry) -> None:
+    """The same answer, no change, no token."""
+    before = changes(store)
+    request = Request(Put("88.118.7/D", (value(1, "a"),)), OPERATOR, Token("t", b"d"), dry_run=True)
+    assert registry.run([request], NOW)[0].outcome is Outcome.CREATED
+    assert changes(store) == before
+    assert stored(store, "88.118.7/D") is None
+    with store.snapshot() as snapshot:
+        assert list(snapshot.scan(Table.TOKENS, b"")) == []
+
+
+# --- idempotency ---
+
+
+def put_with(token: str, digest: bytes, handle: str = "88.118.7/T", actor: Actor = OPERATOR) -> Request:
+    return Request(Put(handle, (value(1, "a"),)), actor, Token(token, digest))
+
+
+def test_a_known_token_gets_the_first_answer_again(store: Engine, registry: Registry) -> None:
+    """In the same group, and later; nothing is done twice."""
+    first, second = registry.run([put_with("t", b"d"), put_with("t", b"d")], NOW)
+    assert (first.outcome, second) == (Outcome.CREATED, first)
+    assert registry.run([put_with("t", b"d")], LATER) == [first]
+    assert len(changes(store)) == 2
+
+
+def test_a_token_for_another_request_is_a_conflict(registry: Registry) -> None:
+    """The same key with another body."""
+    registry.run([put_with("t", b"d")], NOW)
+    assert registry.run([put_with("t", b"other")], NOW)[0].outcome is Outcome.CONFLICT
+
+
+def test_two_who_ask_share_no_token(registry: Registry) -> None:
+    """The token belongs to who sent it."""
+    stranger = Actor(Identity("88.118.7/ADM", 1))
+    registry.run([put_with("t", b"d")], NOW)
+    assert registry.run([put_with("t", b"d", "88.118.7/U", stranger)], NOW)[0].outcome is Outcome.FORBIDDEN
+
+
+def test_tokens_end_after_thirty_days_and_are_removed(store: Engine, registry: Registry) -> None:
+    """An old token is taken as new, and old rows go as new ones come."""
+    for number in range(20):
+        registry.run([put_with(f"t{number}", b"d", f"88.118.7/T{number}")], NOW)
+    later = Millis(NOW + limits.IDEMPOTENCY_KEPT_MS + 1)
+    assert registry.run([put_with("t0", b"other", "88.118.7/T0")], later)[0].outcome is Outcome.HANDLE_EXISTS
+    for number in range(3):
+        registry.run([put_with(f"new{number}", b"d", "88.118.7/N")], Millis(later + DAY_MS))
+    with store.snapshot() as snapshot:
+        assert len(list(snapshot.scan(Table.TOKENS, b""))) == 4
+        assert len(list(snapshot.scan(Table.TOKEN_TIMES, b""))) == 4
+
+
+def test_an_answer_that_may_change_by_itself_is_not_kept(store: Engine) -> None:
+    """A store that cannot write leaves no token: the request may be repeated."""
+    failing = _Failing(store)
+    registry = Registry(failing, HandleRules())
+    registry.run([Request(Home("88.118.7"), OPERATOR)], NOW)
+    failing.fails = limits.COMMIT_TRIES_MAX
+    assert registry.run([put_with("t", b"d")], NOW)[0].outcome is Outcome.OVERLOADED
+    assert registry.run([put_with("t", b"d")], NOW)[0].outcome is Outcome.CREATED
+
+
+class _Failing:
+    """A store in which another process is faster, a few times."""
+
+    def __init__(self, store: Engine) -> None:
+        self._store = store
+        self.fails = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def commit(self, batch: Batch) -> Serial:
+        if self.fails:
+            self.fails -= 1
+            raise ExpectationError("faster")
+        return self._store.commit(batch)
+
+
+def test_a_group_that_lost_a_race_is_decided_again(store: Engine) -> None:
+    """Another process wrote between snapshot and commit: the second try succeeds."""
+    failing = _Failing(store)
+    registry = Registry(failing, HandleRules())
+    registry.run([Request(Home("88.118.7"), OPERATOR)], NOW)
+    failing.fails = limits.COMMIT_TRIES_MAX - 1
+    assert run(registry, Put("88.118.7/R", (value(1, "a"),)))[0].outcome is Outcome.CREATED
+
+
+# --- batches ---
+
+
+def record(handle: str, url: str = "https://a.example") -> dict[str, Any]:
+    return {"handle": handle, "values": [{"index": 1, "type": "URL", "data": url}]}
+
+
+def batch_of(items: list[Any], **options: Any) -> PutBatch:
+    return PutBatch(json.dumps(items).encode(), lines=False, **options)
+
+
+def test_each_item_of_a_batch_ends_on_its_own(store: Engine, registry: Registry) -> None:
+    """Right and wrong ones side by side, in order, with counts."""
+    items = [
+        record("88.118.7/A"),
+        record("99.1/X"),
+        {"handle": "88.118.7/B"},
+        record("88.118.7/A", "https://b.example"),
+        {"handle": "88.118.7/C", "values": [{"index": 2**40, "type": "X", "data": ""}]},
+        17,
+        record("88.118.7/D"),
+    ]
+    answer = json.loads(run(registry, batch_of(items))[0].body)
+    assert [item["outcome"] for item in answer["results"]] == [
+        "created",
+        "not-responsible",
+        "malformed",
+        "ok",
+        "malformed",
+        "malformed",
+        "created",
+    ]
+    assert [item["identifier"] for item in answer["results"]] == [
+        "88.118.7/A", "99.1/X", None, "88.118.7/A", "88.118.7/C", None, "88.118.7/D",
+    ]  # fmt: skip
+    assert "values" in answer["results"][2]["message"]
+    assert answer["counts"] == {"created": 2, "not-responsible": 1, "malformed": 3, "ok": 1}
+    with store.snapshot() as snapshot:
+        assert unpack_count(snapshot.get(Table.COUNTERS, b"88.118.7")) == 2
+        row = snapshot.get(Table.ANSWERS, b"88.118.7/A")
+    assert row is not None
+    assert b"https://b.example" in unpack_answer(row).values_json
+
+
+def test_a_bad_line_is_one_refusal_a_bad_array_is_all(registry: Registry) -> None:
+    """Of JSON lines each ends on its own; of an array nobody knows where the items end."""
+    lines = b"\n".join([json.dumps(record("88.118.7/L1")).encode(), b"{broken", b"", b"\xff", b"[" * 5_000])
+    answer = json.loads(run(registry, PutBatch(lines, lines=True))[0].body)
+    assert [item["outcome"] for item in answer["results"]] == ["created", "malformed", "malformed", "malformed"]
+    result = run(registry, PutBatch(b'[{"handle":"88.118.7/L2","values":[]},', lines=False))[0]
+    assert result.outcome is Outcome.MALFORMED
+
+
+def test_a_batch_of_too_many_is_refused_whole(store: Engine, registry: Registry) -> None:
+    """Before anything is done."""
+    before = changes(store)
+    result = run(registry, batch_of([record("88.118.7/X")] * (limits.BATCH_ITEMS_MAX + 1)))[0]
+    assert result.outcome is Outcome.TOO_LARGE
+    assert changes(store) == before
+
+
+def test_a_batch_may_refuse_what_exists(registry: Registry) -> None:
+    """overwrite=false."""
+    run(registry, batch_of([record("88.118.7/A")]))
+    answer = json.loads(run(registry, batch_of([record("88.118.7/A"), record("88.118.7/B")], overwrite=False))[0].body)
+    assert answer["counts"] == {"handle-exists": 1, "created": 1}
+
+
+def test_rights_follow_the_records_within_one_batch(registry: Registry) -> None:
+    """An item that takes the sender's own right away ends it for the items behind it."""
+    group = {"handle": "0.NA/88.118.7", "index": 200, "permissions": "1" * 12}
+    admin = {"index": 100, "type": "HS_ADMIN", "data": {"format": "admin", "value": group}}
+    members = [{"handle": "0.NA/88.118.7", "index": 301}]
+    vlist = {"index": 200, "type": "HS_VLIST", "data": {"format": "vlist", "value": members}}
+    empty = {"index": 200, "type": "HS_VLIST", "data": {"format": "vlist", "value": []}}
+    run(registry, batch_of([{"handle": "0.NA/88.118.7", "values": [admin, vlist]}]))
+    items = [
+        record("88.118.7/BEFORE"),
+        {"handle": "0.NA/88.118.7", "values": [admin, empty]},
+        record("88.118.7/AFTER"),
+    ]
+    sender = Actor(Identity("0.NA/88.118.7", 301))
+    answer = json.loads(registry.run([Request(batch_of(items), sender)], NOW)[0].body)
+    assert [item["outcome"] for item in answer["results"]] == ["created", "ok", "forbidden"]
