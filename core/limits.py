@@ -75,6 +75,7 @@ IDEMPOTENCY_SWEEP: Final = 8  # expired tokens removed with each new one
 STORE_KEY_BYTES_MAX: Final = 511  # LMDB's compiled-in limit
 MAP_SIZE_BYTES: Final = 1 << 40
 MAP_SIZE_BYTES_MIN: Final = 1 << 24
+STORE_ROOM_BYTES: Final = 4_194_304  # less room than this after a failed write: the disk is full
 READERS_MAX: Final = 1_024
 READER_CHECK_S: Final = 10
 COMMIT_TRIES_MAX: Final = 3  # when another process wrote a row that was read

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,12 @@ from core.wire.jsontext import parse, quote
 from registry.commands import PutBatch, Result
 
 _DECODER = msgspec.json.Decoder(RecordForm)
+
+
+_REASONS: Final = {
+    Outcome.FORBIDDEN: "No HS_ADMIN value gives this identity the right",
+    Outcome.HANDLE_NOT_FOUND: "There is no such record",
+}
 
 
 def run(command: PutBatch, put: Callable[[RecordForm, PutBatch], Outcome]) -> Result:
@@ -40,7 +47,7 @@ def run(command: PutBatch, put: Callable[[RecordForm, PutBatch], Outcome]) -> Re
         except StoreError:
             raise
         except NodeError as error:
-            outcome, message = error.ended, error.message
+            outcome, message = error.ended, error.message or _REASONS.get(error.ended, "")
         ended = outcome._value_  # the value without Enum's descriptor
         counts[ended] += 1
         lines.append(_line(identifier, ended, message))

