@@ -38,7 +38,6 @@ TEMPLATE_BYTES_MAX: Final = 65_536
 TEMPLATE_DEPTH_MAX: Final = 16  # nesting of XML elements
 TEMPLATE_REF_DEPTH_MAX: Final = 10  # as the reference server
 TEMPLATE_ELEMENTS_MAX: Final = 512
-TEMPLATE_PATTERN_CHARS_MAX: Final = 128  # of a `matches` expression
 TEMPLATE_TEXT_CHARS_MAX: Final = 16_384  # of one text after replacement
 
 # --- HTTP ------------------------------------------------------------------
@@ -46,10 +45,8 @@ HTTP_HEAD_BYTES_MAX: Final = 16_384
 HTTP_HEADERS_MAX: Final = 100
 QUERY_FIELDS_MAX: Final = 2_100  # as many index= as a record has values, and some
 BODY_BYTES_MAX: Final = 2_097_152  # one record as JSON: base64 and escapes included
-JSON_DEPTH_MAX: Final = 64
 GZIP_BYTES_MIN: Final = 1_024  # as the reference server: 1 023 stays plain
 HTTP_IDLE_S: Final = 75
-HTTP_HEAD_S: Final = 30  # a head or body that takes longer than this is dropped
 DRAIN_S: Final = 5  # how long requests under way may take after SIGTERM
 
 # --- listings --------------------------------------------------------------

@@ -80,11 +80,8 @@ STATUSES: dict[Outcome, Status] = {
     Outcome.MEDIA_TYPE: Status(415, 400, _C.PROTOCOL_ERROR, 1),
 }
 
-# Statuses that no Outcome ends with: pieces of the HTTP dialogue itself.
+# A status that no Outcome ends with: a piece of the HTTP dialogue itself.
 HTTP_FOUND = 302
-HTTP_NOT_MODIFIED = 304
-HTTP_REQUEST_LINE_TOO_LONG = 414
-HTTP_HEADERS_TOO_LARGE = 431
 
 
 def handles_http_status(outcome: Outcome, *, secure: bool) -> int:

@@ -59,7 +59,7 @@ class Child:
         try:
             uvloop.run(self._main(main))
         except NodeError as error:
-            _LOG.error("%s: %s", self.name, error.message)
+            _LOG.error("%s: %s", self.name, error.diagnostics())
             self.tell(error.message.encode())
             return _FAILED
         except StorePanicError as error:

@@ -15,7 +15,7 @@ from core.admission import ServerAdmins, parse_server_admins
 from core.config import Config
 from core.errors import ConfigError, NodeError
 from core.ident.handle import HandleRules
-from core.records import Interface, RsaKey, ServerInfo, SiteInfo
+from core.records import HashOption, Interface, RsaKey, ServerInfo, SiteInfo
 from core.store.lmdb_engine import LmdbEngine
 from core.wire.publickey import encode_public_key
 from node.http_front import HttpFront
@@ -126,7 +126,7 @@ def site_info(config: Config, ports: Ports) -> SiteInfo:
     if ports.https is not None:
         doors.append(Interface(_QUERY_AND_ADMIN, _HTTPS, ports.https))
     server = ServerInfo(1, address, _server_key(config), tuple(doors))
-    return SiteInfo(1, *_PROTOCOL, 1, True, False, 2, "", (), (server,))
+    return SiteInfo(1, *_PROTOCOL, 1, True, False, HashOption.BY_ALL, "", (), (server,))
 
 
 def _server_key(config: Config) -> bytes:

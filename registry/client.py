@@ -16,7 +16,7 @@ from typing import Final, cast
 
 from core import limits
 from core.clock import monotonic_s
-from core.errors import NodeError, Outcome, StoreError, WireError
+from core.errors import Outcome, StoreError, WireError
 from registry.commands import Request, Result
 from registry.protocol import Frames, decode_result, encode_request
 
@@ -136,8 +136,3 @@ class BlockingClient:
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
-
-
-def failed(error: NodeError) -> Result:
-    """Return an error as a result."""
-    return Result(error.ended, message=error.message)

@@ -20,7 +20,7 @@ from core.errors import NodeError
 from core.records import PERMISSIONS_USUAL
 from core.store.record_rows import KEY_RAW_MAX, RecordRows
 from core.wire.cursor import bstr, text
-from core.wire.jsonform import DataForm, ValueForm, dump_data, load_data
+from core.wire.jsonform import DataForm, ValueForm, dump_data, is_text, load_data
 from core.wire.jsontext import quote
 from core.wire.valuetypes import HS_ADMIN, VALUE_TYPES
 
@@ -79,12 +79,17 @@ def quick_rows(key: bytes, forms: list[ValueForm], now_s: int, *, keep_timestamp
         fixed = _FIXED.pack(index, now_s, 0, limits.TTL_S_DEFAULT, PERMISSIONS_USUAL)
         if plain is not None:
             kind = _kind(form.type)
-            if kind is None or _UNUSUAL.search(plain) is not None:
+            if kind is None:
                 return None
+            shown = plain
+            if _UNUSUAL.search(plain) is not None:
+                if not is_text(plain):
+                    return None
+                shown = quote(plain)[1:-1]
             octets = plain.encode()
             size += len(octets)
             wire += (fixed, kind.wire, len(octets).to_bytes(4, "big"), octets, _NO_REFERENCES)
-            json.append(f'{{"index":{index}{kind.json}{plain}"}},{stamp}')
+            json.append(f'{{"index":{index}{kind.json}{shown}"}},{stamp}')
             continue
         admin = _known_admin(form.type, data)
         if admin is None:

@@ -30,6 +30,7 @@ from core.records import (
     AdminRecord,
     DsaKey,
     HandleValue,
+    HashOption,
     Interface,
     PublicKey,
     RsaKey,
@@ -94,9 +95,14 @@ def dump_octets(data: bytes) -> str:
         text = data.decode()
     except UnicodeDecodeError:
         text = None
-    if text is None or _NOT_TEXT.search(text) is not None:
+    if text is None or not is_text(text):
         return f'{{"format":"base64","value":"{base64.b64encode(data).decode()}"}}'
     return f'{{"format":"string","value":{quote(text)}}}'
+
+
+def is_text(text: str) -> bool:
+    """Whether data is written as a string: no control characters but 09-13."""
+    return _NOT_TEXT.search(text) is None
 
 
 def _dump_structure(structure: object) -> str | None:
@@ -136,7 +142,7 @@ def _unsigned(value: int) -> str:
 
 def dump_site(site: SiteInfo) -> str:
     """Return the JSON form of site information. Hash option 2 and an empty filter are left out."""
-    hashing = f'"hashOption":{site.hash_option},' if site.hash_option != 2 else ""
+    hashing = f'"hashOption":{site.hash_option},' if site.hash_option != HashOption.BY_ALL else ""
     hashing += f'"hashFilter":{quote(site.hash_filter)},' if site.hash_filter else ""
     attributes = ",".join(f'{{"name":{quote(name)},"value":{quote(value)}}}' for name, value in site.attributes)
     servers = ",".join(map(_dump_server, site.servers))
@@ -421,7 +427,7 @@ class SiteForm(msgspec.Struct):
     serialNumber: int = 1  # noqa: N815 - the member's name
     primarySite: bool = True  # noqa: N815 - the member's name
     multiPrimary: bool = False  # noqa: N815 - the member's name
-    hashOption: int = 2  # noqa: N815 - the member's name
+    hashOption: int = int(HashOption.BY_ALL)  # noqa: N815 - the member's name
     hashFilter: str = ""  # noqa: N815 - the member's name
     attributes: list[AttributeForm] = []
 

@@ -21,6 +21,7 @@ NOW = 1_700_000_000
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 DATA: st.SearchStrategy[Any] = st.one_of(
     TEXT,
+    st.sampled_from(['{"lot":"L1"}', "a\\b", "\t\x13", "\x14", "\x7f", "\u2028", "\0", ""]),
     TEXT.map(lambda text: {"format": "string", "value": text}),
     st.sampled_from([{"format": "base64", "value": "AAE="}, {"format": "hex", "value": "00ff"}]),
     st.sampled_from(
