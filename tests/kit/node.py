@@ -12,6 +12,7 @@ import signal
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -62,8 +63,6 @@ class Node:
 
     # --- running ---
     def start(self, file_bytes_max: int | None = None) -> Self:
-        """Start it; ``file_bytes_max`` is a true limit of the system on the size of every file."""
-
         def limit() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))  # type: ignore[arg-type]
 
@@ -79,6 +78,15 @@ class Node:
             raise AssertionError(f"the node did not start:\n{self.log()}")
         self.ready = json.loads(line)
         return self
+
+    @contextlib.contextmanager
+    def limited(self, file_bytes_max: int) -> Iterator[None]:
+        """Run it under a limit of the system on the size of every file."""
+        self.start(file_bytes_max)
+        try:
+            yield
+        finally:
+            self.stop()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End the node and every process of it; return the exit code."""
