@@ -4,7 +4,7 @@ Pure: records come through a ``Load``. The identity named in an HS_ADMIN value
 counts; index 0 there is any index of that handle; if it names an HS_VLIST value,
 the members count, nested, cycles skipped. Lists and HS_ADMIN values count even
 where they are not readable. One request that needs several bits needs them in one
-HS_ADMIN value. Source: RFC 3651 §3.2.1, §3.2.6 and the reference server.
+HS_ADMIN value. Source: RFC 3651 §3.2.1, §3.2.7 and the reference server.
 
 DIVERGES: handles are compared as the store compares them
 (docs/standards/divergences.md#administrators-are-compared-folded).

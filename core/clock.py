@@ -50,7 +50,10 @@ def parse_utc(text: str) -> UnixSeconds | None:
     if match is None:
         return None
     year, month, day, hour, minute, second = (int(part) for part in match.groups())
-    seconds = timegm((year, month, day, hour, minute, second))
+    try:
+        seconds = timegm((year, month, day, hour, minute, second))
+    except ValueError:  # month 13, year 0
+        return None
     # timegm() carries overflowing fields over: the 31st of February would be the 3rd of March.
     if time.gmtime(seconds)[:6] != (year, month, day, hour, minute, second):
         return None

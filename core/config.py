@@ -43,11 +43,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("node.data", "path", "data", "Data folder.", "数据目录。"),
     Setting(
-        "node.public_url", "text", "",
-        "How others reach this node, for example https://id.example.cn.",
-        "外部访问本节点的网址，例如 https://id.example.cn。",
-    ),
-    Setting(
         "node.public_addresses", "list", (),
         "IPv4 and IPv6 addresses that others reach this node at.",
         "外部访问本节点的 IPv4、IPv6 地址。",

@@ -1,7 +1,7 @@
 """The only table that turns an Outcome into a status of a protocol.
 
 Sources: HTTP, RFC 9110; the Handle JSON interface as the reference server
-answers it; Handle response codes, RFC 3652 §2.2.3 with the later names; DNS
+answers it; Handle response codes, RFC 3652 §2.2.2.2 with the later names; DNS
 response codes, RFC 1035 §4.1.1. A house test keeps status numbers out of the
 rest of the tree.
 """
@@ -15,7 +15,7 @@ from core.errors import Outcome
 
 
 class HandleCode(IntEnum):
-    """Handle response codes (RFC 3652 §2.2.3; later names of the reference server)."""
+    """Handle response codes (RFC 3652 §2.2.2.2; later names of the reference server)."""
 
     SUCCESS = 1
     ERROR = 2

@@ -63,7 +63,7 @@ def _story(folder: Path) -> None:
     _say(f"   {len(prefixes)} 个企业前缀 enterprise prefixes: {prefixes[0]} … {prefixes[-1]}")
 
     with _node(config) as ready:
-        _chapter("2. 登记产品 Register products", f"POST /v1/records:batch  ({len(products)} records, HTTP Basic)")
+        _chapter("2. 注册产品 Register products", f"POST /v1/records:batch  ({len(products)} records, HTTP Basic)")
         began = clock.monotonic_s()
         answer = _register(ready, folder, prefixes[0], products)
         took_ms = (clock.monotonic_s() - began) * 1_000

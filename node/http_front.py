@@ -76,7 +76,7 @@ class HttpFront:
             _LOG.exception("ticket %s: a request failed", ticket)
             response = problem(Outcome.INTERNAL, f"The node failed; ticket {ticket}", path, close=True)
         self._observe(raw.method, response.status)
-        answer = _AiohttpResponse(status=response.status, body=response.body, headers=response.headers)
+        answer = PlainResponse(status=response.status, body=response.body, headers=response.headers)
         if response.close:
             answer.force_close()
         return answer
@@ -132,7 +132,7 @@ def _refusal(raw: web.BaseRequest, path: str, error: NodeError) -> Response:
     return answer._replace(close=True)
 
 
-class _AiohttpResponse(web.Response):
+class PlainResponse(web.Response):
     """A response that does not say which software it is."""
 
     async def _prepare_headers(self) -> None:
@@ -158,7 +158,7 @@ class _Connection(RequestHandler):
             _LOG.error("a connection failed", exc_info=exc)
         response = problem(outcome, detail, "")
         self.observe("-", response.status)
-        answer = _AiohttpResponse(status=response.status, body=response.body, headers=response.headers)
+        answer = PlainResponse(status=response.status, body=response.body, headers=response.headers)
         answer.force_close()
         return answer
 

@@ -27,6 +27,7 @@ from core.outcomes import STATUSES
 from core.store.engine import StorePanicError
 from core.store.lmdb_engine import LmdbEngine
 from node import telemetry, wiring
+from node.http_front import PlainResponse
 from node.telemetry import Counters
 from registry.registrar import bind_socket
 
@@ -135,9 +136,11 @@ def _management(config: Config, store: LmdbEngine) -> Callable[[web.BaseRequest]
 
     async def answer(request: web.BaseRequest) -> web.Response:
         if request.path == "/metrics":
-            return web.Response(body=telemetry.render(collector), headers={"Content-Type": "text/plain; version=0.0.4"})
+            return PlainResponse(
+                body=telemetry.render(collector), headers={"Content-Type": "text/plain; version=0.0.4"}
+            )
         if request.path == "/healthz":
-            return web.Response(text="ok\n")
-        return web.Response(status=STATUSES[Outcome.NO_SUCH_ENDPOINT].http, text="/metrics, /healthz\n")
+            return PlainResponse(text="ok\n")
+        return PlainResponse(status=STATUSES[Outcome.NO_SUCH_ENDPOINT].http, text="/metrics, /healthz\n")
 
     return answer

@@ -86,7 +86,10 @@ class Routes:
         if handler is not None and method in _READS:
             return await handler(request)
         outcome = Outcome.NO_SUCH_ENDPOINT if handler is None else Outcome.METHOD
-        return render(request, outcome, message=f"Unknown HTTP API endpoint {method} {path[:1_024]}")
+        refusal = render(request, outcome, message=f"Unknown HTTP API endpoint {method} {path[:1_024]}")
+        if handler is None:
+            return refusal
+        return refusal._replace(headers=(("Allow", f"{', '.join(_READS)}, OPTIONS"), *refusal.headers))
 
     async def _own(self, request: Request) -> Response:
         match request.path:

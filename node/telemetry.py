@@ -7,6 +7,7 @@ process that is started again goes on where the one before it stopped.
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from core.errors import Outcome
 from core.store.engine import Engine
 
+_LOG: Final = logging.getLogger("saltern.telemetry")
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other")
 _CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _OUTCOMES: Final = tuple(Outcome)
@@ -40,10 +42,15 @@ class Counters:
     def __init__(self, folder: Path, process: str) -> None:
         descriptor = os.open(folder / f"{process}{_SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(descriptor, _SIZE)
-            self._slots = memoryview(mmap.mmap(descriptor, _SIZE)).cast("Q")
+            # Room is taken now: a page that the full disk cannot hold would be a SIGBUS when it is counted in.
+            os.posix_fallocate(descriptor, 0, _SIZE)
+            shared = mmap.mmap(descriptor, _SIZE)
+        except OSError as error:
+            _LOG.warning("%s: no room for its counters, they are not shown: %s", process, error.strerror)
+            shared = mmap.mmap(-1, _SIZE)
         finally:
             os.close(descriptor)
+        self._slots = memoryview(shared).cast("Q")
 
     def http(self, method: str, status: int) -> None:
         """Count one HTTP answer."""

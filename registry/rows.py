@@ -2,7 +2,7 @@
 
 A bulk registration is made of records whose values are text, or an administrator,
 with the usual TTL and permissions. For these both rows are put together directly;
-for everything else ``quick_rows`` returns None and the long way is taken
+for everything else ``QuickRows`` gives None and the long way is taken
 (``load_values``, ``check_values``, ``pack_record``), which alone defines what is
 right: a test holds both to the same octets.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import struct
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from core import limits
@@ -28,93 +27,114 @@ _FIXED: Final = struct.Struct(">iIBIB")
 _HEAD: Final = b"\x01\x00"
 _NO_REFERENCES: Final = bytes(4)
 _UNUSUAL: Final = re.compile('[\x00-\x1f"\\\\\x7f\u2028\u2029]')
-_OVERHEAD: Final = 30
+_VALUE_BYTES: Final = 30 + limits.TYPE_BYTES_MAX  # of a value besides its data, rounded up
+_VALUES_MAX: Final = limits.VALUES_PER_RECORD_MAX
+_RECORD_BYTES_MAX: Final = limits.RECORD_BYTES_MAX
+_CACHED_MAX: Final = 4_096
 
 
-class _Kind(NamedTuple):
+class _Piece(NamedTuple):
+    """What comes before the data of a value, or a whole value: on the wire, and in JSON."""
+
     wire: bytes
     json: str
 
 
-@lru_cache(maxsize=1_024)
-def _kind(name: str) -> _Kind | None:
-    if not name or name in VALUE_TYPES or len(name) > limits.TYPE_BYTES_MAX:
-        return None
-    return _Kind(text(name), f',"type":{quote(name)},"data":{{"format":"string","value":"')
+class QuickRows:
+    """Makes rows stamped with one time. What values of many records share is made once.
 
+    ``keep_timestamps``: a value that gives a time goes the long way.
+    """
 
-@lru_cache(maxsize=1_024)
-def _admin(handle: str, index: int | str, permissions: str) -> tuple[bytes, str] | None:
-    """Return type and data of an HS_ADMIN value on the wire, and in JSON."""
-    form = DataForm("admin", {"handle": handle, "index": index, "permissions": permissions})
-    try:
-        data = load_data(form)
-    except NodeError:
-        return None
-    return text(HS_ADMIN) + bstr(data), f',"type":"{HS_ADMIN}","data":{dump_data(HS_ADMIN, data)}'
+    def __init__(self, now_s: int, *, keep_timestamps: bool) -> None:
+        self._now_s = now_s
+        self._keep = keep_timestamps
+        self._stamp = f'"ttl":{limits.TTL_S_DEFAULT},"timestamp":"{format_utc(now_s)}"}}'
+        self._tail = f'"}},{self._stamp}'
+        self._heads: dict[tuple[int, str], _Piece | None] = {}
+        self._admins: dict[tuple[object, ...], _Piece | None] = {}
 
-
-def quick_rows(key: bytes, forms: list[ValueForm], now_s: int, *, keep_timestamps: bool) -> RecordRows | None:
-    """Return both rows of a plain record, None for any other, right or wrong."""
-    if not forms or len(forms) > limits.VALUES_PER_RECORD_MAX or len(key) > KEY_RAW_MAX:
-        return None
-    stamp = f'"ttl":{limits.TTL_S_DEFAULT},"timestamp":"{format_utc(now_s)}"}}'
-    wire = [_HEAD, len(forms).to_bytes(4, "big")]
-    json: list[str] = []
-    seen: set[int] = set()
-    size = 0
-    for form in forms:
-        index, data = form.index, form.data
-        if (
-            type(index) is not int
-            or not 0 < index <= limits.VALUE_INDEX_MAX
-            or form.permissions is not None
-            or form.ttl is not None
-            or form.references is not None
-            or (keep_timestamps and form.timestamp is not None)
-        ):
+    def rows(self, key: bytes, forms: list[ValueForm]) -> RecordRows | None:
+        """Return both rows of a plain record, None for any other, right or wrong."""
+        count = len(forms)
+        if not 0 < count <= _VALUES_MAX or len(key) > KEY_RAW_MAX:
             return None
-        seen.add(index)
-        plain = data if type(data) is str else _plain(data)
-        fixed = _FIXED.pack(index, now_s, 0, limits.TTL_S_DEFAULT, PERMISSIONS_USUAL)
-        if plain is not None:
-            kind = _kind(form.type)
-            if kind is None:
+        heads, keep, tail = self._heads, self._keep, self._tail
+        wire = [_HEAD, count.to_bytes(4, "big")]
+        json: list[str] = []
+        seen: set[int | str] = set()
+        size = count * _VALUE_BYTES
+        for form in forms:
+            if (
+                form.permissions is not None
+                or form.ttl is not None
+                or form.references is not None
+                or (keep and form.timestamp is not None)
+            ):
                 return None
-            shown = plain
-            if _UNUSUAL.search(plain) is not None:
-                if not is_text(plain):
+            index, data = form.index, form.data
+            if type(data) is DataForm:
+                if data.format != "string":
+                    admin = self._admin(index, form.type, data)
+                    if admin is None:
+                        return None
+                    seen.add(index)
+                    wire.append(admin.wire)
+                    json.append(admin.json)
+                    continue
+                data = data.value
+            place = (index, form.type)
+            head = heads[place] if place in heads else self._head(*place)
+            if head is None or type(data) is not str:
+                return None
+            seen.add(index)
+            octets = data.encode()
+            if _UNUSUAL.search(data) is not None:
+                if not is_text(data):
                     return None
-                shown = quote(plain)[1:-1]
-            octets = plain.encode()
-            size += len(octets)
-            wire += (fixed, kind.wire, len(octets).to_bytes(4, "big"), octets, _NO_REFERENCES)
-            json.append(f'{{"index":{index}{kind.json}{shown}"}},{stamp}')
-            continue
-        admin = _known_admin(form.type, data)
-        if admin is None:
+                data = quote(data)[1:-1]
+            length = len(octets)
+            size += length
+            wire += (head.wire, length.to_bytes(4, "big"), octets, _NO_REFERENCES)
+            json.append(head.json + data + tail)
+        if len(seen) != count or size > _RECORD_BYTES_MAX:
             return None
-        wire += (fixed, admin[0], _NO_REFERENCES)
-        json.append(f'{{"index":{index}{admin[1]},{stamp}')
-    size += len(forms) * (_OVERHEAD + limits.TYPE_BYTES_MAX)
-    if len(seen) != len(forms) or size > limits.RECORD_BYTES_MAX:
-        return None
-    return RecordRows(b"".join(wire), _HEAD + ("[" + ",".join(json) + "]").encode())
+        return RecordRows(b"".join(wire), _HEAD + f"[{','.join(json)}]".encode())
 
+    def _fixed(self, index: int) -> bytes:
+        return _FIXED.pack(index, self._now_s, 0, limits.TTL_S_DEFAULT, PERMISSIONS_USUAL)
 
-def _plain(data: object) -> str | None:
-    if isinstance(data, DataForm) and data.format == "string" and type(data.value) is str:
-        return data.value
-    return None
+    def _head(self, index: int | str, kind: str) -> _Piece | None:
+        """Return what comes before plain data: up to the type, and up to the string's opening quote."""
+        piece = None
+        if _is_index(index) and 0 < len(kind) <= limits.TYPE_BYTES_MAX and kind not in VALUE_TYPES:
+            shown = f'{{"index":{index},"type":{quote(kind)},"data":{{"format":"string","value":"'
+            piece = _Piece(self._fixed(int(index)) + text(kind), shown)
+        if len(self._heads) < _CACHED_MAX:
+            self._heads[index, kind] = piece  # type: ignore[index] # an index as text is no key of a head
+        return piece
 
-
-def _known_admin(kind: str, data: object) -> tuple[bytes, str] | None:
-    if kind != HS_ADMIN or not isinstance(data, DataForm) or data.format != "admin":
-        return None
-    try:
+    def _admin(self, index: int | str, kind: str, data: DataForm) -> _Piece | None:
+        """Return a whole HS_ADMIN value."""
         members = data.value
-        if len(members) != 3:
+        if kind != HS_ADMIN or data.format != "admin" or type(members) is not dict or len(members) != 3:
             return None
-        return _admin(members["handle"], members["index"], members["permissions"])
-    except (KeyError, TypeError):
-        return None
+        place = (index, members.get("handle"), members.get("index"), members.get("permissions"))
+        try:
+            if place in self._admins:
+                return self._admins[place]
+            octets = load_data(data)
+        except (NodeError, TypeError):
+            return None
+        piece = None
+        if _is_index(index):
+            wire = self._fixed(int(index)) + text(HS_ADMIN) + bstr(octets) + _NO_REFERENCES
+            shown = f'{{"index":{index},"type":"{HS_ADMIN}","data":{dump_data(HS_ADMIN, octets)},{self._stamp}'
+            piece = _Piece(wire, shown)
+        if len(self._admins) < _CACHED_MAX:
+            self._admins[place] = piece
+        return piece
+
+
+def _is_index(index: object) -> bool:
+    return type(index) is int and 0 < index <= limits.VALUE_INDEX_MAX

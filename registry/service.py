@@ -49,9 +49,9 @@ from registry.commands import (
     Request,
     Result,
 )
-from registry.rows import quick_rows
+from registry.rows import QuickRows
 from registry.staging import Staging
-from registry.values import by_index, check_values, keep_unchanged, permissions_needed
+from registry.values import by_index, check_values, keep_secrets, keep_unchanged, permissions_needed
 
 
 class Registry:
@@ -131,7 +131,7 @@ class _Work:
     def run(self, command: Command) -> Result:
         """Decide one command. Errors end as a Result, never as an exception."""
         if isinstance(command, PutBatch):
-            return batch.run(command, self._put_form)
+            return batch.run(command, self._now_s, self._put_form)
         name = command.prefix if isinstance(command, Home) else command.handle
         try:
             match command:
@@ -158,8 +158,8 @@ class _Work:
         """Create or replace one record. Errors: NodeError."""
         handle = f"{command.handle}{uuid.uuid4()}" if command.mint else command.handle
         key = self._registry.check_handle(handle)
-        check_values(command.values)
         self._registry.require_served(self.staging, key)
+        check_values(command.values)
         old = self.staging.record(key)
         if old is None:
             self._require_create(key)
@@ -170,19 +170,23 @@ class _Work:
         self._replace(key, old, command.values)
         return Result(Outcome.OK, handle)
 
-    def _put_form(self, form: RecordForm, command: PutBatch) -> Outcome:
+    def _put_form(self, form: RecordForm, command: PutBatch, quick: QuickRows) -> Outcome:
         """Create or replace one record of a batch. Errors: NodeError."""
         key = self._registry.check_handle(form.handle)
         prefix = prefix_of(key)
-        if prefix not in self.staging.served:
-            self._registry.require_served(self.staging, key)
-        if prefix != PREFIX_HANDLES and self.staging.record_row(key) is None:
-            rows = quick_rows(key, form.values, self._now_s, keep_timestamps=command.keep_timestamps)
-            if rows is not None:
-                self._require_create(key)
-                self.staging.put_rows(key, rows, self._now_ms, new=True)
-                return Outcome.CREATED
+        if prefix != PREFIX_HANDLES:
+            if prefix not in self.staging.served:
+                self._registry.require_served(self.staging, key)
+            if self.staging.record_row(key) is None:
+                rows = quick.rows(key, form.values)
+                if rows is not None:
+                    if not self._every_right and not self._may_create(key):
+                        raise _not_allowed()
+                    self.staging.put_new_rows(prefix, key, rows, self._now_ms)
+                    return Outcome.CREATED
         values = load_values(form.values, self._now_s, keep_timestamps=command.keep_timestamps)
+        if command.keep_timestamps:
+            values = keep_secrets(self.staging.record(key) or (), values)
         return self.put(Put(form.handle, values, command.overwrite)).outcome
 
     def _replace(self, key: HandleKey, old: Values, new: Values) -> None:
@@ -200,8 +204,9 @@ class _Work:
     def _add(self, command: Add) -> Outcome:
         if not command.values:
             raise RecordError("Value list was empty")
+        key = self._served(command.handle)
         check_values(command.values)
-        key, old = self._existing(command.handle)
+        old = self._existing(key)
         before = by_index(old)
         conflicts = [value.value_index for value in command.values if value.value_index in before]
         if conflicts and not command.overwrite:
@@ -211,7 +216,8 @@ class _Work:
         return Outcome.OK if len(conflicts) == len(command.values) else Outcome.CREATED
 
     def _modify(self, command: Modify) -> Outcome:
-        key, old = self._existing(command.handle)
+        key = self._served(command.handle)
+        old = self._existing(key)
         before, after = by_index(old), by_index(command.values)  # of one index twice the last counts
         admitted: list[int] = []
         for index, value in after.items():
@@ -231,7 +237,8 @@ class _Work:
         return Outcome.OK
 
     def _remove(self, command: Remove) -> Outcome:
-        key, old = self._existing(command.handle)
+        key = self._served(command.handle)
+        old = self._existing(key)
         if set(command.indexes) - by_index(old).keys():
             raise RecordError("", outcome=Outcome.VALUE_NOT_FOUND)
         new = tuple(value for value in old if value.value_index not in command.indexes)
@@ -242,7 +249,8 @@ class _Work:
         return Outcome.OK
 
     def _delete(self, command: Delete) -> Outcome:
-        key, old = self._existing(command.handle)
+        key = self._served(command.handle)
+        old = self._existing(key)
         self._require(key, old, AdminPermission.DELETE_HANDLE)
         self.staging.delete_record(key, old, self._now_ms)
         return Outcome.OK
@@ -258,13 +266,16 @@ class _Work:
         return Outcome.OK
 
     # --- pieces ---
-    def _existing(self, handle: str) -> tuple[HandleKey, Values]:
+    def _served(self, handle: str) -> HandleKey:
         key = self._registry.check_handle(handle)
         self._registry.require_served(self.staging, key)
+        return key
+
+    def _existing(self, key: HandleKey) -> Values:
         old = self.staging.record(key)
         if old is None:
             raise RecordError("", outcome=Outcome.HANDLE_NOT_FOUND)
-        return key, old
+        return old
 
     def _change(self, key: HandleKey, old: Values, new: Values) -> None:
         new = keep_unchanged(old, new, self._now_s)

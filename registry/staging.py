@@ -16,7 +16,6 @@ from core.store.record_rows import RecordRows, pack_record, record_key, unpack_v
 from core.wire.valuetypes import HS_VLIST
 
 _CREATED = int(ChangeKind.RECORD_CREATED)
-_CHANGED = int(ChangeKind.RECORD_CHANGED)
 
 
 class Staging:
@@ -71,17 +70,20 @@ class Staging:
 
     def put_record(self, key: HandleKey, old: Values | None, values: Values, now_ms: Millis) -> None:
         """Stage both rows of a record, its change and its count."""
-        self.put_rows(key, pack_record(key, values), now_ms, new=old is None)
+        if old is None:
+            self.put_new_rows(prefix_of(key), key, pack_record(key, values), now_ms)
+        else:
+            place, rows = record_key(key), pack_record(key, values)
+            self._records[place], self._answers[place] = rows
+            self._batch.changes.append(pack_change(ChangeKind.RECORD_CHANGED, key, now_ms))
         self._forget_rights(key, old, values)
 
-    def put_rows(self, key: HandleKey, rows: RecordRows, now_ms: Millis, *, new: bool) -> None:
-        """Stage the rows of a record on which no right rests."""
+    def put_new_rows(self, prefix: PrefixKey, key: HandleKey, rows: RecordRows, now_ms: Millis) -> None:
+        """Stage the rows of a new record; the caller forgets rights where any rest on it."""
         place = record_key(key)
-        self._records[place] = rows.record
-        self._answers[place] = rows.answer
-        self._batch.changes.append(pack_change(_CREATED if new else _CHANGED, key, now_ms))
-        if new:
-            self._count(key, 1)
+        self._records[place], self._answers[place] = rows
+        self._batch.changes.append(pack_change(_CREATED, key, now_ms))
+        self._counts[prefix] = self._counts.get(prefix, 0) + 1
 
     def delete_record(self, key: HandleKey, old: Values, now_ms: Millis) -> None:
         """Stage the end of a record."""
@@ -89,7 +91,8 @@ class Staging:
         self._records[place] = None
         self._answers[place] = None
         self._batch.changes.append(pack_change(ChangeKind.RECORD_DELETED, key, now_ms))
-        self._count(key, -1)
+        prefix = prefix_of(key)
+        self._counts[prefix] = self._counts.get(prefix, 0) - 1
         self._forget_rights(key, old, ())
 
     def home(self, prefix: PrefixKey, row: bytes, now_ms: Millis) -> None:
@@ -97,10 +100,6 @@ class Staging:
         self._batch.put(Table.PREFIXES, prefix, row)
         self._batch.changes.append(pack_change(ChangeKind.PREFIX_HOMED, prefix, now_ms))
         self.served.clear()
-
-    def _count(self, key: HandleKey, by: int) -> None:
-        prefix = prefix_of(key)
-        self._counts[prefix] = self._counts.get(prefix, 0) + by
 
     def _forget_rights(self, key: HandleKey, old: Values | None, new: Values) -> None:
         if not self.rights:

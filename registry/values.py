@@ -5,7 +5,7 @@ from __future__ import annotations
 from core import limits
 from core.errors import LimitError, Outcome, RecordError
 from core.records import AdminPermission, HandleValue, Values
-from core.wire.valuetypes import HS_ADMIN
+from core.wire.valuetypes import HS_ADMIN, HS_SECKEY
 
 _VALUE_OVERHEAD = 30
 """Octets of a value on the wire besides type and data, rounded up."""
@@ -56,6 +56,19 @@ def keep_unchanged(old: Values, new: Values, now_s: int) -> Values:
         known = before.get(value.value_index)
         unchanged = known is not None and value.timestamp == now_s and known.same_as(value)
         kept.append(known if unchanged and known is not None else value)
+    return tuple(kept)
+
+
+def keep_secrets(old: Values, new: Values) -> Values:
+    """Return the new values with the secret keys of the old ones where nothing takes their index.
+
+    An export leaves secret keys out, so importing it must not take them away.
+    """
+    taken = by_index(new)
+    kept = list(new)
+    for position, value in enumerate(old):
+        if value.type == HS_SECKEY and value.value_index not in taken:
+            kept.insert(position, value)
     return tuple(kept)
 
 

@@ -41,6 +41,7 @@ _FORMAT_KEY: Final = b"format"
 _FORMAT: Final = b"\x01"
 _SERIAL_KEY: Final = b"serial"
 _DATA_FILE: Final = "data.mdb"
+_LOCK_FILE: Final = "lock.mdb"
 
 _Tables = dict[Table, Any]
 
@@ -56,12 +57,14 @@ class LmdbSnapshot:
         self._feed = feed
 
     def get(self, table: Table, key: bytes) -> bytes | None:
+        if not key:  # LMDB refuses to look for it
+            return None
         row: bytes | None = self._transaction.get(key, None, self._tables[table])
         return row
 
     def get_many(self, table: Table, keys: Sequence[bytes]) -> list[bytes | None]:
         get, handle = self._transaction.get, self._tables[table]
-        return [get(key, None, handle) for key in keys]
+        return [get(key, None, handle) if key else None for key in keys]
 
     def scan(self, table: Table, start: bytes, stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         cursor = self._transaction.cursor(self._tables[table])
@@ -155,6 +158,9 @@ class LmdbEngine:
             raise StoreError(f"more than {limits.READERS_MAX} readers of the store at once") from None
         except lmdb.PanicError as error:
             raise StorePanicError(str(error)) from error
+        except lmdb.Error as error:
+            _LOG.error("the store cannot be read: %s", error)
+            raise StoreError("The store cannot be read just now; try again") from None
         return LmdbSnapshot(transaction, self._tables, self._feed)
 
     def commit(self, batch: Batch) -> Serial:
@@ -162,7 +168,7 @@ class LmdbEngine:
             with self._environment.begin(write=True) as transaction:
                 self._check_expected(transaction, batch)
                 for table, rows in batch.rows.items():
-                    self._write(transaction, table, rows)
+                    self._write(transaction, table, rows, batch.expected.get(table, {}))
                 serial = self._append(transaction, batch.changes)
         except lmdb.PanicError as error:
             raise StorePanicError(str(error)) from error
@@ -175,11 +181,16 @@ class LmdbEngine:
     def _check_expected(self, transaction: Any, batch: Batch) -> None:
         for table, rows in batch.expected.items():
             handle = self._tables[table]
+            written = batch.rows.get(table, {})
             for key, row in rows.items():
+                if row is None and written.get(key) is not None:
+                    continue  # _write() finds out by not overwriting
                 if transaction.get(key, None, handle) != row:
-                    raise ExpectationError(f"a row of {table.value} was written by another process")
+                    raise _other_writer(table)
 
-    def _write(self, transaction: Any, table: Table, rows: dict[bytes, bytes | None]) -> None:
+    def _write(
+        self, transaction: Any, table: Table, rows: dict[bytes, bytes | None], expected: dict[bytes, bytes | None]
+    ) -> None:
         handle = self._tables[table]
         puts = sorted([item for item in rows.items() if item[1] is not None])
         for key, row in rows.items():
@@ -189,7 +200,12 @@ class LmdbEngine:
             return
         with transaction.cursor(handle) as cursor:
             behind = not cursor.last() or cursor.key() < puts[0][0]
-            cursor.putmulti(puts, append=behind)
+            fresh = [item for item in puts if expected.get(item[0], b"") is None]
+            if len(fresh) != len(puts):
+                cursor.putmulti([item for item in puts if expected.get(item[0], b"") is not None], append=False)
+                behind = False
+            if cursor.putmulti(fresh, overwrite=False, append=behind)[1] != len(fresh):
+                raise _other_writer(table)
 
     def _append(self, transaction: Any, changes: list[bytes]) -> Serial:
         meta = self._tables[Table.META]
@@ -221,6 +237,7 @@ class LmdbEngine:
 
 def _open(folder: Path, map_size_bytes: int, read_only: bool) -> Any:
     """Open the environment; halve the address space where the system does not give that much."""
+    _take_room(folder)
     size = map_size_bytes
     while True:
         try:
@@ -241,12 +258,34 @@ def _open(folder: Path, map_size_bytes: int, read_only: bool) -> Any:
         return environment
 
 
+def _take_room(folder: Path) -> None:
+    """Fill the lock file, which LMDB leaves sparse: a reader's slot that a full disk cannot hold is a SIGBUS.
+
+    Before the environment is opened, never after: closing a descriptor of this file lets go
+    the lock by which LMDB knows that this process lives (POSIX), and its slots would be freed.
+    """
+    try:
+        descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+    except OSError as error:
+        _LOG.warning("no room for the store's lock file: %s", error.strerror)
+    finally:
+        os.close(descriptor)
+
+
 def _no_address_space(error: BaseException) -> bool:
     return isinstance(error, MemoryError | lmdb.MemoryError) or os.strerror(errno.ENOMEM) in str(error)
 
 
 def _read_serial(transaction: Any, meta: Any) -> Serial:
     return Serial(int.from_bytes(transaction.get(_SERIAL_KEY, b"", meta), "big"))
+
+
+def _other_writer(table: Table) -> ExpectationError:
+    return ExpectationError(f"a row of {table.value} was written by another process")
 
 
 def _serial_key(serial: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Data of HS_ADMIN and HS_VLIST values (RFC 3651 §3.2.1, §3.2.6).
+"""Data of HS_ADMIN and HS_VLIST values (RFC 3651 §3.2.1, §3.2.7).
 
 HS_ADMIN   offset 0, width 2: permission mask; bstr administrator's handle;
            int32 index. Old records add two zero octets, which are kept.

@@ -300,7 +300,7 @@ def _int32(value: object, member: str) -> int:
 
 
 def _load_reference(form: ReferenceForm, member: str) -> ValueReference:
-    return ValueReference(form.handle, _int32(form.index, f"{member}.value_index"))
+    return ValueReference(form.handle, _int32(form.index, f"{member}.index"))
 
 
 def load_data(form: DataForm) -> bytes:
@@ -362,7 +362,7 @@ def _load_admin(value: object) -> AdminRecord:
         mask = int(form.permissions or "0", 2)
     else:
         raise WireError("data.value.permissions: at most twelve of 0 and 1, or *")
-    return AdminRecord(mask, form.handle, _int32(form.index, "data.value.value_index"), form.legacyByteLength)
+    return AdminRecord(mask, form.handle, _int32(form.index, "data.value.index"), form.legacyByteLength)
 
 
 class KeyForm(msgspec.Struct):

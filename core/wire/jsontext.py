@@ -55,7 +55,7 @@ def parse(body: bytes, kind: type[T] | Any = Any) -> Any:
 
 
 def _placed(message: str) -> str:
-    """``Expected `int`, got `str` - at `$[0].value_index``` becomes ``[0].value_index: expected int, got str``."""
+    """``Expected `int`, got `str` - at `$[0].index``` becomes ``[0].index: expected int, got str``."""
     what, found, where = message.replace("`", "").partition(" - at $")
     what = what[:1].lower() + what[1:]
     return f"{where.lstrip('.')}: {what}" if found and where else what

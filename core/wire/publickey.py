@@ -6,7 +6,7 @@
             bstr…  RSA: exponent, modulus, then four zero octets that older
                    writers leave out; DSA: q, p, g, y; DH: y, p, g
 
-Source: RFC 3651 §3.2.4 with the layout of the reference server.
+Source: the layout of the reference server.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def serve(config_file: Path, overrides: tuple[str, ...]) -> None:
 @cli.command()
 @click.option("--keep", is_flag=True, help="保留演示目录 Keep the demo's folder.")
 def demo(keep: bool) -> None:
-    """演示：登记、解析、重启、再解析。Show the main job on sample data.
+    """演示：注册、解析、重启、再解析。Show the main job on sample data.
 
     Example: saltern demo
     """

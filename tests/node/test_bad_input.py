@@ -297,6 +297,30 @@ def test_what_is_no_http_is_refused_and_closed(node: Node, octets: bytes) -> Non
     assert b"Traceback" not in answer
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/api/site"),
+        ("DELETE", "/api/prefixes"),
+        ("GET", "/v1/records:batch"),
+        ("POST", "/healthz"),
+        ("PUT", "/x/y"),
+    ],
+)
+def test_a_method_that_a_path_does_not_have_names_those_it_has(node: Node, method: str, path: str) -> None:
+    """405 with Allow (RFC 9110 §15.5.6)."""
+    reply = node.ask(method, path, headers=node.admin())
+    assert reply.status == 405
+    assert reply.headers["Allow"]
+
+
+def test_a_head_is_a_get_without_its_body(node: Node) -> None:
+    """The same status and length (RFC 9110 §9.3.2)."""
+    get, head = (node.ask(method, f"/api/handles/{PREFIX}/GOOD") for method in ("GET", "HEAD"))
+    assert (head.status, head.body) == (get.status, b"")
+    assert head.headers["Content-Length"] == get.headers["Content-Length"]
+
+
 def test_random_requests_never_give_a_500(node: Node) -> None:
     """Pieces of requests, put together at random; the seed is in the failure's message."""
     seed = random.SystemRandom().randrange(2**32)

@@ -132,6 +132,15 @@ def test_import_and_export_are_a_round_trip(node: Node, tmp_path: Path) -> None:
     assert "HS_SECKEY" not in out.read_text()
 
 
+def test_importing_an_export_leaves_the_administrator_his_key(stopped: Node, tmp_path: Path) -> None:
+    """An export holds no secret key; importing it must not lock everybody out."""
+    out = tmp_path / "all.jsonl"
+    run(stopped, "record", "export", str(out))
+    assert run_json(stopped, "record", "import", str(out))["counts"] == {"ok": 1}
+    with stopped:
+        assert stopped.put(f"{PREFIX}/X", [{"index": 1, "type": "URL", "data": "u"}]).status == 201
+
+
 def test_a_bad_line_is_named_and_the_others_are_imported(node: Node) -> None:
     """Exit code 1, the line's number, the reason."""
     good = [json.dumps({"handle": f"{PREFIX}/I{n}", "values": []}).encode() for n in range(3)]

@@ -235,6 +235,13 @@ def test_ipv6_and_all_addresses(tmp_path: Path) -> None:
             assert connection.getresponse().status == 200
 
 
+def test_the_slots_of_living_readers_are_left_alone(node: Node) -> None:
+    """The keeper's check frees those of killed ones only: the store tells them apart by a lock on a file."""
+    for _ in range(3):
+        assert node.get(f"0.NA/{PREFIX}").status == 200
+    assert "freed the slots" not in node.log().rpartition("ready: ")[2]
+
+
 def test_the_log_holds_no_secret(node: Node) -> None:
     """Wrong and right credentials were sent: neither stands in the log."""
     node.put("88.118.7/S", RECORD)

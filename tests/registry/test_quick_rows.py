@@ -12,7 +12,7 @@ from core.errors import NodeError
 from core.ident.handle import HandleKey
 from core.store.record_rows import RecordRows, pack_record
 from core.wire.jsonform import load_values, parse_values
-from registry.rows import quick_rows
+from registry.rows import QuickRows
 from registry.values import check_values
 from tests.kit.node import admin_value
 
@@ -64,7 +64,7 @@ def long_way(body: bytes, *, keep: bool) -> RecordRows | None:
 def test_the_quick_way_makes_the_same_rows_or_none(forms: list[dict[str, Any]], keep: bool) -> None:
     """Where it gives rows they are those of the long way; what the long way refuses it never accepts."""
     body = json.dumps(forms).encode()
-    rows = quick_rows(KEY, parse_values(body), NOW, keep_timestamps=keep)
+    rows = QuickRows(NOW, keep_timestamps=keep).rows(KEY, parse_values(body))
     if rows is not None:
         assert rows == long_way(body, keep=keep)
 
@@ -77,6 +77,6 @@ def test_the_quick_way_is_taken_for_an_ordinary_product() -> None:
         admin_value("0.NA/88.118.7"),
     ]
     body = json.dumps(forms).encode()
-    rows = quick_rows(KEY, parse_values(body), NOW, keep_timestamps=False)
+    rows = QuickRows(NOW, keep_timestamps=False).rows(KEY, parse_values(body))
     assert rows is not None
     assert rows == long_way(body, keep=False)

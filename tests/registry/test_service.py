@@ -139,6 +139,7 @@ def test_minting_appends_a_random_suffix(store: Engine, registry: Registry) -> N
     [
         (Put("88.118.8/X", (value(1, "a"),)), Outcome.NOT_RESPONSIBLE, "That prefix doesn't live here"),
         (Put("88.118.7.1/X", (value(1, "a"),)), Outcome.NOT_RESPONSIBLE, "That prefix doesn't live here"),
+        (Put("88.118.8/X", (value(0, "a"),)), Outcome.NOT_RESPONSIBLE, "That prefix doesn't live here"),
         (Put("88.118.7/X", (value(0, "a"),)), Outcome.INVALID_VALUE, "Value indexes must be positive"),
         (Put("88.118.7/X", (value(1, "a"), value(1, "b"))), Outcome.VALUE_EXISTS, "Index conflict for 1"),
         (Put("", ()), Outcome.INVALID_HANDLE, "Empty handle invalid"),
