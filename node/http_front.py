@@ -14,6 +14,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from aiohttp import web
@@ -119,8 +120,13 @@ def _from_this_machine(raw: web.BaseRequest) -> bool:
     """Whether the peer is loopback; a request that a proxy passed on never counts (design §8)."""
     if "X-Forwarded-For" in raw.headers or "Forwarded" in raw.headers:
         return False
+    return _is_loopback(raw.remote or "")
+
+
+@lru_cache(maxsize=4_096)
+def _is_loopback(address: str) -> bool:
     try:
-        return ipaddress.ip_address((raw.remote or "").partition("%")[0]).is_loopback
+        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
     except ValueError:
         return False
 

@@ -79,6 +79,7 @@ class QuickRows:
                     if admin is None:
                         return None
                     seen.add(index)
+                    size += len(admin.wire)
                     wire.append(admin.wire)
                     json.append(admin.json)
                     continue
@@ -119,7 +120,10 @@ class QuickRows:
         members = data.value
         if kind != HS_ADMIN or data.format != "admin" or type(members) is not dict or len(members) != 3:
             return None
-        place = (index, members.get("handle"), members.get("index"), members.get("permissions"))
+        named = members.get("index")
+        if type(named) is not int:  # True and 1.0 are no index, and equal to one as a key
+            return None
+        place = (index, members.get("handle"), named, members.get("permissions"))
         try:
             if place in self._admins:
                 return self._admins[place]

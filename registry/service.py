@@ -5,7 +5,7 @@
    are one batch: either all of it is on the disk, or nothing.
 3. Nothing is answered as done before the commit. If it fails, every request of the
    group is answered as failed: what one of them saw may rest on another.
-4. Order of checks: grammar and values, responsibility, existence, right. The
+4. Order of checks: grammar, responsibility, values, existence, right. The
    identity was proven before a request comes here (docs/standards/divergences.md).
 """
 

@@ -6,14 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.test_house import SOURCES
 
 from core.config import SETTINGS
 from node.reference import PAGES
 
 ROOT = Path(__file__).parent.parent
+SOURCES = [path for name in ("core", "registry", "resolver", "node") for path in (ROOT / name).rglob("*.py")]
 MARKDOWN = [
-    path for path in ROOT.rglob("*.md") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith((".", "bench-out")) for part in path.relative_to(ROOT).parts)
 ]
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from core.changes import Serial, unpack_change
 from core.errors import StoreError
-from core.ident.handle import prefix_of
+from core.ident.handle import fold, prefix_of
 from core.store.engine import Snapshot, Table
 from core.store.prefix_rows import unpack_count, unpack_prefix
 from core.store.record_rows import pack_record, record_key, unpack_handle, unpack_values
@@ -42,6 +42,8 @@ def _records(snapshot: Snapshot) -> Iterator[str]:
     for key, row in snapshot.scan(Table.RECORDS, b""):
         try:
             handle, values = unpack_handle(key, row), unpack_values(row)
+            if fold(handle.decode()) != handle:
+                raise ValueError(f"{handle!r} is no folded handle")
             counted[prefix_of(handle)] += 1
             expected = pack_record(handle, values)
         except (StoreError, ValueError) as error:

@@ -200,11 +200,12 @@ class LmdbEngine:
             return
         with transaction.cursor(handle) as cursor:
             behind = not cursor.last() or cursor.key() < puts[0][0]
-            fresh = [item for item in puts if expected.get(item[0], b"") is None]
-            if len(fresh) != len(puts):
-                cursor.putmulti([item for item in puts if expected.get(item[0], b"") is not None], append=False)
-                behind = False
-            if cursor.putmulti(fresh, overwrite=False, append=behind)[1] != len(fresh):
+            fresh = [item for item in puts if expected.get(item[0], b"") is None] if expected else []
+            others = puts if not fresh else [item for item in puts if expected.get(item[0], b"") is not None]
+            one_kind = not fresh or not others  # two runs would not be in key order together
+            if others:
+                cursor.putmulti(others, append=behind and one_kind)
+            if fresh and cursor.putmulti(fresh, overwrite=False, append=behind and one_kind)[1] != len(fresh):
                 raise _other_writer(table)
 
     def _append(self, transaction: Any, changes: list[bytes]) -> Serial:

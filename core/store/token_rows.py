@@ -48,8 +48,10 @@ def unpack_token(row: bytes) -> TokenRow:
     try:
         if row[:1] != _VERSION:
             raise ValueError(f"version {row[:1]!r}")
-        return TokenRow(*msgpack.unpackb(row[1:]))
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        token = TokenRow(*msgpack.unpackb(row[1:]))
+        time_key(token.at_ms)  # a time that a key can hold
+        return token
+    except (ValueError, TypeError, AttributeError, OverflowError, msgpack.UnpackException) as error:
         raise StoreError(f"a row of tokens cannot be read: {error}") from None
 
 

@@ -1,0 +1,147 @@
+"""Run the measurements, print the table, write the result file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import machine, records, register, resolve, store
+from benchmarks.load import compile_generator
+from benchmarks.table import Row, render
+
+_OUT = Path("bench-out")
+_NAMES = ("register", "store", "resolve")
+_BUSY = 0.5
+
+
+class Plan(NamedTuple):
+    """How long a run takes."""
+
+    records: int
+    stored: int
+    rounds: int
+    batches: int
+    seconds: float
+
+
+_PLANS = {
+    "quick": Plan(records=10_000, stored=200_000, rounds=3, batches=10, seconds=1.0),
+    "default": Plan(records=100_000, stored=200_000, rounds=9, batches=20, seconds=2.0),
+    "full": Plan(records=1_000_000, stored=1_000_000, rounds=9, batches=20, seconds=4.0),
+}
+
+
+def main() -> int:
+    """Measure what was asked for."""
+    arguments = _arguments()
+    plan = _PLANS["quick" if arguments.quick else "full" if arguments.full else "default"]
+    if arguments.records:
+        plan = plan._replace(records=arguments.records)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="work-", dir=arguments.folder)).resolve()
+    try:
+        about = machine.describe(folder)
+        _say(", ".join(f"{name} {value}" for name, value in about.items()))
+        rows = _measure(folder, plan, arguments.only or _NAMES)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    table = f"{render(rows)}\n{_notes(about)}"
+    _say(f"\n{table}\n{time.monotonic() - began:.0f} s")
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    result = {
+        "machine": about,
+        "plan": plan._asdict(),
+        "record": records.SHAPE,
+        "rows": [row.as_json() for row in rows],
+    }
+    arguments.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if arguments.page:
+        _put_into(arguments.page, _page(about, table))
+    return 0
+
+
+def _measure(folder: Path, plan: Plan, only: tuple[str, ...]) -> list[Row]:
+    cores = machine.cores()
+    rows: list[Row] = []
+
+    def done(row: Row) -> None:
+        rows.append(row)
+        _say(f"{row.what}: {row.verdict}")
+
+    if "register" in only:
+        for scattered in (False, True):
+            place = folder / f"register-{scattered}"
+            done(register.measure_batches(place, cores, rounds=plan.rounds, batches=plan.batches, scattered=scattered))
+            shutil.rmtree(place)
+    if "store" in only:
+        for row in store.measure(folder, plan.stored):
+            done(row)
+    if "resolve" in only:
+        _measure_resolution(folder, plan, cores, done)
+    return rows
+
+
+def _measure_resolution(folder: Path, plan: Plan, cores: machine.Cores, done: Callable[[Row], None]) -> None:
+    generator = compile_generator(folder, cores.client)
+    with resolve.filled(folder / "node", cores, plan.records) as node:
+        done(resolve.measure_restart(node, plan.records))
+        for row in resolve.measure(
+            node, folder, cores, generator, count=plan.records, rounds=plan.rounds, seconds=plan.seconds
+        ):
+            done(row)
+        done(register.measure_singles(node, folder, generator, plan.seconds * 2))
+
+
+def _notes(about: dict[str, object]) -> str:
+    notes = [f"- record: {records.SHAPE}; see benchmarks/records.py"]
+    if about["file_system"] in ("tmpfs", "ramfs"):
+        notes.append("- the stores lie in memory: fsync costs nothing here, the ratio of registration means little")
+    if float(str(about["load_average"])) > _BUSY:
+        notes.append(f"- the machine was busy when this began (load average {about['load_average']})")
+    return "\n".join(notes)
+
+
+def _page(about: dict[str, object], table: str) -> str:
+    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    machine_line = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items())
+    return f"`{command}`\n\n{machine_line}\n\n{table}"
+
+
+def _put_into(path: Path, text: str) -> None:
+    """Replace what stands between the two marks of a page."""
+    before, begin, rest = path.read_text("utf-8").partition("<!-- results -->")
+    _, end, after = rest.partition("<!-- end of results -->")
+    if not end:
+        raise SystemExit(f"{path} has no marks for the results")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", "utf-8")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="10 000 records, short rounds, under a minute")
+    size.add_argument("--full", action="store_true", help="1 000 000 records, takes its time")
+    parser.add_argument("--records", type=int, metavar="N", help="records of the resolution rows")
+    parser.add_argument("--only", action="append", choices=_NAMES, help="measure only this; repeatable")
+    parser.add_argument("--json", type=Path, default=_OUT / "result.json", metavar="FILE", help="the result file")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table into this page, between its marks")
+    parser.add_argument(
+        "--folder", type=Path, default=_OUT, metavar="DIR", help="where the stores lie while it runs; a real disk"
+    )
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
