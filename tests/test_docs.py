@@ -12,10 +12,9 @@ from node.reference import PAGES
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [path for name in ("core", "registry", "resolver", "node") for path in (ROOT / name).rglob("*.py")]
+HIDDEN = (".", "bench-out")
 MARKDOWN = [
-    path
-    for path in ROOT.rglob("*.md")
-    if not any(part.startswith((".", "bench-out")) for part in path.relative_to(ROOT).parts)
+    path for path in ROOT.rglob("*.md") if not any(part.startswith(HIDDEN) for part in path.relative_to(ROOT).parts)
 ]
 
 
