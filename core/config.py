@@ -198,6 +198,8 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, o
     for key, value in table.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
+            if not value and not any(known.startswith(f"{name}.") for known in BY_NAME):
+                setting_named(name)  # there is none: the error names the nearest
             found += _flatten(value, f"{name}.")
         else:
             found.append((name, value))
@@ -226,6 +228,10 @@ def _check(setting: Setting, value: object) -> Value:
                 )
             return value
         case (("text" | "path"), str()):
+            if not value and setting.default:
+                raise ConfigError(
+                    f"{setting.name} must not be empty; default {setting.default!r}", setting=setting.name
+                )
             if setting.choices and value not in setting.choices:
                 raise ConfigError(
                     f"{setting.name} = {value!r} is none of {', '.join(setting.choices)}", setting=setting.name

@@ -89,7 +89,7 @@ def parse_xml(data: bytes) -> Element:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(data, True)
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:
         raise WireError(f"no XML: {error}") from None
     return root.elements()[0]
 
@@ -162,11 +162,12 @@ class _Machine:
         self._base = base
         self._variables = cut_handle._asdict()
         self._current: HandleValue | None = None
+        self._size = 0
 
     def children(self, parent: Element) -> None:
         """Run the children of one element. ``else`` answers the last ``if`` beside it."""
         decided: bool | None = None
-        defined: list[str] = []
+        hidden: list[tuple[str, str | None]] = []
         for child in parent.elements():
             match child.tag:
                 case "value":
@@ -181,11 +182,14 @@ class _Machine:
                 case "foreach" if self._current is None:
                     self._foreach(child)
                 case "def":
-                    defined.append(self._define(child))
+                    hidden.append(self._define(child))
                 case "notfound":
                     raise _NotFound
-        for name in defined:
-            self._variables.pop(name, None)
+        for name, before in reversed(hidden):
+            if before is None:
+                del self._variables[name]
+            else:
+                self._variables[name] = before
 
     def _foreach(self, element: Element) -> None:
         outside = self._variables
@@ -214,13 +218,15 @@ class _Machine:
                 raise UnsupportedTemplateError("The prefix's template uses the test 'matches', not offered yet")
         return None
 
-    def _define(self, element: Element) -> str:
+    def _define(self, element: Element) -> tuple[str, str | None]:
+        """Set a variable; return its name and what it hides."""
         before, self.made = self.made, []
         self.children(element)
         made, self.made = self.made, before
         name = element.attributes.get("parameter", "")
+        hidden = self._variables.get(name)
         self._variables[name] = made[0].data.decode("utf-8", "replace") if made else ""
-        return name
+        return name, hidden
 
     def _value(self, element: Element) -> None:
         words, current = element.attributes, self._current
@@ -230,8 +236,9 @@ class _Machine:
             data = current.data
         if kind is None or data is None:
             return
-        if len(self.made) >= limits.VALUES_PER_RECORD_MAX:
-            raise UnsupportedTemplateError("The prefix's template makes too many values")
+        self._size += len(kind) + len(data)
+        if len(self.made) >= limits.VALUES_PER_RECORD_MAX or self._size > limits.RECORD_BYTES_MAX:
+            raise UnsupportedTemplateError("The prefix's template makes too many values, or too long ones")
         if current is None:
             self.made.append(HandleValue(self._free(1), kind, data))
             return
@@ -255,10 +262,17 @@ class _Machine:
         return index
 
     def _replace(self, text: str) -> str:
-        replaced = _VARIABLE.sub(
-            lambda match: match[1] if match[1] is not None else self._variables.get(match[2], ""), text
-        )
-        return replaced[: limits.TEMPLATE_TEXT_CHARS_MAX]
+        """Replace the variables. Errors: UnsupportedTemplateError beyond TEMPLATE_TEXT_CHARS_MAX."""
+        pieces: list[str] = []
+        start = size = 0
+        for match in _VARIABLE.finditer(text):
+            new = match[1] if match[1] is not None else self._variables.get(match[2], "")
+            pieces += (text[start : match.start()], new)
+            start = match.end()
+            size += len(pieces[-2]) + len(new)
+            if size > limits.TEMPLATE_TEXT_CHARS_MAX:
+                raise UnsupportedTemplateError("The prefix's template makes a text that is too long")
+        return "".join(pieces) + text[start:]
 
 
 def _written(node: Element | str) -> str:

@@ -113,13 +113,18 @@ def _dump_structure(structure: object) -> str | None:
                 f'{{"format":"admin","value":{{"handle":{quote(structure.handle)},"index":{structure.value_index},'
                 f'"permissions":"{structure.permissions:012b}"{legacy}}}}}'
             )
-        case SiteInfo():
+        case SiteInfo() if all(map(_has_json, structure.servers)):
             return f'{{"format":"site","value":{dump_site(structure)}}}'
         case RsaKey() | DsaKey():
             return f'{{"format":"key","value":{_dump_key(structure)}}}'
         case tuple() if all(isinstance(member, ValueReference) for member in structure):
             return f'{{"format":"vlist","value":{_dump_references(structure)}}}'
     return None  # JWS and keys of other kinds are written as the octets that they are
+
+
+def _has_json(server: ServerInfo) -> bool:
+    """Whether the JSON form can say all of it: kinds of doors as two flags, ports of 16 bits."""
+    return all(door.kind <= _QUERY | _ADMIN and 0 <= door.port <= 65_535 for door in server.interfaces)
 
 
 def _dump_references(references: tuple[ValueReference, ...]) -> str:

@@ -1,0 +1,271 @@
+"""The check of a store: silent on a clean one, and it finds every kind of damage."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import lmdb
+import msgpack
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.changes import ChangeKind, pack_change
+from core.clock import Millis
+from core.records import HandleValue
+from core.store.engine import Batch, Table
+from core.store.fsck import check_store
+from core.store.lmdb_engine import LmdbEngine
+from core.store.memory_engine import MemoryEngine
+from core.store.prefix_rows import HomedPrefix, pack_count, pack_prefix
+from core.store.record_rows import pack_record, record_key
+from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key
+
+AT = Millis(1_700_000_000_000)
+PREFIX = b"88.118.7"
+SHORT, PRIVATE, LONG = PREFIX + b"/A", PREFIX + b"/B", PREFIX + b"/" + b"X" * 1_000
+HANDLES = {
+    SHORT: (HandleValue(1, "URL", b"u"),),
+    PRIVATE: (HandleValue(1, "URL", b"u"), HandleValue(2, "SECRET", b"s", permissions=0b1100)),
+    LONG: (),
+}
+TOKENS = [token_key("300:0.NA/88.118.7", f"t{n}") for n in range(2)]
+
+
+def clean() -> Batch:
+    """Return what a node writes for a prefix, three records and two tokens."""
+    batch = Batch()
+    batch.put(Table.PREFIXES, PREFIX, pack_prefix(HomedPrefix("hosted", AT)))
+    batch.changes.append(pack_change(ChangeKind.PREFIX_HOMED, PREFIX, AT))
+    for handle, values in HANDLES.items():
+        rows = pack_record(handle, values)
+        batch.put(Table.RECORDS, record_key(handle), rows.record)
+        batch.put(Table.ANSWERS, record_key(handle), rows.answer)
+        batch.changes.append(pack_change(ChangeKind.RECORD_CREATED, handle, AT))
+    batch.put(Table.COUNTERS, PREFIX, pack_count(len(HANDLES)))
+    for key in TOKENS:
+        batch.put(Table.TOKENS, key, pack_token(TokenRow(b"digest", AT, b"answer")))
+        batch.put(Table.TOKEN_TIMES, time_key(AT, key), TIME_ROW)
+    return batch
+
+
+@pytest.fixture
+def store() -> MemoryEngine:
+    """A store without a fault."""
+    made = MemoryEngine()
+    made.commit(clean())
+    return made
+
+
+def faults(store: MemoryEngine | LmdbEngine) -> list[str]:
+    with store.snapshot() as snapshot:
+        return list(check_store(snapshot))
+
+
+def test_a_clean_store_has_no_faults(store: MemoryEngine) -> None:
+    """Nor has an empty one."""
+    assert faults(store) == []
+    assert faults(MemoryEngine()) == []
+
+
+WRONG_ANSWER = pack_record(SHORT, (HandleValue(1, "URL", b"other"),)).answer
+DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
+    "missing answer": (Table.ANSWERS, SHORT, None, f"answers {SHORT!r}: not what the record says"),
+    "missing answer of a long handle": (Table.ANSWERS, record_key(LONG), None, "not what the record says"),
+    "answer of another record": (Table.ANSWERS, SHORT, WRONG_ANSWER, f"answers {SHORT!r}: not what the record says"),
+    "answer that shows what is private": (
+        Table.ANSWERS,
+        PRIVATE,
+        pack_record(PRIVATE, (HandleValue(2, "SECRET", b"s"),)).answer,
+        "not what the record says",
+    ),
+    "garbage answer": (Table.ANSWERS, SHORT, b"\xff", f"answers {SHORT!r}: not what the record says"),
+    "orphan answer": (
+        Table.ANSWERS,
+        PREFIX + b"/Z",
+        WRONG_ANSWER,
+        f"answers {PREFIX + b'/Z'!r}: no record belongs to it",
+    ),
+    "missing record": (Table.RECORDS, SHORT, None, f"answers {SHORT!r}: no record belongs to it"),
+    "garbage record": (Table.RECORDS, SHORT, b"\x01\x00garbage", f"records {SHORT!r}: a row of records cannot be read"),
+    "empty record": (Table.RECORDS, SHORT, b"", f"records {SHORT!r}: a row of records cannot be read"),
+    "record of another handle": (
+        Table.RECORDS,
+        record_key(LONG),
+        pack_record(LONG + b"Y", ()).record,
+        f"holds the record of {LONG + b'Y'!r}",
+    ),
+    "long record without its handle": (
+        Table.RECORDS,
+        record_key(LONG),
+        pack_record(SHORT, ()).record,
+        f"records {record_key(LONG)!r}: ",
+    ),
+    "record with a wrong flag": (
+        Table.RECORDS,
+        SHORT,
+        b"\x01\x01" + pack_record(SHORT, HANDLES[SHORT]).record[2:],
+        "not what the record says",
+    ),
+    "record without a slash": (Table.RECORDS, b"NOHANDLE", pack_record(b"A/B", ()).record, "records b'NOHANDLE': "),
+    "wrong counter": (Table.COUNTERS, PREFIX, pack_count(4), f"counters {PREFIX!r}: says 4"),
+    "missing counter": (Table.COUNTERS, PREFIX, None, f"counters {PREFIX!r}: missing, there are 3 records"),
+    "counter of a prefix without records": (Table.COUNTERS, b"88.1", pack_count(1), "counters b'88.1': says 1"),
+    "garbage counter": (Table.COUNTERS, PREFIX, b"\x01\xff", f"counters {PREFIX!r}: a row of counters cannot be read"),
+    "garbage prefix": (Table.PREFIXES, PREFIX, b"\x01\xc1", f"prefixes {PREFIX!r}: a row of prefixes cannot be read"),
+    "prefix of another version": (
+        Table.PREFIXES,
+        b"88.1",
+        b"\x02\x80",
+        "prefixes b'88.1': a row of prefixes cannot be read",
+    ),
+    "garbage token": (
+        Table.TOKENS,
+        TOKENS[0],
+        b"\x01\xc1",
+        f"tokens {TOKENS[0].hex()}: a row of tokens cannot be read",
+    ),
+    "token without time": (
+        Table.TOKEN_TIMES,
+        time_key(AT, TOKENS[1]),
+        None,
+        f"tokens {TOKENS[1].hex()}: its time is missing",
+    ),
+    "token of another time": (
+        Table.TOKENS,
+        TOKENS[0],
+        pack_token(TokenRow(b"", Millis(AT + 1), b"")),
+        f"tokens {TOKENS[0].hex()}: its time is missing",
+    ),
+    "time without token": (Table.TOKENS, TOKENS[0], None, "token_times: 2 rows for 1 tokens"),
+    "time that is no number": (
+        Table.TOKENS,
+        TOKENS[0],
+        b"\x01" + msgpack.packb((b"digest", "noon", b"answer")),
+        f"tokens {TOKENS[0].hex()}: ",
+    ),
+    "time before all time": (
+        Table.TOKENS,
+        TOKENS[0],
+        b"\x01" + msgpack.packb((b"digest", -1, b"answer")),
+        f"tokens {TOKENS[0].hex()}: ",
+    ),
+    "record under a key that is not folded": (
+        Table.RECORDS,
+        PREFIX + b"/lower",
+        pack_record(PREFIX + b"/lower", ()).record,
+        f"records {PREFIX + b'/lower'!r}: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("table", "key", "row", "fault"), DAMAGE.values(), ids=DAMAGE)
+def test_damage_is_found_and_named(
+    store: MemoryEngine, table: Table, key: bytes, row: bytes | None, fault: str
+) -> None:
+    """One row wrong: at least one sentence, and it names the table and the key."""
+    batch = Batch()
+    batch.put(table, key, row)
+    store.commit(batch)
+    found = faults(store)
+    assert any(fault in sentence for sentence in found), found
+
+
+def test_garbage_in_the_feed_is_found(store: MemoryEngine) -> None:
+    """With its serial."""
+    batch = Batch()
+    batch.changes = [b"\x01\xc1", pack_change(99, b"88.118.7/A", AT)]
+    store.commit(batch)
+    found = faults(store)
+    assert len(found) == 2
+    assert found[0].startswith("changes 5: a row of the change feed cannot be read")
+    assert found[1].startswith("changes 6: a row of the change feed cannot be read")
+
+
+def test_every_fault_is_named_up_to_a_bound(store: MemoryEngine) -> None:
+    """Two faults are two sentences; a store full of faults does not fill the screen."""
+    batch = Batch()
+    batch.put(Table.ANSWERS, SHORT, None)
+    batch.put(Table.COUNTERS, PREFIX, pack_count(9))
+    store.commit(batch)
+    assert len(faults(store)) == 2
+    for number in range(500):
+        batch.put(Table.PREFIXES, b"%d" % number, b"garbage")
+    store.commit(batch)
+    found = faults(store)
+    assert len(found) == 101
+    assert found[-1] == "more faults follow"
+
+
+# --- the feed of a real store -----------------------------------------------
+
+
+@contextlib.contextmanager
+def damaged_feed(folder: Path, damage: Callable[[lmdb.Transaction, object, object], object]) -> Iterator[LmdbEngine]:
+    """Open a store after its feed was damaged behind the engine's back."""
+    store = LmdbEngine(folder / "store", create=True)
+    store.commit(clean())
+    assert faults(store) == []
+    store.close()
+    raw = lmdb.open(str(folder / "store"), max_dbs=16)
+    feed, meta = (raw.open_db(name, create=False) for name in (b"changes", b"meta"))
+    with raw.begin(write=True) as transaction:
+        damage(transaction, feed, meta)
+    raw.close()
+    store = LmdbEngine(folder / "store")
+    yield store
+    store.close()
+
+
+def serial(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def test_a_gap_in_the_feed_is_found(tmp_path: Path) -> None:
+    """A change was taken out of the middle."""
+    with damaged_feed(tmp_path, lambda t, feed, _: t.delete(serial(2), db=feed)) as store:
+        assert faults(store) == ["changes: 3 follows 1"]
+
+
+def test_a_missing_last_change_is_found(tmp_path: Path) -> None:
+    """The feed must end at the serial."""
+    with damaged_feed(tmp_path, lambda t, feed, _: t.delete(serial(4), db=feed)) as store:
+        assert faults(store) == ["changes: the last is 3, the serial is 4"]
+
+
+def test_a_serial_that_was_set_back_is_found(tmp_path: Path) -> None:
+    """The next commit would write over a change, or fail."""
+    with damaged_feed(tmp_path, lambda t, _, meta: t.put(b"serial", serial(3), db=meta)) as store:
+        assert faults(store) == ["changes: the last is 4, the serial is 3"]
+
+
+def test_old_changes_may_be_gone(tmp_path: Path) -> None:
+    """The feed is kept for a time: it may begin anywhere, and is then without a gap."""
+    with damaged_feed(tmp_path, lambda t, feed, _: [t.delete(serial(n), db=feed) for n in (1, 2)]) as store:
+        assert faults(store) == []
+
+
+# --- totality ---------------------------------------------------------------
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    table=st.sampled_from([table for table in Table if table is not Table.META]),
+    key=st.one_of(st.sampled_from([SHORT, PREFIX, TOKENS[0]]), st.binary(min_size=1, max_size=40)),
+    row=st.one_of(
+        st.binary(max_size=40),
+        st.recursive(
+            st.one_of(st.none(), st.integers(-(2**63), 2**64 - 1), st.binary(max_size=5), st.text(max_size=5)),
+            lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+        ).map(lambda value: b"\x01" + msgpack.packb(value)),
+    ),
+)
+def test_fsck_total_on_any_bytes_in_any_row(table: Table, key: bytes, row: bytes) -> None:
+    """Whatever one row holds, the check ends with sentences and not with an error of its own."""
+    store = MemoryEngine()
+    batch = clean()
+    batch.put(table, key, row)
+    store.commit(batch)
+    assert all(isinstance(sentence, str) for sentence in faults(store))
