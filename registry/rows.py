@@ -19,7 +19,8 @@ from core.errors import NodeError
 from core.records import PERMISSIONS_USUAL
 from core.store.record_rows import KEY_RAW_MAX, RecordRows
 from core.wire.cursor import bstr, text
-from core.wire.jsonform import DataForm, ValueForm, dump_data, is_text, load_data
+from core.wire.jsondata import DataForm, dump_data, is_text, load_data
+from core.wire.jsonform import ValueForm
 from core.wire.jsontext import quote
 from core.wire.valuetypes import HS_ADMIN, VALUE_TYPES
 

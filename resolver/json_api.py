@@ -23,7 +23,7 @@ from core.wire.handlejson import (
     render_error,
 )
 from core.wire.http import Request, Response, decode_path
-from core.wire.jsonform import dump_site
+from core.wire.jsondata import dump_site
 from core.wire.jsontext import quote
 from resolver.service import Answer, Question, Resolver
 

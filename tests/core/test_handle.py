@@ -228,6 +228,8 @@ def test_both_ways_through_the_grammar_agree_on_any_handle(handle: str) -> None:
 
 
 @given(prefix=st.binary(max_size=200))
+@example(prefix=b".".join([b"1"] * 40))
+@example(prefix=b"." * 100)
 def test_ancestors_are_bounded_for_any_bytes(prefix: bytes) -> None:
     """However many segments, the walk upwards ends after PREFIX_SEGMENTS_MAX prefixes."""
     found = ancestors(prefix)

@@ -26,7 +26,8 @@ from core.records import (
     Values,
 )
 from core.wire.admin import encode_admin, encode_group
-from core.wire.jsonform import dump_octets, dump_value, dump_values, load_values, parse_handle_member, parse_values
+from core.wire.jsondata import dump_octets
+from core.wire.jsonform import dump_value, dump_values, load_values, parse_handle_member, parse_values
 from core.wire.jsontext import parse, quote
 from core.wire.jws import Jws, encode_jws
 from core.wire.publickey import encode_public_key
