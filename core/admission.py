@@ -36,11 +36,13 @@ def same_identity(named: ValueReference, identity: Identity) -> bool:
     return named.value_index in (0, identity.value_index) and fold(named.handle) == fold(identity.handle)
 
 
-def masks_of(values: Values, identity: Identity, load: Load) -> Iterator[int]:
-    """Yield the mask of each HS_ADMIN value that admits the identity.
+def may(values: Values, identity: Identity, load: Load, *alternatives: int) -> bool:
+    """Whether one HS_ADMIN value admits the identity with all bits of one alternative.
 
-    Bounds: ADMIN_GROUP_HANDLES_MAX records are read for groups.
+    Bounds: ADMIN_GROUP_HANDLES_MAX records and ADMIN_GROUP_MEMBERS_MAX members are looked
+    at for all groups together; whom the walk does not reach by then is not admitted.
     """
+    groups = _Groups(identity, load)
     for value in values:
         if value.type != HS_ADMIN:
             continue
@@ -48,30 +50,42 @@ def masks_of(values: Values, identity: Identity, load: Load) -> Iterator[int]:
             admin = decode_admin(value.data)
         except WireError:
             continue  # nobody is an administrator by octets that cannot be read
-        named = ValueReference(admin.handle, admin.value_index)
-        if same_identity(named, identity) or _in_group(named, identity, load):
-            yield admin.permissions
-
-
-def may(values: Values, identity: Identity, load: Load, *alternatives: int) -> bool:
-    """Whether one HS_ADMIN value admits the identity with all bits of one alternative."""
-    return any(mask & bits == bits for mask in masks_of(values, identity, load) for bits in alternatives)
-
-
-def _in_group(named: ValueReference, identity: Identity, load: Load) -> bool:
-    waiting: list[ValueReference] = [named]
-    seen: set[tuple[HandleKey, int]] = set()
-    while waiting and len(seen) < limits.ADMIN_GROUP_HANDLES_MAX:
-        group = waiting.pop()
-        place = (fold(group.handle), group.value_index)
-        if place in seen:
-            continue
-        seen.add(place)
-        for member in _members(group, load):
-            if same_identity(member, identity):
+        if any(admin.permissions & bits == bits for bits in alternatives):
+            named = ValueReference(admin.handle, admin.value_index)
+            if same_identity(named, identity) or groups.hold(named):
                 return True
-            waiting.append(member)
     return False
+
+
+class _Groups:
+    """The groups of one decision: each is walked once, whoever names it."""
+
+    def __init__(self, identity: Identity, load: Load) -> None:
+        self._identity = identity
+        self._load = load
+        self._seen: set[tuple[HandleKey, int]] = set()
+        self._members_left = limits.ADMIN_GROUP_MEMBERS_MAX
+
+    def hold(self, named: ValueReference) -> bool:
+        """Whether the group, or one inside it, has the identity as a member.
+
+        A group that was walked before did not hold it, or the decision had ended there.
+        """
+        waiting = [named]
+        while waiting and len(self._seen) < limits.ADMIN_GROUP_HANDLES_MAX:
+            group = waiting.pop()
+            place = (fold(group.handle), group.value_index)
+            if place in self._seen:
+                continue
+            self._seen.add(place)
+            for member in _members(group, self._load):
+                self._members_left -= 1
+                if self._members_left < 0:
+                    return False
+                if same_identity(member, self._identity):
+                    return True
+                waiting.append(member)
+        return False
 
 
 def _members(group: ValueReference, load: Load) -> Iterator[ValueReference]:

@@ -30,7 +30,8 @@ SITE_INTERFACES_MAX: Final = 64
 SITE_ATTRIBUTES_MAX: Final = 256
 
 # --- administration --------------------------------------------------------
-ADMIN_GROUP_HANDLES_MAX: Final = 256  # records visited while a group (HS_VLIST) is followed
+ADMIN_GROUP_HANDLES_MAX: Final = 256  # groups (HS_VLIST) walked for one decision
+ADMIN_GROUP_MEMBERS_MAX: Final = 10_000  # members looked at for one decision; a few milliseconds
 SECRET_BYTES_MAX: Final = 1_024
 
 # --- templates (HS_NAMESPACE) ----------------------------------------------
@@ -47,6 +48,9 @@ QUERY_FIELDS_MAX: Final = 2_100  # as many index= as a record has values, and so
 BODY_BYTES_MAX: Final = 2_097_152  # one record as JSON: base64 and escapes included
 GZIP_BYTES_MIN: Final = 1_024  # as the reference server: 1 023 stays plain
 HTTP_IDLE_S: Final = 75
+BODY_S: Final = 60  # a body that takes longer is refused
+BODIES_BYTES_MAX: Final = 134_217_728  # of all bodies that one worker holds
+LINGER_S: Final = 2  # how long the rest of a refused body is read away, so that the answer arrives
 DRAIN_S: Final = 5  # how long requests under way may take after SIGTERM
 
 # --- listings --------------------------------------------------------------
@@ -57,7 +61,7 @@ ALIAS_HOPS_MAX: Final = 10
 # --- batches and the registrar ---------------------------------------------
 BATCH_ITEMS_MAX: Final = 10_000
 BATCH_BODY_BYTES_MAX: Final = 33_554_432
-FRAME_BYTES_MAX: Final = BATCH_BODY_BYTES_MAX + 65_536
+FRAME_BYTES_MAX: Final = 3 * BATCH_BODY_BYTES_MAX  # an answer echoes identifiers, escaped
 GROUP_REQUESTS_MAX: Final = 512  # requests in one transaction; keeps a commit short
 REGISTRAR_WAITING_MAX: Final = 1_024  # requests of one worker under way
 REGISTRAR_WAIT_S: Final = 3.0  # how long a write waits for a registrar that restarts

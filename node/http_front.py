@@ -33,28 +33,33 @@ _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 Answer = Callable[[Request], Awaitable[Response]]
+CheckHead = Callable[[Request], None]
 Observe = Callable[[str, int], None]
 
 
 class HttpFront:
     """One worker's HTTP. ``observe``: (method, status) of each answer."""
 
-    def __init__(self, answer: Answer, *, plain_auth: bool, observe: Observe) -> None:
+    def __init__(self, answer: Answer, check_head: CheckHead, *, plain_auth: bool, observe: Observe) -> None:
         self._answer = answer
+        self._check_head = check_head
+        self._bodies_bytes = 0
         self._plain_auth = plain_auth
         self._observe = observe
         self._server = _Server(
             self._handle, observe,
             access_log=None, logger=_QUIET, keepalive_timeout=limits.HTTP_IDLE_S, auto_decompress=False,
             max_line_size=limits.HTTP_HEAD_BYTES_MAX, max_field_size=limits.HTTP_HEAD_BYTES_MAX,
-            max_headers=limits.HTTP_HEADERS_MAX, lingering_time=0,
+            max_headers=limits.HTTP_HEADERS_MAX, lingering_time=limits.LINGER_S,
         )  # fmt: skip
         self._listeners: list[asyncio.Server] = []
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Serve on a socket that is bound and listening."""
         loop = asyncio.get_running_loop()
-        self._listeners.append(await loop.create_server(self._server, sock=listener, ssl=tls))
+        self._listeners.append(
+            await loop.create_server(self._server, sock=listener, ssl=tls, backlog=limits.LISTEN_BACKLOG)
+        )
 
     async def drain(self) -> None:
         """Accept nothing more, let requests under way end, close. Bounds: DRAIN_S."""
@@ -68,7 +73,7 @@ class HttpFront:
         try:
             request = await self._read(raw, path)
             response = await self._answer(request)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectionError):
             raise
         except NodeError as error:
             response = _refusal(raw, path, error)
@@ -85,35 +90,60 @@ class HttpFront:
     async def _read(self, raw: web.BaseRequest, path: str) -> Request:
         if path[:1] != "/":  # absolute form (RFC 9112 §3.2.2)
             path = "/" + path.partition("://")[2].partition("/")[2]
-        return Request(
+        head = Request(
             raw.method,
             path,
-            raw.raw_path.partition("?")[2].partition("#")[0],
-            {name.lower(): value for name, value in raw.headers.items()},
-            await _read_body(raw, body_bytes_max(path)),
+            _as_utf8(raw.raw_path.partition("?")[2].partition("#")[0]),
+            {name.lower(): _as_utf8(value) for name, value in raw.headers.items()},
+            b"",
             raw.secure or (self._plain_auth and _from_this_machine(raw)),
         )
+        if not raw.body_exists:
+            return head
+        bytes_max = body_bytes_max(path)
+        _check_body(raw, bytes_max)
+        self._check_head(head)
+        if raw.headers.get("Expect", "").lower() == "100-continue":
+            await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            raw.writer.output_size = 0  # the answer itself has not begun
+        return head._replace(body=await self._read_body(raw, bytes_max))
+
+    async def _read_body(self, raw: web.BaseRequest, bytes_max: int) -> bytes:
+        """Return the body. Bounds: BODY_S; BODIES_BYTES_MAX of all bodies under way. Errors: NodeError."""
+        chunks, size = [], 0
+        try:
+            async with asyncio.timeout(limits.BODY_S):
+                async for chunk in raw.content.iter_any():
+                    size += len(chunk)
+                    self._bodies_bytes += len(chunk)
+                    if size > bytes_max:
+                        raise LimitError(f"The body has more than {bytes_max} octets")
+                    if self._bodies_bytes > limits.BODIES_BYTES_MAX:
+                        raise LimitError("Too many bodies are under way; try again", outcome=Outcome.OVERLOADED)
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise LimitError(f"The body did not come within {limits.BODY_S} seconds") from None
+        except web.RequestPayloadError:
+            raise WireError("The body is cut short or badly framed") from None
+        finally:
+            self._bodies_bytes -= size
+        return b"".join(chunks)
 
 
-async def _read_body(raw: web.BaseRequest, bytes_max: int) -> bytes:
-    """Return the body. Errors: LimitError for one that is too long, WireError for one that is compressed."""
-    if not raw.body_exists:
-        return b""
+def _as_utf8(text: str) -> str:
+    """Replace octets that are no UTF-8, which aiohttp keeps as halves of surrogate pairs."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _check_body(raw: web.BaseRequest, bytes_max: int) -> None:
+    """Errors: LimitError for a length that is too much, WireError for a body that is compressed."""
     announced = raw.content_length
     if announced is not None and announced > bytes_max:
         raise LimitError(f"The body has {announced} octets; at most {bytes_max} are allowed")
     if raw.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise WireError("A compressed body is not taken; send it plain", outcome=Outcome.MEDIA_TYPE)
-    chunks, size = [], 0
-    try:
-        async for chunk in raw.content.iter_any():
-            size += len(chunk)
-            if size > bytes_max:
-                raise LimitError(f"The body has more than {bytes_max} octets")
-            chunks.append(chunk)
-    except web.RequestPayloadError:
-        raise WireError("The body is cut short or badly framed") from None
-    return b"".join(chunks)
 
 
 def _from_this_machine(raw: web.BaseRequest) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
 import os
 import secrets
 from pathlib import Path
@@ -49,7 +50,7 @@ _PRIVATE: Final = int(ValuePermission.ADMIN_READ | ValuePermission.ADMIN_WRITE)
 _TOML: Final = """\
 # Saltern 节点配置 · configuration. All settings: saltern config explain
 [node]
-prefix = "{prefix}"
+prefix = {prefix}
 data = "data"
 
 [http]
@@ -79,8 +80,9 @@ def initialise(folder: Path, prefixes: tuple[str, ...]) -> Config:
     if file.exists() or (folder / "keys").exists() or (folder / "data").exists():
         raise ConfigError(f"{folder} 中已有节点，未作改动。There is a node in {folder} already; nothing was changed")
     probe = Config(file, {})
-    for prefix in prefixes:
-        check_prefix(prefix, wiring.handle_rules(probe))
+    keys = [check_prefix(prefix, wiring.handle_rules(probe)) for prefix in prefixes]
+    if len(set(keys)) != len(keys):
+        raise ConfigError("同一前缀给出了两次。The same prefix is given twice")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "keys").mkdir(mode=0o700)
@@ -89,7 +91,8 @@ def initialise(folder: Path, prefixes: tuple[str, ...]) -> Config:
         secret = secrets.token_urlsafe(_SECRET_OCTETS)
         _write_private(folder / "keys" / "admin.secret", f"{secret}\n".encode())
         _make_certificate(folder / "keys" / "tls.crt", folder / "keys" / "tls.key")
-        file.write_text(_TOML.format(prefix=prefixes[0], admin=_PUBLIC_KEY_INDEX), "utf-8")
+        # A JSON string is a basic string of TOML.
+        file.write_text(_TOML.format(prefix=json.dumps(prefixes[0]), admin=_PUBLIC_KEY_INDEX), "utf-8")
         (folder / "data").mkdir(mode=0o700)
     except OSError as error:
         raise ConfigError(f"无法写入 {folder}。Cannot write to {folder}: {error.strerror}") from None

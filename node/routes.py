@@ -55,6 +55,11 @@ class Routes:
         self._browser = browser
         self._ready = ready
 
+    def check_head(self, request: Request) -> None:
+        """Refuse a request by its head, before its body is read. Errors: NodeError."""
+        if request.path == BATCH_PATH and request.method == "POST":
+            self._batches.check_head(request)
+
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
         path = request.path

@@ -34,6 +34,7 @@ from node.telemetry import Counters
 _LOG: Final = logging.getLogger("saltern.supervisor")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _REASON_BYTES_MAX: Final = 4_096
+_LOOK_S: Final = 0.1  # between two looks for a signal while a child starts
 
 Main = Callable[[Child], Awaitable[None]]
 
@@ -134,6 +135,7 @@ class _Supervisor:
         finally:
             os.close(read_end)
         if reason is not None:
+            _signal(process, signal.SIGKILL)  # one that hangs; SIGCHLD brings its restart
             raise ConfigError(f"{process.name} 无法启动。{process.name} cannot start: {reason}")
 
     def _turn(self) -> None:
@@ -179,8 +181,6 @@ class _Supervisor:
             self._start(process)
         except ConfigError as error:
             _LOG.error("%s", error.message)
-            if process.start_at_s is None:
-                self._reap()
             return
         _LOG.info("%s is ready again", process.name)
 
@@ -249,10 +249,13 @@ def _port(listener: socket.socket) -> int:
 
 
 def _await_ready(read_end: int) -> str | None:
-    """Wait for a child's word; return None if it is ready, else why not."""
-    readable, _, _ = select.select([read_end], [], [], limits.READY_S)
-    if not readable:
-        return f"not ready after {limits.READY_S:.0f} s"
+    """Wait for a child's word; return None if it is ready, else why not. SIGTERM ends the wait."""
+    deadline = clock.monotonic_s() + limits.READY_S
+    while not select.select([read_end], [], [], _LOOK_S)[0]:
+        if signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
+            return "the node is told to stop"
+        if clock.monotonic_s() > deadline:
+            return f"not ready after {limits.READY_S:.0f} s"
     word = os.read(read_end, _REASON_BYTES_MAX)
     if word == READY:
         return None

@@ -92,7 +92,7 @@ def make_http_front(config: Config, store: LmdbEngine, counters: Counters, ports
         lambda: _can_read(store),
     )
     plain_auth = config.text("http.plain_auth") == "loopback"
-    return HttpFront(routes.answer, plain_auth=plain_auth, observe=counters.http)
+    return HttpFront(routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http)
 
 
 def _can_read(store: LmdbEngine) -> bool:

@@ -21,7 +21,7 @@ from core.wire.jsontext import parse, quote
 from registry.commands import PutBatch, Result
 from registry.rows import QuickRows
 
-_LINES: Final = msgspec.json.Decoder(RecordForm)
+_ITEM: Final = msgspec.json.Decoder(RecordForm)
 _ARRAY: Final = msgspec.json.Decoder(list[RecordForm])
 PutForm = Callable[[RecordForm, PutBatch, QuickRows], Outcome]
 
@@ -61,14 +61,14 @@ def run(command: PutBatch, now_s: int, put: PutForm) -> Result:
 
 
 def _split(command: PutBatch) -> Sequence[RecordForm | bytes]:
-    """Return the items: all read at once where all are right, else the octets of each."""
+    """Return the items: the lines, or an array read at once where all is right, else the octets of each."""
     items: Sequence[RecordForm | bytes]
-    try:
-        items = _LINES.decode_lines(command.body) if command.lines else _ARRAY.decode(command.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        if command.lines:
-            items = [line for line in command.body.split(b"\n") if line.strip()]
-        else:
+    if command.lines:
+        items = [line for line in command.body.split(b"\n") if line.strip()]
+    else:
+        try:
+            items = _ARRAY.decode(command.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             items = [bytes(item) for item in parse(command.body, list[msgspec.Raw])]
     if len(items) > limits.BATCH_ITEMS_MAX:
         raise LimitError(f"A batch has at most {limits.BATCH_ITEMS_MAX} records, this has {len(items)}")
@@ -77,13 +77,13 @@ def _split(command: PutBatch) -> Sequence[RecordForm | bytes]:
 
 def _read(item: bytes) -> RecordForm:
     try:
-        return _LINES.decode(item)
+        return _ITEM.decode(item)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         parse(item, RecordForm)  # the same again, for its message
     raise WireError("Invalid JSON")
 
 
 def _line(identifier: str | None, ended: str, message: str) -> str:
-    name = "null" if identifier is None else quote(identifier)
+    name = "null" if identifier is None else quote(identifier[: limits.HANDLE_CHARS_MAX])
     tail = f',"message":{quote(message)}' if message else ""
     return f'{{"identifier":{name},"outcome":"{ended}"{tail}}}'

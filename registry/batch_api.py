@@ -39,13 +39,16 @@ class BatchApi:
         self._registrar = registrar
         self._root = root
 
+    def check_head(self, request: HttpRequest) -> None:
+        """Refuse a batch by its head, before its long body is read. Errors: NodeError."""
+        self._admit(request)
+        self._lines(request)
+
     async def post(self, request: HttpRequest) -> Response:
         """Answer one batch."""
         try:
             identity = self._admit(request)
-            lines = _LINES.get(media_type(request.headers))
-            if lines is None:
-                raise WireError(f"Content-Type must be one of {', '.join(_LINES)}", outcome=Outcome.MEDIA_TYPE)
+            lines = self._lines(request)
             overwrite = Parameters(request._replace(body=b"")).exact_flag("overwrite", default=True)
             command = PutBatch(request.body, lines, overwrite)
             result = await self._registrar.call(Request(command, Actor(identity), idempotency_token(request)))
@@ -54,6 +57,12 @@ class BatchApi:
         if result.outcome is not Outcome.OK:
             return problem(result.outcome, result.message, request.path)
         return Response(STATUSES[Outcome.OK].http, (("Content-Type", "application/json"),), result.body)
+
+    def _lines(self, request: HttpRequest) -> bool:
+        lines = _LINES.get(media_type(request.headers))
+        if lines is None:
+            raise WireError(f"Content-Type must be one of {', '.join(_LINES)}", outcome=Outcome.MEDIA_TYPE)
+        return lines
 
     def _admit(self, request: HttpRequest) -> Identity:
         with self._store.snapshot() as snapshot:

@@ -38,8 +38,8 @@ def short_path(folder: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
-class RegistrarClient(asyncio.Protocol):
-    """A worker's connection; made when it is needed, and again when it was lost.
+class RegistrarClient:
+    """A worker's way to the registrar: a connection that is made when needed, and again when lost.
 
     Bounds: REGISTRAR_WAITING_MAX requests under way; REGISTRAR_WAIT_S for a registrar
     that restarts; REGISTRAR_ANSWER_S for an answer.
@@ -47,48 +47,63 @@ class RegistrarClient(asyncio.Protocol):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._link: _Link | None = None
+        self._connecting = asyncio.Lock()
+        self._under_way = 0
+
+    async def call(self, request: Request) -> Result:
+        """Have a request run. Errors: StoreError(OVERLOADED) if it was not even sent."""
+        if self._under_way >= limits.REGISTRAR_WAITING_MAX:
+            raise StoreError("Too many changes are under way; try again")
+        self._under_way += 1
+        try:
+            link = await self._connected(monotonic_s() + limits.REGISTRAR_WAIT_S)
+            return await link.call(request)
+        finally:
+            self._under_way -= 1
+
+    async def _connected(self, deadline_s: float) -> _Link:
+        async with self._connecting:
+            while self._link is None or self._link.lost:
+                try:
+                    with short_path(self._folder) as path:
+                        _, self._link = await asyncio.get_running_loop().create_unix_connection(_Link, path)
+                except OSError:
+                    if monotonic_s() > deadline_s:
+                        raise StoreError("The registrar is not there; try again") from None
+                    await asyncio.sleep(_RETRY_S)
+            return self._link
+
+
+class _Link(asyncio.Protocol):
+    """One connection, and the requests that wait on it."""
+
+    def __init__(self) -> None:
+        self.lost = False
         self._transport: asyncio.Transport | None = None
         self._frames = Frames()
-        self._connecting = asyncio.Lock()
         self._waiting: dict[int, asyncio.Future[Result]] = {}
         self._number = 0
 
     async def call(self, request: Request) -> Result:
-        """Have a request run. Errors: StoreError(OVERLOADED) if it was not even sent."""
-        if len(self._waiting) >= limits.REGISTRAR_WAITING_MAX:
-            raise StoreError("Too many changes are under way; try again")
-        transport = await self._connected()
+        assert self._transport is not None
         self._number += 1
         number = self._number
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            transport.write(encode_request(number, request))
+            self._transport.write(encode_request(number, request))
             return await asyncio.wait_for(future, limits.REGISTRAR_ANSWER_S)
         except TimeoutError:
             return _UNKNOWN
         finally:
             self._waiting.pop(number, None)
 
-    async def _connected(self) -> asyncio.Transport:
-        async with self._connecting:
-            deadline = monotonic_s() + limits.REGISTRAR_WAIT_S
-            while self._transport is None or self._transport.is_closing():
-                try:
-                    with short_path(self._folder) as path:
-                        await asyncio.get_running_loop().create_unix_connection(lambda: self, path)
-                except OSError:
-                    if monotonic_s() > deadline:
-                        raise StoreError("The registrar is not there; try again") from None
-                    await asyncio.sleep(_RETRY_S)
-            return self._transport
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own class
-        self._frames = Frames()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+        self.lost = True
         for future in self._waiting.values():
             if not future.done():
                 future.set_result(_UNKNOWN)

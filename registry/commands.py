@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from core.admission import Identity
 from core.errors import Outcome
+from core.ident.handle import fold
 from core.records import Values
 
 
@@ -74,8 +75,10 @@ class Actor(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name under which tokens are kept."""
-        return f"{self.identity.value_index}:{self.identity.handle}" if self.identity else "operator"
+        """The name under which tokens are kept: one identity has one, however it is spelt."""
+        if self.identity is None:
+            return "operator"
+        return f"{self.identity.value_index}:{fold(self.identity.handle).decode()}"
 
 
 OPERATOR = Actor()

@@ -11,7 +11,6 @@ from typing import Protocol
 
 from core import limits
 from core.caller import caller
-from core.clock import now_s
 from core.errors import AdmissionError, IdentifierError, NodeError, Outcome, WireError
 from core.ident.handle import HandleRules, check_handle, fold
 from core.records import Values
@@ -73,6 +72,7 @@ class JsonApi:
 
     async def _change(self, request: HttpRequest, rest: str, read: _Read) -> Response:
         handle: str | None = None
+        parameters = None
         try:
             parameters = Parameters(request)
             asked = decode_path(rest)
@@ -90,7 +90,7 @@ class JsonApi:
         except NodeError as error:
             if error.ended is Outcome.AUTHENTICATION_FAILED:
                 return refused_credentials(request)
-            return render_error(request, error, handle)
+            return render_error(request, error, handle, parameters)
         return render(
             request, result.outcome, handle=result.handle or handle, message=result.message, parameters=parameters
         )
@@ -105,7 +105,7 @@ class JsonApi:
         named = parse_handle_member(request.body)
         if named is not None and _key(named) != _key(handle):
             raise WireError(f"Mismatched handle in PUT request: the body names {named[:100]!r}")
-        values = load_forms(forms, now_s())
+        values = load_forms(forms, 0)  # the registrar stamps them
         overwrite = parameters.exact_flag("overwrite", default=True)
         if not (various or indexes):
             return Put(handle, values, overwrite, parameters.exact_flag("mintNewSuffix", default=False))

@@ -53,7 +53,7 @@ class QuickRows:
         self._stamp = f'"ttl":{limits.TTL_S_DEFAULT},"timestamp":"{format_utc(now_s)}"}}'
         self._tail = f'"}},{self._stamp}'
         self._heads: dict[tuple[int, str], _Piece | None] = {}
-        self._admins: dict[tuple[object, ...], _Piece | None] = {}
+        self._admins: dict[tuple[int | str, str, int, str], _Piece | None] = {}
 
     def rows(self, key: bytes, forms: list[ValueForm]) -> RecordRows | None:
         """Return both rows of a plain record, None for any other, right or wrong."""
@@ -121,15 +121,16 @@ class QuickRows:
         members = data.value
         if kind != HS_ADMIN or data.format != "admin" or type(members) is not dict or len(members) != 3:
             return None
-        named = members.get("index")
-        if type(named) is not int:  # True and 1.0 are no index, and equal to one as a key
+        handle, named, bits = members.get("handle"), members.get("index"), members.get("permissions")
+        # Exactly these three; True and 1.0 are no index, and equal to one as a key.
+        if type(handle) is not str or type(named) is not int or type(bits) is not str:
             return None
-        place = (index, members.get("handle"), named, members.get("permissions"))
+        place = (index, handle, named, bits)
         try:
             if place in self._admins:
                 return self._admins[place]
             octets = load_data(data)
-        except (NodeError, TypeError):
+        except NodeError:
             return None
         piece = None
         if _is_index(index):

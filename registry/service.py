@@ -51,7 +51,7 @@ from registry.commands import (
 )
 from registry.rows import QuickRows
 from registry.staging import Staging
-from registry.values import by_index, check_values, keep_secrets, keep_unchanged, permissions_needed
+from registry.values import by_index, check_values, keep_secrets, keep_unchanged, permissions_needed, stamped
 
 
 class Registry:
@@ -87,6 +87,7 @@ class Registry:
     def _run_once(self, requests: Sequence[Request], now_ms: Millis) -> list[Result]:
         with self._store.snapshot() as snapshot:
             staging = Staging(snapshot)
+            tokens.sweep(staging, requests, now_ms)
             results = []
             for request in requests:
                 work = _Work(self, Staging(snapshot) if request.dry_run else staging, request.actor, now_ms)
@@ -134,6 +135,8 @@ class _Work:
             return batch.run(command, self._now_s, self._put_form)
         name = command.prefix if isinstance(command, Home) else command.handle
         try:
+            if isinstance(command, Put | Add | Modify):
+                command = command._replace(values=stamped(command.values, self._now_s))
             match command:
                 case Put():
                     return self.put(command)
@@ -303,7 +306,7 @@ class _Work:
         if prefix == PREFIX_HANDLES and b"." in key[len(prefix) + 1 :]:
             parent, _, _ = key[len(prefix) + 1 :].rpartition(b".")
             prefix, needed = PrefixKey(parent), AdminPermission.ADD_DERIVED_PREFIX
-        place = (prefix, self._actor.identity)
+        place = (prefix, self._actor.identity, needed)
         known = self.staging.rights.get(place)
         if known is None:
             above = prefix_handle_of(prefix)

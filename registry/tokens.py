@@ -6,7 +6,7 @@ that was lost on its way is found again, and nothing is done twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgpack
@@ -41,17 +41,22 @@ def once(staging: Staging, request: Request, now_ms: Millis, run: Callable[[Comm
         staging.put(Table.TOKEN_TIMES, time_key(known.at_ms, key), None)
     result = run(request.command)
     if result.outcome not in _TEMPORARY:
-        _sweep(staging, now_ms)
         staging.put(Table.TOKENS, key, pack_token(TokenRow(token.digest, now_ms, _pack(result))))
         staging.put(Table.TOKEN_TIMES, time_key(now_ms, key), TIME_ROW)
     return result
 
 
-def _sweep(staging: Staging, now_ms: Millis) -> None:
-    """Remove a few tokens that are too old; more go than come."""
+def sweep(staging: Staging, requests: Sequence[Request], now_ms: Millis) -> None:
+    """Remove tokens that are too old, before a group is run: more go than come.
+
+    Bounds: IDEMPOTENCY_SWEEP for each request with a token.
+    """
+    most = limits.IDEMPOTENCY_SWEEP * sum(request.token is not None for request in requests)
+    if not most:
+        return
     stop = time_key(max(0, now_ms - limits.IDEMPOTENCY_KEPT_MS))
     for count, (place, _) in enumerate(staging.snapshot.scan(Table.TOKEN_TIMES, b"\0", stop)):
-        if count == limits.IDEMPOTENCY_SWEEP:
+        if count == most:
             break
         staging.put(Table.TOKEN_TIMES, place, None)
         staging.put(Table.TOKENS, place[8:], None)

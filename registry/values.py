@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from core import limits
 from core.errors import LimitError, Outcome, RecordError
-from core.records import AdminPermission, HandleValue, Values
+from core.records import AdminPermission, HandleValue, ValuePermission, Values
+from core.wire.values import encode_values
 from core.wire.valuetypes import HS_ADMIN, HS_SECKEY
-
-_VALUE_OVERHEAD = 30
-"""Octets of a value on the wire besides type and data, rounded up."""
 
 
 def check_values(values: Values) -> None:
@@ -20,7 +18,6 @@ def check_values(values: Values) -> None:
     if len(values) > limits.VALUES_PER_RECORD_MAX:
         raise LimitError(f"A record has at most {limits.VALUES_PER_RECORD_MAX} values, this has {len(values)}")
     seen: set[int] = set()
-    size = 0
     for value in values:
         index = value.value_index
         if index <= 0:
@@ -28,14 +25,16 @@ def check_values(values: Values) -> None:
         if index in seen:
             raise RecordError(f"Index conflict for {index}", outcome=Outcome.VALUE_EXISTS)
         seen.add(index)
-        size += len(value.data) + len(value.type) + _VALUE_OVERHEAD
         if not value.type:
             raise RecordError(f"The value with index {index} has no type")
-        if len(value.type) > limits.TYPE_BYTES_MAX or len(value.references) > limits.REFERENCES_PER_VALUE_MAX:
+        if value.type == HS_SECKEY and value.permissions & ValuePermission.PUBLIC_READ:
+            raise RecordError(f"The secret key with index {index} must not be publicly readable: permissions 1100")
+        if len(value.type.encode()) > limits.TYPE_BYTES_MAX or len(value.references) > limits.REFERENCES_PER_VALUE_MAX:
             raise LimitError(
-                f"The value with index {index} has a type over {limits.TYPE_BYTES_MAX} characters "
+                f"The value with index {index} has a type over {limits.TYPE_BYTES_MAX} octets "
                 f"or over {limits.REFERENCES_PER_VALUE_MAX} references"
             )
+    size = len(encode_values(values))
     if size > limits.RECORD_BYTES_MAX:
         raise LimitError(f"A record has at most {limits.RECORD_BYTES_MAX} octets, this has {size}")
 
@@ -43,6 +42,11 @@ def check_values(values: Values) -> None:
 def by_index(values: Values) -> dict[int, HandleValue]:
     """Return the values by index."""
     return {value.value_index: value for value in values}
+
+
+def stamped(values: Values, now_s: int) -> Values:
+    """Return the values with the registrar's time: what a request says is ignored."""
+    return tuple([value._replace(timestamp=now_s) for value in values])
 
 
 def keep_unchanged(old: Values, new: Values, now_s: int) -> Values:

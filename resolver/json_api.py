@@ -9,7 +9,7 @@ from typing import Protocol
 from core import limits
 from core.admission import Identity
 from core.caller import caller
-from core.errors import AdmissionError, LimitError, NodeError, Outcome
+from core.errors import AdmissionError, IdentifierError, LimitError, NodeError, Outcome
 from core.ident.handle import PrefixKey, check_handle, check_prefix, prefix_handle_of
 from core.records import SiteInfo
 from core.store.engine import Snapshot, Table
@@ -46,39 +46,45 @@ class JsonApi:
 
     async def handles(self, request: Request, rest: str) -> Response:
         """Answer GET, HEAD or POST on ``/api/handles/<rest>``."""
+        parameters = None
         try:
-            handle = decode_path(rest)
             parameters = Parameters(request)
+            handle = decode_path(rest)
             with self._store.snapshot() as snapshot:
-                identity = self._caller(snapshot, request)
+                identity = self._caller(snapshot, request, parameters)
                 if handle:
                     answer = self._resolver.resolve(snapshot, _question(handle, parameters, identity))
                     return self._rendered(request, answer, parameters)
+            prefix = parameters.text("prefix")
+            if prefix is None:
+                raise IdentifierError("Empty handle invalid")
         except NodeError as error:
-            return self._refused(request, error)
-        prefix = parameters.text("prefix")
-        if prefix is None:
-            return render(request, Outcome.INVALID_HANDLE, message="Empty handle invalid")
+            return self._refused(request, error, parameters)
         return await self._list_handles(request, prefix, parameters, identity)
 
     async def site(self, request: Request) -> Response:
         """Answer ``/api/site``."""
-        return render(request, Outcome.OK, members=f',"site":{dump_site(self._site)}')
+        try:
+            parameters = Parameters(request)
+        except NodeError as error:
+            return self._refused(request, error, None)
+        return render(request, Outcome.OK, members=f',"site":{dump_site(self._site)}', parameters=parameters)
 
     async def prefixes(self, request: Request) -> Response:
         """Answer ``/api/prefixes``: the homed prefixes, for server administrators."""
+        parameters = None
         try:
             parameters = Parameters(request)
             page = _Page(parameters)
             with self._store.snapshot() as snapshot:
-                identity = self._caller(snapshot, request)
+                identity = self._caller(snapshot, request, parameters)
                 if identity is None:
-                    return render(request, Outcome.AUTHENTICATION_NEEDED)
+                    raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
                 if not self._resolver.is_server_admin(identity):
-                    return render(request, Outcome.FORBIDDEN)
+                    raise AdmissionError("")
                 homed = [prefix_handle_of(prefix) for prefix, _ in snapshot.scan(Table.PREFIXES, b"")]
         except NodeError as error:
-            return self._refused(request, error)
+            return self._refused(request, error, parameters)
         if self._resolver.root:
             homed = sorted([*homed, prefix_handle_of(b"0.NA")])
         for key in homed:
@@ -86,7 +92,13 @@ class JsonApi:
         return page.rendered(request, "", "prefixes", len(homed), parameters)
 
     # --- pieces ---
-    def _caller(self, snapshot: Snapshot, request: Request) -> Identity | None:
+    def _caller(self, snapshot: Snapshot, request: Request, parameters: Parameters) -> Identity | None:
+        """Return who asks. A script of a foreign page is nobody, whatever the browser sends along.
+
+        DIVERGES: docs/standards/divergences.md#jsonp-is-anonymous
+        """
+        if parameters.text("callback") is not None:
+            return None
         return caller(request, lambda key: self._resolver.load(snapshot, key))
 
     def _rendered(self, request: Request, answer: Answer, parameters: Parameters) -> Response:
@@ -96,10 +108,12 @@ class JsonApi:
             values=answer.values_json(), parameters=parameters,
         )  # fmt: skip
 
-    def _refused(self, request: Request, error: NodeError, handle: str | None = None) -> Response:
+    def _refused(
+        self, request: Request, error: NodeError, parameters: Parameters | None, handle: str | None = None
+    ) -> Response:
         if error.ended is Outcome.AUTHENTICATION_FAILED:
             return refused_credentials(request)
-        return render_error(request, error, handle)
+        return render_error(request, error, handle, parameters)
 
     async def _list_handles(
         self, request: Request, asked: str, parameters: Parameters, identity: Identity | None
@@ -109,7 +123,7 @@ class JsonApi:
             prefix = self._admit_listing(asked, identity)
             total = await self._scan(prefix, page)
         except NodeError as error:
-            return self._refused(request, error, asked)
+            return self._refused(request, error, parameters, asked)
         return page.rendered(request, f',"prefix":{quote(asked)}', "handles", total, parameters)
 
     def _admit_listing(self, asked: str, identity: Identity | None) -> PrefixKey:
@@ -132,12 +146,13 @@ class JsonApi:
         so a long listing neither stops the others nor pins old pages.
         """
         start, stop = prefix_range(prefix)
+        with self._store.snapshot() as snapshot:
+            total = unpack_count(snapshot.get(Table.COUNTERS, prefix))
+        if page.size is None and total > limits.LIST_HANDLES_MAX:
+            raise LimitError(f"{total} handles are too many for one answer; ask with page= and pageSize=")
         more = True
         while more and not page.full:
             with self._store.snapshot() as snapshot:
-                total = unpack_count(snapshot.get(Table.COUNTERS, prefix))
-                if page.size is None and total > limits.LIST_HANDLES_MAX:
-                    raise LimitError(f"{total} handles are too many for one answer; ask with page= and pageSize=")
                 start, more = _scan_chunk(snapshot, start, stop, page)
             await asyncio.sleep(0)
         return total

@@ -225,7 +225,9 @@ class _Machine:
         made, self.made = self.made, before
         name = element.attributes.get("parameter", "")
         hidden = self._variables.get(name)
-        self._variables[name] = made[0].data.decode("utf-8", "replace") if made else ""
+        # A value that is not public must not come out under the permissions of another.
+        shown = made[0].data if made and made[0].public_read else b""
+        self._variables[name] = shown.decode("utf-8", "replace")
         return name, hidden
 
     def _value(self, element: Element) -> None:

@@ -175,8 +175,19 @@ class LmdbEngine:
         except lmdb.BadValsizeError:
             raise StoreError(f"a key is empty or longer than {limits.STORE_KEY_BYTES_MAX} octets") from None
         except lmdb.Error as error:
+            self._require_usable(error)
             raise _failed(self._folder, error) from None
         return serial
+
+    def _require_usable(self, error: Exception) -> None:
+        """Tell a write that was undone from a failed meta page, which LMDB reports as an I/O error first.
+
+        Errors: StorePanicError if the environment cannot be used any more.
+        """
+        try:
+            self._environment.begin().abort()
+        except lmdb.Error:
+            raise StorePanicError(str(error)) from error
 
     def _check_expected(self, transaction: Any, batch: Batch) -> None:
         for table, rows in batch.expected.items():

@@ -10,7 +10,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from core import limits
 from core.errors import NodeError, Outcome, WireError
@@ -85,8 +87,10 @@ def _body_fields(request: Request) -> dict[str, list[str]]:
     if not request.body:
         return {}
     if media_type(request.headers) == "application/json":
-        members = parse(request.body, dict[str, Any])
-        return {name: _as_texts(value) for name, value in members.items()}
+        members = parse(request.body, dict[str, msgspec.Raw])
+        if len(members) > limits.QUERY_FIELDS_MAX:
+            raise WireError(f"More than {limits.QUERY_FIELDS_MAX} parameters")
+        return {name: _as_texts(parse(bytes(value))) for name, value in members.items()}
     if media_type(request.headers) == "application/x-www-form-urlencoded":
         return parse_fields(request.body.decode("utf-8", "replace"))
     return {}
@@ -122,9 +126,11 @@ def render(
     return render_json(request, outcome, body, parameters)
 
 
-def render_error(request: Request, error: NodeError, handle: str | None = None) -> Response:
+def render_error(
+    request: Request, error: NodeError, handle: str | None = None, parameters: Parameters | None = None
+) -> Response:
     """Return the response for an error."""
-    return render(request, error.ended, handle=handle, message=error.message)
+    return render(request, error.ended, handle=handle, message=error.message, parameters=parameters)
 
 
 def render_json(request: Request, outcome: Outcome, text: str, parameters: Parameters | None = None) -> Response:

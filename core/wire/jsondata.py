@@ -13,10 +13,12 @@ import binascii
 import ipaddress
 import re
 from functools import lru_cache
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
+from core import limits
 from core.errors import WireError
 from core.records import (
     ADMIN_PERMISSIONS_ALL,
@@ -302,7 +304,7 @@ class ServerForm(msgspec.Struct):
     """One server of a site."""
 
     address: str
-    interfaces: list[InterfaceForm]
+    interfaces: Annotated[list[InterfaceForm], Meta(max_length=limits.SITE_INTERFACES_MAX)]
     serverId: int = 1  # noqa: N815 - the member's name
     publicKey: DataForm | None = None  # noqa: N815 - the member's name
 
@@ -317,7 +319,7 @@ class AttributeForm(msgspec.Struct):
 class SiteForm(msgspec.Struct):
     """Site information as it is sent."""
 
-    servers: list[ServerForm]
+    servers: Annotated[list[ServerForm], Meta(max_length=limits.SITE_SERVERS_MAX)]
     version: int = 1
     protocolVersion: str = "2.11"  # noqa: N815 - the member's name
     serialNumber: int = 1  # noqa: N815 - the member's name
@@ -325,7 +327,7 @@ class SiteForm(msgspec.Struct):
     multiPrimary: bool = False  # noqa: N815 - the member's name
     hashOption: int = int(HashOption.BY_ALL)  # noqa: N815 - the member's name
     hashFilter: str = ""  # noqa: N815 - the member's name
-    attributes: list[AttributeForm] = []
+    attributes: Annotated[list[AttributeForm], Meta(max_length=limits.SITE_ATTRIBUTES_MAX)] = []
 
 
 def _load_site(form: SiteForm) -> SiteInfo:

@@ -10,9 +10,10 @@ seconds, or the time of day in ISO form when absolute. ``data`` is in ``core.wir
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from core import limits
 from core.clock import format_utc, parse_utc
@@ -63,14 +64,17 @@ class ValueForm(msgspec.Struct):
     permissions: str | None = None
     ttl: int | str | None = None
     timestamp: str | None = None
-    references: list[ReferenceForm] | None = None
+    references: Annotated[list[ReferenceForm], Meta(max_length=limits.REFERENCES_PER_VALUE_MAX)] | None = None
+
+
+ValueForms = Annotated[list[ValueForm], Meta(max_length=limits.VALUES_PER_RECORD_MAX)]
 
 
 class RecordForm(msgspec.Struct):
     """``{"handle", "values"}``: one line of an import, one item of a batch."""
 
     handle: str
-    values: list[ValueForm]
+    values: ValueForms
 
 
 _SECONDS_MAX: Final = 2**32 - 1
@@ -149,7 +153,7 @@ def parse_values(body: bytes) -> list[ValueForm]:
     """
     start = body.lstrip()[:1]
     if start == b"[":
-        forms: list[ValueForm] = parse(body, list[ValueForm])
+        forms: list[ValueForm] = parse(body, ValueForms)
         return forms
     if start != b"{":
         raise WireError("Invalid JSON in PUT request: expected an object or an array of values")
@@ -170,7 +174,7 @@ def parse_handle_member(body: bytes) -> str | None:
 
 
 class _ValuesForm(msgspec.Struct):
-    values: list[ValueForm] | None = None
+    values: ValueForms | None = None
 
 
 class _HandleForm(msgspec.Struct):

@@ -17,7 +17,7 @@ import click
 from core import clock, limits
 from core.config import Config
 from core.errors import Outcome
-from core.ident.handle import check_handle, prefix_of
+from core.ident.handle import PREFIX_HANDLES, HandleKey, check_handle, prefix_of
 from core.records import ADMIN_PERMISSIONS_ALL, AdminRecord, HandleValue, Values
 from core.store.engine import Table
 from core.store.homing import load_values
@@ -44,6 +44,7 @@ from registry.commands import OPERATOR, Delete, Put, PutBatch, Remove, Request
 
 _ADMIN_INDEX = 100
 _GROUP_INDEX = 200
+_force_option = click.option("--force", is_flag=True, help="也改动前缀自身的记录 Change a prefix's own record, too.")
 
 
 @click.group(cls=Commands)
@@ -64,36 +65,58 @@ def record() -> None:
     help="值的 JSON 数组，- 为标准输入 A JSON array of values; - is standard input.",
 )
 @click.option("--no-overwrite", is_flag=True, help="记录已存在则拒绝 Refuse if the record exists.")
+@_force_option
 @config_option
 @dry_run_option
 @json_option
 def put(
     handle: str, url: str | None, values: tuple[str, ...], file: BinaryIO | None, no_overwrite: bool,
-    config_file: Path, overrides: tuple[str, ...], dry_run: bool, as_json: bool,
+    force: bool, config_file: Path, overrides: tuple[str, ...], dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """建立或替换一条记录。Create or replace a record.
+
+    A prefix's own record (0.NA/…, or a handle without "/") holds its administrators and
+    keys: it is changed only with --force.
 
     A record without HS_ADMIN gets one that names the prefix's administrators.
 
     Example: saltern record put 88.118.7/SKU01 --url https://p007.example.cn/sku/01
     """
     config = load_config(config_file, overrides)
-    forms = [form for text in values for form in parse_values(text.encode())]
+    forms = [form for text in values for form in parse_values(text.encode("utf-8", "surrogateescape"))]
     if file is not None:
         forms += parse_values(file.read(limits.BODY_BYTES_MAX + 1))
     now = clock.now_s()
     record_values = load_forms(forms, now)
     if url is not None:
-        record_values = (HandleValue(1, URL, url.encode(), timestamp=now), *record_values)
+        record_values = (HandleValue(1, URL, _utf8(url), timestamp=now), *record_values)
     if not record_values:
         raise click.UsageError("没有给出值 No value given: --url, --value or --file")
-    key = check_handle(handle, wiring.handle_rules(config))
-    if all(value.type != HS_ADMIN for value in record_values):
+    key = _checked_handle(config, handle, force)
+    if prefix_of(key) != PREFIX_HANDLES and all(value.type != HS_ADMIN for value in record_values):
         record_values += (_administrator(prefix_of(key).decode(), now),)
     command = Put(handle, record_values, not no_overwrite)
     with writer(config) as write:
         result = require_done(write(Request(command, OPERATOR, dry_run=dry_run)))
     _tell(as_json, result.handle, result.outcome, dry_run)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise click.UsageError("--url 不是 UTF-8 --url is not UTF-8") from None
+
+
+def _checked_handle(config: Config, handle: str, force: bool) -> HandleKey:
+    """Return the key. Errors: Failure for a prefix's own record without --force."""
+    key = check_handle(handle, wiring.handle_rules(config))
+    if prefix_of(key) == PREFIX_HANDLES and not force:
+        raise Failure(
+            f"{key.decode()} 是前缀自身的记录，含管理员与密钥；确要改动请加 --force。"
+            f"{key.decode()} is a prefix's own record, with its administrators and keys; --force changes it"
+        )
+    return key
 
 
 def _administrator(prefix: str, now: int) -> HandleValue:
@@ -136,17 +159,25 @@ def get(handle: str, config_file: Path, overrides: tuple[str, ...], as_json: boo
 @click.option(
     "--index", "indexes", multiple=True, type=int, help="只删除这些值，可重复 Delete only these values; repeatable."
 )
+@_force_option
 @config_option
 @dry_run_option
 @json_option
 def delete(
-    handle: str, indexes: tuple[int, ...], config_file: Path, overrides: tuple[str, ...], dry_run: bool, as_json: bool
+    handle: str,
+    indexes: tuple[int, ...],
+    force: bool,
+    config_file: Path,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """删除一条记录或其中的值。Delete a record, or values of it.
 
     Example: saltern record delete 88.118.7/SKU01 --index 2
     """
     config = load_config(config_file, overrides)
+    _checked_handle(config, handle, force)
     command = Remove(handle, indexes) if indexes else Delete(handle)
     with writer(config) as write:
         result = require_done(write(Request(command, OPERATOR, dry_run=dry_run)))

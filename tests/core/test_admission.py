@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import limits
-from core.admission import Identity, Load, masks_of, may, parse_identity, parse_server_admins, same_identity
+from core.admission import Identity, Load, may, parse_identity, parse_server_admins, same_identity
 from core.errors import WireError
 from core.ident.handle import fold
 from core.records import AdminPermission, AdminRecord, HandleValue, ValueReference, Values
@@ -105,7 +105,7 @@ def test_an_unreadable_hs_admin_value_counts() -> None:
     """Lists and HS_ADMIN values count even where nobody may read them."""
     load = records(team=(group(ALICE)._replace(permissions=0),))
     values = (admin("88.1/team", 200)._replace(permissions=0),)
-    assert list(masks_of(values, ALICE, load)) == [0xFFF]
+    assert may(values, ALICE, load, 0xFFF)
 
 
 # --- groups -----------------------------------------------------------------
@@ -235,3 +235,18 @@ def test_server_administrators_are_numbers_of_the_nodes_own_prefix_or_identities
     assert parse_server_admins((), "") == frozenset()
     with pytest.raises(WireError):
         parse_server_admins(("admin",), "88.118.7")
+
+
+def test_a_decision_looks_at_a_bounded_number_of_members() -> None:
+    """However many HS_ADMIN values name however large groups: the records are read once, the rest is not looked at."""
+    reads: list[bytes] = []
+    crowd = group(*[Identity(f"88.1/x{number}", 1) for number in range(9_000)])
+
+    def load(key: bytes) -> Values | None:
+        reads.append(key)
+        return (crowd,) if key.startswith(b"88.1/CROWD") else None
+
+    values = tuple(admin(f"88.1/crowd{number}", 200, at=number + 1) for number in range(200))
+    assert not may(values, ALICE, load, P.ADD_VALUE)
+    assert len(reads) <= limits.ADMIN_GROUP_HANDLES_MAX
+    assert len([key for key in reads if key.startswith(b"88.1/CROWD")]) <= 2

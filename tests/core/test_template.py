@@ -587,3 +587,12 @@ def test_cutting_total_on_any_text(handle: str, delimiter: str) -> None:
 
 def _escaped(text: str) -> str:
     return "".join(char if char.isalnum() and char.isascii() else f"&#{ord(char)};" for char in text)
+
+
+def test_a_def_does_not_publish_what_is_not_public() -> None:
+    """A secret of the base would otherwise come out under the permissions of a new value."""
+    base = (HandleValue(1, "HS_SECKEY", b"salt-secret", permissions=0b1100),)
+    body = '<def parameter="x"><foreach><value/></foreach></def><value type="LEAK" data="${x}"/>'
+    made = make(body, base=base)
+    assert made is not None
+    assert [value.data for value in made] == [b""]

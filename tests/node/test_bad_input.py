@@ -314,6 +314,80 @@ def test_a_method_that_a_path_does_not_have_names_those_it_has(node: Node, metho
     assert reply.headers["Allow"]
 
 
+def test_a_batch_without_credentials_is_refused_before_its_body(node: Node) -> None:
+    """Its head is enough; so is a wrong media type."""
+    head = "POST /v1/records:batch HTTP/1.1\r\nHost: x\r\nContent-Type: {}\r\nContent-Length: 30000000\r\n{}\r\n"
+    anonymous = raw(node, head.format("application/json", "").encode())
+    assert status_of(anonymous) == 401
+    wrong = raw(node, head.format("text/plain", f"Authorization: {node.admin()['Authorization']}\r\n").encode())
+    assert status_of(wrong) == 415
+
+
+def test_a_client_may_ask_before_it_sends(node: Node) -> None:
+    """Expect: 100-continue is answered when the head is right, and not when it is wrong (RFC 9110 §10.1.1)."""
+    body = json.dumps([URL, admin_value(f"0.NA/{PREFIX}")]).encode()
+    head = f"PUT /api/handles/{PREFIX}/E HTTP/1.1\r\n{HEAD}Content-Type: application/json\r\nExpect: 100-continue\r\n"
+    head += f"Authorization: {node.admin()['Authorization']}\r\nContent-Length: {{}}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", node.ready["http"]), timeout=20) as connection:
+        connection.sendall(head.format(len(body)).encode())
+        assert connection.recv(1_024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        answer = connection.recv(65_536)
+    assert status_of(answer) in (200, 201)
+    assert status_of(raw(node, head.format(10**9).encode())) == 413
+
+
+def test_a_refused_body_does_not_lose_its_answer(node: Node) -> None:
+    """A client that sends all of it, and only then reads, still gets its 413."""
+    body = b" " * (limits.BODY_BYTES_MAX + 1_000_000)
+    reply = node.put(f"{PREFIX}/X", body)
+    assert reply.status == 413
+
+
+def test_octets_that_are_no_text_in_a_head_are_no_500(node: Node) -> None:
+    """They would come back in the message."""
+    for line in (b"Content-Type: text/\xff", b"Origin: \xff", b"Idempotency-Key: \xff", b"Authorization: Basic \xff"):
+        head = f"PUT /api/handles/{PREFIX}/X HTTP/1.1\r\n{HEAD}Content-Length: 2\r\n".encode()
+        assert status_of(raw(node, head + line + b"\r\n\r\n[]")) < 500
+    answer = raw(
+        node, f"GET /api/handles/{PREFIX}/GOOD?callback=".encode() + b"\xff HTTP/1.1\r\nHost: x\r\n\r\n", end=True
+    )
+    assert status_of(answer) in (0, 200, 400)
+
+
+@pytest.mark.parametrize("query", ["pageSize=0", "page=0&pageSize=0", "page=5&pageSize=0", "page=3", "pageSize=-1"])
+def test_a_page_of_nothing(node: Node, query: str) -> None:
+    """Is a page."""
+    reply = node.ask("GET", f"/api/handles?prefix={PREFIX}&{query}", headers=node.admin())
+    assert reply.status == 200
+    assert int(reply.json["totalCount"]) >= 1
+
+
+def test_a_script_of_a_foreign_page_is_nobody(node: Node) -> None:
+    """With callback= no credentials count: a browser would send them by itself."""
+    reply = node.ask("GET", f"/api/handles/0.NA/{PREFIX}?callback=f", headers=node.admin())
+    assert b"HS_SECKEY" not in reply.body
+    assert reply.body.startswith(b"f(")
+    listing = node.ask("GET", f"/api/handles?prefix={PREFIX}&callback=f", headers=node.admin())
+    assert (listing.status, listing.body[:2]) == (401, b"f(")
+
+
+def test_parameters_dress_errors_too(node: Node) -> None:
+    """pretty and callback, whatever is answered."""
+    for path in ("/api/handles/?pretty", f"/api/handles/{PREFIX}/GOOD?index=x&pretty", "/api/site?pretty"):
+        assert b'{\n  "responseCode"' in node.ask("GET", path).body
+
+
+def test_a_client_that_goes_away_is_no_failure(node: Node) -> None:
+    """In the middle of a body."""
+    head = f"PUT /api/handles/{PREFIX}/X HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[".encode()
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", node.ready["http"])) as connection:
+            connection.sendall(head)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    assert node.get(f"{PREFIX}/GOOD").status == 200
+
+
 def test_a_head_is_a_get_without_its_body(node: Node) -> None:
     """The same status and length (RFC 9110 §9.3.2)."""
     get, head = (node.ask(method, f"/api/handles/{PREFIX}/GOOD") for method in ("GET", "HEAD"))

@@ -96,6 +96,14 @@ def test_a_record_by_hand(node: Node) -> None:
     assert "No such record" in run(node, "record", "get", handle, code=1)
 
 
+def test_a_prefixs_own_record_is_changed_on_purpose_only(node: Node) -> None:
+    """A forgotten suffix would otherwise take the administrators and their keys away."""
+    for arguments in (("put", PREFIX, "--url", "https://a.example"), ("delete", f"0.na/{PREFIX}")):
+        assert "--force" in run(node, "record", *arguments, code=1)
+    assert len(run_json(node, "record", "get", PREFIX)["values"]) == 3
+    run(node, "record", "delete", PREFIX, "--index", "300", "--force")
+
+
 def test_what_is_put_has_an_administrator(node: Node) -> None:
     """A record without HS_ADMIN could not be changed by anyone but the operator."""
     run(node, "record", "put", f"{PREFIX}/A", "--url", "https://a.example")
@@ -184,8 +192,16 @@ def test_init_refuses_a_bad_prefix_before_it_makes_anything(tmp_path: Path) -> N
     done = saltern("init", str(tmp_path / "n"), "--prefix", "88.1", "--prefix", "88..2", check=False)
     assert done.returncode == 1
     assert "empty segment" in done.stderr.decode()
+    twice = saltern("init", str(tmp_path / "n"), "--prefix", "88.A", "--prefix", "88.a", check=False)
+    assert (twice.returncode, b"given twice" in twice.stderr) == (1, True)
     assert not (tmp_path / "n").exists()
     assert saltern("init", str(tmp_path / "n"), check=False).returncode == 2
+
+
+def test_a_prefix_with_quotes_is_written_as_toml_has_it(tmp_path: Path) -> None:
+    """The grammar of handles allows it."""
+    node = Node(tmp_path / "node", '88.a"b\\盐')
+    assert run_json(node, "config", "show")["node.prefix"] == '88.a"b\\盐'
 
 
 def test_init_makes_the_administrators_that_the_design_names(tmp_path: Path) -> None:

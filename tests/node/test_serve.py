@@ -136,6 +136,28 @@ def test_reads_go_on_while_the_registrar_is_away(node: Node) -> None:
     assert replies[0].status == 201
 
 
+def test_a_registrar_that_hangs_at_its_start_does_not_hold_the_node(made: Node) -> None:
+    """SIGTERM ends the node although a child never says that it is ready."""
+    made.start()
+    assert made.process is not None
+    supervisor = made.process.pid
+    os.kill(made.children()["registrar"], signal.SIGKILL)
+    stopped = eventually(lambda: _stop_newest(supervisor))
+    try:
+        assert made.stop() == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(stopped, signal.SIGKILL)
+
+
+def _stop_newest(supervisor: int) -> int:
+    """Stop the child that was forked last, wherever it is; return its pid."""
+    pids = [int(pid) for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()]
+    assert len(pids) == 4
+    os.kill(max(pids), signal.SIGSTOP)
+    return max(pids)
+
+
 def test_writes_that_wait_together_are_one_group(node: Node) -> None:
     """Sixteen clients while the registrar is stopped: far fewer groups than requests."""
     before = _metric(node, "saltern_registrar_groups_total")

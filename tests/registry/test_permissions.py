@@ -174,3 +174,15 @@ def test_a_server_administrator_has_every_right() -> None:
         NOW,
     )
     assert [result.done for result in results] == [True, True, True, False], "only the operator homes a prefix"
+
+
+@pytest.mark.parametrize("first", ["88.9999.1/NEW", "0.NA/88.9999.1.5"])
+def test_a_right_that_was_found_is_no_other_right(first: str) -> None:
+    """In one group: 001 of the prefix handle creates handles and no derived prefix, in whatever order."""
+    admins = (value(100, "HS_ADMIN", encode_admin(AdminRecord(0x001, ADM, 400))),)
+    _, registry = prepared()
+    registry.run([Request(Put("0.NA/88.9999.1", admins), OPERATOR)], NOW)
+    handles = [first, "88.9999.1/OTHER", "0.NA/88.9999.1.6"]
+    requests = [Request(Put(handle, (value(1, "URL", b"u"),)), Actor(Identity(ADM, 400))) for handle in handles]
+    results = registry.run(requests, NOW)
+    assert [result.done for result in results] == [not handle.startswith("0.NA/") for handle in handles]

@@ -35,6 +35,8 @@ DATA: st.SearchStrategy[Any] = st.one_of(
             {"format": "admin", "value": {"handle": "0.NA/1", "index": 1.0, "permissions": "1"}},
             {"format": "admin", "value": {"handle": "0.NA/1", "index": 1, "permissions": "1"}},
             {"format": "admin", "value": {"handle": "0.NA/" + "x" * 300_000, "index": 1, "permissions": "1"}},
+            {"format": "admin", "value": {"handle": "0.NA/1", "index": 1, "foo": 1}},
+            {"format": "admin", "value": {"handle": "0.NA/1", "index": 1, "legacyByteLength": True}},
             {"format": "admin", "value": 7},
             {"format": "admin", "value": ["handle", "index", "permissions"]},
         ]

@@ -15,7 +15,7 @@ from core.changes import ChangeKind, Serial, unpack_change
 from core.clock import Millis
 from core.errors import Outcome
 from core.ident.handle import HandleRules
-from core.records import HandleValue, Values
+from core.records import HandleValue, ValueReference, Values
 from core.store.engine import Batch, Engine, ExpectationError, Table
 from core.store.fsck import check_store
 from core.store.lmdb_engine import LmdbEngine
@@ -49,6 +49,10 @@ def registry(store: Engine) -> Registry:
 
 def value(index: int, text: str, kind: str = "URL", at: int = NOW // 1_000) -> HandleValue:
     return HandleValue(index, kind, text.encode(), timestamp=at)
+
+
+def reference_of(size: int) -> HandleValue:
+    return value(1, "a")._replace(references=(ValueReference("x" * size, 1),))
 
 
 def run(registry: Registry, *commands: Any, now: Millis = NOW) -> list[Result]:
@@ -148,6 +152,8 @@ def test_minting_appends_a_random_suffix(store: Engine, registry: Registry) -> N
         (Put("88.118.7/" + "x" * 300, ()), Outcome.INVALID_HANDLE, "at most 255"),
         (Put("88.118.7/X", (value(1, "a", ""),)), Outcome.INVALID_VALUE, "no type"),
         (Put("88.118.7/X", (value(1, "a" * 300_000),)), Outcome.TOO_LARGE, "octets"),
+        (Put("88.118.7/X", (reference_of(900_000),)), Outcome.TOO_LARGE, "octets"),
+        (Put("88.118.7/X", (value(1, "s", "HS_SECKEY"),)), Outcome.INVALID_VALUE, "1100"),
         (Put("88.118.7/X", tuple(value(n, "") for n in range(1, 2_050))), Outcome.TOO_LARGE, "2048 values"),
         (Add("88.118.7/NONE", (value(1, "a"),)), Outcome.HANDLE_NOT_FOUND, ""),
         (Add("88.118.7/NONE", ()), Outcome.INVALID_VALUE, "Value list was empty"),
@@ -220,6 +226,41 @@ def test_tokens_end_after_thirty_days_and_are_removed(store: Engine, registry: R
     with store.snapshot() as snapshot:
         assert len(list(snapshot.scan(Table.TOKENS, b""))) == 4
         assert len(list(snapshot.scan(Table.TOKEN_TIMES, b""))) == 4
+
+
+def test_an_expired_token_that_comes_again_is_not_swept(store: Engine, registry: Registry) -> None:
+    """In one group with others; the fixture's fsck finds a token without its time."""
+    registry.run([put_with("old", b"d", "88.118.7/OLD")], NOW)
+    later = Millis(NOW + limits.IDEMPOTENCY_KEPT_MS + 1)
+    again = put_with("old", b"new", "88.118.7/OLD2")
+    first, _ = registry.run([again, put_with("other", b"d", "88.118.7/OTHER")], later)
+    assert registry.run([again], later) == [first]
+
+
+def test_more_tokens_go_than_come(store: Engine, registry: Registry) -> None:
+    """Also in one group of many."""
+    registry.run([put_with(f"t{number}", b"d", f"88.118.7/T{number}") for number in range(100)], NOW)
+    later = Millis(NOW + limits.IDEMPOTENCY_KEPT_MS + 1)
+    registry.run([put_with(f"n{number}", b"d", f"88.118.7/N{number}") for number in range(10)], later)
+    with store.snapshot() as snapshot:
+        assert len(list(snapshot.scan(Table.TOKENS, b""))) == 100 + 10 - 10 * limits.IDEMPOTENCY_SWEEP
+
+
+def test_one_identity_has_one_name(registry: Registry) -> None:
+    """A token is found however its owner is spelt."""
+    registry.run([put_with("t", b"d", actor=Actor(Identity("0.na/x", 1)))], NOW)
+    again = registry.run([put_with("t", b"other", actor=Actor(Identity("0.NA/X", 1)))], NOW)
+    assert again[0].outcome is Outcome.CONFLICT
+
+
+def test_the_registrar_stamps_values(store: Engine, registry: Registry) -> None:
+    """Whatever time a request gives; an unchanged value keeps its own, at whatever second it comes."""
+    run(registry, Put("88.118.7/S", (value(1, "a", at=5),)))
+    assert stored(store, "88.118.7/S") == (value(1, "a"),)
+    before = changes(store)
+    for at in (0, 5, NOW // 1_000 + 4):
+        run(registry, Put("88.118.7/S", (value(1, "a", at=at),), overwrite=True), now=LATER)
+    assert changes(store) == before
 
 
 def test_an_answer_that_may_change_by_itself_is_not_kept(store: Engine) -> None:
@@ -309,6 +350,14 @@ def test_a_bad_line_is_one_refusal_a_bad_array_is_all(registry: Registry) -> Non
     assert [item["outcome"] for item in answer["results"]] == ["created", "malformed", "malformed", "malformed"]
     result = run(registry, PutBatch(b'[{"handle":"88.118.7/L2","values":[]},', lines=False))[0]
     assert result.outcome is Outcome.MALFORMED
+
+
+def test_items_of_json_lines_are_lines(registry: Registry) -> None:
+    """Two documents on one line, or one over two, are wrong lines; they move no other item."""
+    one = json.dumps(record("88.118.7/P1"))
+    lines = f"{one}{one}\n{json.dumps(record('88.118.7/P2'))}\n{one[:10]}\n{one[10:]}\n".encode()
+    answer = json.loads(run(registry, PutBatch(lines, lines=True))[0].body)
+    assert [item["outcome"] for item in answer["results"]] == ["malformed", "created", "malformed", "malformed"]
 
 
 def test_a_batch_of_too_many_is_refused_whole(store: Engine, registry: Registry) -> None:

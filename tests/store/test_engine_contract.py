@@ -504,6 +504,9 @@ class EngineMachine(RuleBasedStateMachine):
                 self.let_all_go()
 
 
+MODEL_SETTINGS = settings(max_examples=settings.default.max_examples, stateful_step_count=30, deadline=None)
+
+
 class MemoryMachine(EngineMachine):
     """The engine that is a dictionary itself."""
 
@@ -518,6 +521,6 @@ class LmdbMachine(EngineMachine):
 
 
 TestMemoryEngineModel = MemoryMachine.TestCase
-TestMemoryEngineModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestMemoryEngineModel.settings = MODEL_SETTINGS
 TestLmdbEngineModel = LmdbMachine.TestCase
-TestLmdbEngineModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestLmdbEngineModel.settings = MODEL_SETTINGS
