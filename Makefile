@@ -22,7 +22,7 @@ demo: $(VENV)/installed  ## Walk through the main job on sample data
 	$(BIN)/saltern demo
 
 test: $(VENV)/installed-dev  ## Run the tests (under ten minutes)
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed-dev  ## Check style and layers
 	$(BIN)/ruff check $(SOURCES)
@@ -39,4 +39,4 @@ soak: $(VENV)/installed-dev  ## Long counts; writes docs/reference/soak.md
 	$(BIN)/python -m tests.soak
 
 fuzz: $(VENV)/installed-dev  ## Feed the codecs for a long time
-	SALTERN_FUZZ=1 $(BIN)/python -m pytest tests/core -k "total or round_trip or any_bytes"
+	SALTERN_FUZZ=1 $(BIN)/python -m pytest tests/core tests/store tests/registry -k "total or round_trip or any_bytes or Model or quick"

@@ -1,14 +1,7 @@
-"""What the tests of core share: how long properties run, and what a value of each type may be.
-
-`make fuzz` sets SALTERN_FUZZ, which feeds every property much longer. Record types
-have their strategies here, so that a test asks `st.from_type(SiteInfo)`.
-"""
+"""What a value of each record type may be, so that a test asks `st.from_type(SiteInfo)`."""
 
 from __future__ import annotations
 
-import os
-
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from core.records import (
@@ -24,10 +17,6 @@ from core.records import (
     ValueReference,
 )
 from core.wire.jws import Jws
-
-settings.register_profile("tests", max_examples=200, deadline=None)
-settings.register_profile("fuzz", max_examples=20_000, deadline=None)
-settings.load_profile("fuzz" if os.environ.get("SALTERN_FUZZ") else "tests")
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 UINT8 = st.integers(0, 2**8 - 1)

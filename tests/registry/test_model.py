@@ -130,5 +130,7 @@ class Machine(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-Machine.TestCase.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+Machine.TestCase.settings = settings(
+    max_examples=max(25, (settings.default.max_examples or 0) // 100), stateful_step_count=15
+)
 TestRegistryModel = Machine.TestCase

@@ -504,7 +504,9 @@ class EngineMachine(RuleBasedStateMachine):
                 self.let_all_go()
 
 
-MODEL_SETTINGS = settings(max_examples=settings.default.max_examples, stateful_step_count=30, deadline=None)
+MODEL_SETTINGS = settings(
+    max_examples=min(settings.default.max_examples or 0, 2_000), stateful_step_count=30, deadline=None
+)
 
 
 class MemoryMachine(EngineMachine):

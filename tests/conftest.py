@@ -1,4 +1,4 @@
-"""How long the properties of the store run; SALTERN_FUZZ feeds them much longer."""
+"""How long properties run: `make fuzz` sets SALTERN_FUZZ, which feeds each of them much longer."""
 
 from __future__ import annotations
 
