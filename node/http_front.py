@@ -70,6 +70,7 @@ class HttpFront:
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         path = raw.raw_path.partition("?")[0]
+        request = None
         try:
             request = await self._read(raw, path)
             response = await self._answer(request)
@@ -81,6 +82,9 @@ class HttpFront:
             ticket = secrets.token_hex(6)
             _LOG.exception("ticket %s: a request failed", ticket)
             response = problem(Outcome.INTERNAL, f"The node failed; ticket {ticket}", path, close=True)
+        finally:
+            if request is not None:
+                self._bodies_bytes -= len(request.body)
         self._observe(raw.method, response.status)
         answer = PlainResponse(status=response.status, body=response.body, headers=response.headers)
         if response.close:
@@ -109,8 +113,13 @@ class HttpFront:
         return head._replace(body=await self._read_body(raw, bytes_max))
 
     async def _read_body(self, raw: web.BaseRequest, bytes_max: int) -> bytes:
-        """Return the body. Bounds: BODY_S; BODIES_BYTES_MAX of all bodies under way. Errors: NodeError."""
-        chunks, size = [], 0
+        """Return the body, which counts until its request is answered.
+
+        Bounds: BODY_S; BODIES_BYTES_MAX of all bodies under way. Errors: NodeError.
+        """
+        chunks: list[bytes] = []
+        size = 0
+        whole = False
         try:
             async with asyncio.timeout(limits.BODY_S):
                 async for chunk in raw.content.iter_any():
@@ -121,12 +130,14 @@ class HttpFront:
                     if self._bodies_bytes > limits.BODIES_BYTES_MAX:
                         raise LimitError("Too many bodies are under way; try again", outcome=Outcome.OVERLOADED)
                     chunks.append(chunk)
+            whole = True
         except TimeoutError:
             raise LimitError(f"The body did not come within {limits.BODY_S} seconds") from None
         except web.RequestPayloadError:
             raise WireError("The body is cut short or badly framed") from None
         finally:
-            self._bodies_bytes -= size
+            if not whole:
+                self._bodies_bytes -= size
         return b"".join(chunks)
 
 
