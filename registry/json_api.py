@@ -104,13 +104,13 @@ class JsonApi:
         forms = parse_values(request.body)
         named = parse_handle_member(request.body)
         if named is not None and _key(named) != _key(handle):
-            raise WireError(f"Mismatched handle in PUT request: the body names {named[:100]!r}")
+            raise WireError("Mismatched handle in PUT request")
         values = load_forms(forms, 0)  # the registrar stamps them
         overwrite = parameters.exact_flag("overwrite", default=True)
         if not (various or indexes):
             return Put(handle, values, overwrite, parameters.exact_flag("mintNewSuffix", default=False))
         if indexes and {value.value_index for value in values} != set(indexes):
-            raise WireError("Mismatched indexes in PUT request: index= and the body must name the same values")
+            raise WireError("Mismatched indexes in PUT request")
         return Add(handle, values, overwrite)
 
     def _delete(self, _: HttpRequest, handle: str, parameters: Parameters) -> Command:
