@@ -18,6 +18,7 @@ def test_every_acknowledged_write_survives(tmp_path: Path, seed: int) -> None:
     rounds = KillRounds(tmp_path / "node", seed)
     for _ in range(ROUNDS):
         rounds.run()
+    rounds.check_all()
     assert rounds.acknowledged > 0
     assert rounds.refused > 0
     assert len(rounds.killed) > 1, "more than one kind of process was killed"
