@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from core import limits
 from core.errors import LimitError, Outcome, RecordError
 from core.records import AdminPermission, HandleValue, ValuePermission, Values
 from core.wire.values import encode_values
 from core.wire.valuetypes import HS_ADMIN, HS_SECKEY
+
+_PERMISSIONS_ALL: Final = 0b1111
 
 
 def check_values(values: Values) -> None:
@@ -27,6 +31,8 @@ def check_values(values: Values) -> None:
         seen.add(index)
         if not value.type:
             raise RecordError(f"The value with index {index} has no type")
+        if value.permissions > _PERMISSIONS_ALL:
+            raise RecordError(f"The value with index {index} has permissions that nobody knows: {value.permissions:#x}")
         if value.type == HS_SECKEY and value.permissions & ValuePermission.PUBLIC_READ:
             raise RecordError(f"The secret key with index {index} must not be publicly readable: permissions 1100")
         if len(value.type.encode()) > limits.TYPE_BYTES_MAX or len(value.references) > limits.REFERENCES_PER_VALUE_MAX:

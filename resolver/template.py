@@ -95,7 +95,7 @@ def parse_xml(data: bytes) -> Element:
 
 
 def templates_of(values: Values) -> list[Element]:
-    """Return the templates of the first HS_NAMESPACE value that can be read."""
+    """Return the templates of the first HS_NAMESPACE value, none if it cannot be read."""
     for value in values:
         if value.type == HS_NAMESPACE:
             try:

@@ -53,7 +53,7 @@ class MemorySnapshot:
         return found, self._state.tables[table][found]
 
     def feed(self, after: Serial, count: int) -> list[tuple[Serial, bytes]]:
-        rows = self._state.feed[after : after + count]
+        rows = self._state.feed[after : after + max(0, count)]
         return [(Serial(after + 1 + position), row) for position, row in enumerate(rows)]
 
     def serial(self) -> Serial:

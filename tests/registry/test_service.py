@@ -152,6 +152,7 @@ def test_minting_appends_a_random_suffix(store: Engine, registry: Registry) -> N
         (Put("88.118.7/" + "x" * 300, ()), Outcome.INVALID_HANDLE, "at most 255"),
         (Put("88.118.7/X", (value(1, "a", ""),)), Outcome.INVALID_VALUE, "no type"),
         (Put("88.118.7/X", (value(1, "a" * 300_000),)), Outcome.TOO_LARGE, "octets"),
+        (Put("88.118.7/X", (value(1, "a")._replace(permissions=16),)), Outcome.INVALID_VALUE, "nobody knows"),
         (Put("88.118.7/X", (reference_of(900_000),)), Outcome.TOO_LARGE, "octets"),
         (Put("88.118.7/X", (value(1, "s", "HS_SECKEY"),)), Outcome.INVALID_VALUE, "1100"),
         (Put("88.118.7/X", tuple(value(n, "") for n in range(1, 2_050))), Outcome.TOO_LARGE, "2048 values"),
