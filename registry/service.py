@@ -108,7 +108,7 @@ class Registry:
         """Return the key of a handle. Errors: IdentifierError."""
         return check_handle(handle, self._rules)
 
-    def check_prefix(self, prefix: str) -> bytes:
+    def check_prefix(self, prefix: str) -> PrefixKey:
         """Return the key of a prefix. Errors: IdentifierError."""
         return check_prefix(prefix, self._rules)
 
@@ -178,13 +178,11 @@ class _Work:
         key = self._registry.check_handle(form.handle)
         prefix = prefix_of(key)
         if prefix != PREFIX_HANDLES:
-            if prefix not in self.staging.served:
-                self._registry.require_served(self.staging, key)
+            self._registry.require_served(self.staging, key)
             if self.staging.record_row(key) is None:
                 rows = quick.rows(key, form.values)
                 if rows is not None:
-                    if not self._every_right and not self._may_create(key):
-                        raise _not_allowed()
+                    self._require_create(key)
                     self.staging.put_new_rows(prefix, key, rows, self._now_ms)
                     return Outcome.CREATED
         values = load_values(form.values, self._now_s, keep_timestamps=command.keep_timestamps)
@@ -264,7 +262,7 @@ class _Work:
             raise AdmissionError("Only the operator homes a prefix")
         if self.staging.get(Table.PREFIXES, prefix) is None:
             row = pack_prefix(HomedPrefix("hosted", self._now_ms))
-            self.staging.home(prefix_of(prefix + b"/"), row, self._now_ms)
+            self.staging.home(prefix, row, self._now_ms)
             return Outcome.CREATED
         return Outcome.OK
 
