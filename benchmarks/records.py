@@ -12,7 +12,7 @@ import hashlib
 import json
 from typing import Any
 
-from core.ident.handle import fold
+from core.ident.handle import HandleRules
 from core.store.record_rows import RecordRows, pack_record, record_key
 from core.wire.jsonform import RecordForm, load_values
 from core.wire.jsontext import parse
@@ -54,5 +54,5 @@ def dump(document: object) -> bytes:
 def rows(number: int, *, scattered: bool = False) -> tuple[bytes, RecordRows]:
     """Return the key and both rows of a record, as the node stores it."""
     form = parse(dump(record(number, scattered=scattered)), RecordForm)
-    key = fold(form.handle)
+    key = HandleRules().key(form.handle)
     return record_key(key), pack_record(key, load_values(form.values, _NOW_S))

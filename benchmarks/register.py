@@ -29,7 +29,7 @@ from benchmarks.load import Generator, write_requests
 from benchmarks.machine import Cores, on_core, processor_s
 from benchmarks.node import Node
 from benchmarks.table import Floor, Row
-from core.ident.handle import fold
+from core.ident.handle import HandleRules
 from core.store.engine import Table
 from core.store.lmdb_engine import LmdbEngine
 from core.store.record_rows import record_key
@@ -126,10 +126,11 @@ def _register(node: Node, cores: Cores, places: Sequence[range], *, scattered: b
 def _read_back(store: Path, places: Sequence[range], *, scattered: bool) -> list[_Rows]:
     """Return key and both rows of each record, as the node stored them."""
     engine = LmdbEngine(store, read_only=True)
+    key = HandleRules().key
     found: list[_Rows] = []
     with engine.snapshot() as snapshot:
         for place in places:
-            keys = [record_key(fold(records.handle(number, scattered=scattered))) for number in place]
+            keys = [record_key(key(records.handle(number, scattered=scattered))) for number in place]
             stored = (snapshot.get_many(Table.RECORDS, keys), snapshot.get_many(Table.ANSWERS, keys))
             found.append([(k, r, a) for k, r, a in zip(keys, *stored, strict=True) if r is not None and a is not None])
     engine.close()

@@ -1,6 +1,6 @@
 """Who may do what: administrators, groups, and the permission masks of HS_ADMIN.
 
-Pure: records come through a ``Load``. The identity named in an HS_ADMIN value
+Pure: records come through ``Records``. The identity named in an HS_ADMIN value
 counts; index 0 there is any index of that handle; if it names an HS_VLIST value,
 the members count, nested, cycles skipped. Lists and HS_ADMIN values count even
 where they are not readable. One request that needs several bits needs them in one
@@ -12,11 +12,12 @@ DIVERGES: handles are compared as the store compares them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 from core import limits
 from core.errors import WireError
-from core.ident.handle import HandleKey, fold
+from core.ident.handle import HandleKey, HandleRules
 from core.records import ValueReference, Values
 from core.wire.admin import decode_admin, decode_group
 from core.wire.valuetypes import HS_ADMIN, HS_VLIST
@@ -24,25 +25,35 @@ from core.wire.valuetypes import HS_ADMIN, HS_VLIST
 Identity = ValueReference
 """Who asks, after authentication: value ``index`` of ``handle``."""
 
-Load = Callable[[HandleKey], Values | None]
-"""Gives the values of a record that lives here; None for any other."""
+
+class Records(Protocol):
+    """The records that are served here, and how their handles are compared."""
+
+    def key(self, handle: str) -> HandleKey:
+        """Return the key of any text that a record names as a handle."""
+
+    def load(self, key: HandleKey) -> Values | None:
+        """Return the values of a record that is served here; None for any other."""
+
 
 ServerAdmins = frozenset[tuple[HandleKey, int]]
 """Identities that have every right (``handle.server_admins``)."""
 
 
-def same_identity(named: ValueReference, identity: Identity) -> bool:
+def same_identity(named: ValueReference, identity: Identity, records: Records) -> bool:
     """Whether ``named`` means this identity; index 0 means any."""
-    return named.value_index in (0, identity.value_index) and fold(named.handle) == fold(identity.handle)
+    if named.value_index not in (0, identity.value_index):
+        return False
+    return records.key(named.handle) == records.key(identity.handle)
 
 
-def may(values: Values, identity: Identity, load: Load, *alternatives: int) -> bool:
+def may(values: Values, identity: Identity, records: Records, *alternatives: int) -> bool:
     """Whether one HS_ADMIN value admits the identity with all bits of one alternative.
 
     Bounds: ADMIN_GROUP_HANDLES_MAX records and ADMIN_GROUP_MEMBERS_MAX members are looked
     at for all groups together; whom the walk does not reach by then is not admitted.
     """
-    groups = _Groups(identity, load)
+    groups = _Groups(identity, records)
     for value in values:
         if value.type != HS_ADMIN:
             continue
@@ -52,7 +63,7 @@ def may(values: Values, identity: Identity, load: Load, *alternatives: int) -> b
             continue  # nobody is an administrator by octets that cannot be read
         if any(admin.permissions & bits == bits for bits in alternatives):
             named = ValueReference(admin.handle, admin.value_index)
-            if same_identity(named, identity) or groups.hold(named):
+            if same_identity(named, identity, records) or groups.hold(named):
                 return True
     return False
 
@@ -60,9 +71,9 @@ def may(values: Values, identity: Identity, load: Load, *alternatives: int) -> b
 class _Groups:
     """The groups of one decision: each is walked once, whoever names it."""
 
-    def __init__(self, identity: Identity, load: Load) -> None:
+    def __init__(self, identity: Identity, records: Records) -> None:
         self._identity = identity
-        self._load = load
+        self._records = records
         self._seen: set[tuple[HandleKey, int]] = set()
         self._members_left = limits.ADMIN_GROUP_MEMBERS_MAX
 
@@ -74,22 +85,22 @@ class _Groups:
         waiting = [named]
         while waiting and len(self._seen) < limits.ADMIN_GROUP_HANDLES_MAX:
             group = waiting.pop()
-            place = (fold(group.handle), group.value_index)
+            place = (self._records.key(group.handle), group.value_index)
             if place in self._seen:
                 continue
             self._seen.add(place)
-            for member in _members(group, self._load):
+            for member in _members(group, self._records):
                 self._members_left -= 1
                 if self._members_left < 0:
                     return False
-                if same_identity(member, self._identity):
+                if same_identity(member, self._identity, self._records):
                     return True
                 waiting.append(member)
         return False
 
 
-def _members(group: ValueReference, load: Load) -> Iterator[ValueReference]:
-    for value in load(fold(group.handle)) or ():
+def _members(group: ValueReference, records: Records) -> Iterator[ValueReference]:
+    for value in records.load(records.key(group.handle)) or ():
         if value.type == HS_VLIST and group.value_index in (0, value.value_index):
             try:
                 yield from decode_group(value.data)
@@ -97,19 +108,19 @@ def _members(group: ValueReference, load: Load) -> Iterator[ValueReference]:
                 continue
 
 
-def parse_server_admins(items: tuple[int | str, ...], node_prefix: str) -> ServerAdmins:
+def parse_server_admins(items: tuple[int | str, ...], node_prefix: str, rules: HandleRules) -> ServerAdmins:
     """Read ``handle.server_admins``: numbers are values of 0.NA/<node_prefix>.
 
     Errors: WireError for an item that is neither a number nor INDEX:HANDLE.
     """
-    return frozenset(_parse_admin(item, node_prefix) for item in items)
+    return frozenset(_parse_admin(item, node_prefix, rules) for item in items)
 
 
-def _parse_admin(item: int | str, node_prefix: str) -> tuple[HandleKey, int]:
+def _parse_admin(item: int | str, node_prefix: str, rules: HandleRules) -> tuple[HandleKey, int]:
     if isinstance(item, int):
-        return fold(f"0.NA/{node_prefix}"), item
+        return rules.key(f"0.NA/{node_prefix}"), item
     identity = parse_identity(item)
-    return fold(identity.handle), identity.value_index
+    return rules.key(identity.handle), identity.value_index
 
 
 def parse_identity(text: str) -> Identity:

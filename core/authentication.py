@@ -15,9 +15,8 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from core import limits
-from core.admission import Identity, Load, parse_identity
+from core.admission import Identity, Records, parse_identity
 from core.errors import WireError
-from core.ident.handle import fold
 from core.wire.valuetypes import HS_SECKEY
 
 _NOBODY: Final = secrets.token_bytes(32)
@@ -53,10 +52,10 @@ def parse_basic(header: str) -> Credentials | None:
     return Credentials(identity, secret)
 
 
-def proves(credentials: Credentials, load: Load) -> bool:
+def proves(credentials: Credentials, records: Records) -> bool:
     """Whether the secret is that of the HS_SECKEY value that the identity names."""
     expected = _NOBODY
-    for value in load(fold(credentials.identity.handle)) or ():
+    for value in records.load(records.key(credentials.identity.handle)) or ():
         if value.value_index == credentials.identity.value_index and value.type == HS_SECKEY and value.data:
             expected = value.data
     return hmac.compare_digest(expected, credentials.secret)

@@ -29,10 +29,11 @@ class ChangeKind(IntEnum):
     RECORD_CHANGED = 2
     RECORD_DELETED = 3
     PREFIX_HOMED = 16
+    PREFIX_UNHOMED = 17
 
 
 class Change(NamedTuple):
-    """One row of the change feed. ``identifier`` is the folded handle or prefix."""
+    """One row of the change feed. ``identifier`` is the key of the handle or prefix."""
 
     kind: ChangeKind
     identifier: str
@@ -40,7 +41,7 @@ class Change(NamedTuple):
 
 
 def pack_change(kind: int, identifier: bytes, at_ms: int) -> bytes:
-    """Return the row of a change. ``identifier``: UTF-8 of the folded handle or prefix."""
+    """Return the row of a change. ``identifier``: key of the handle or prefix."""
     row: bytes = _PACK((kind, identifier, at_ms))
     return _VERSION + row
 

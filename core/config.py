@@ -73,9 +73,25 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("https.key", "path", "", "PEM private key of the certificate, mode 0600.", "证书私钥（PEM），权限 0600。"),
     Setting(
+        "handle.address", "text", "127.0.0.1",
+        "Address that the Handle protocol listens on; 0.0.0.0 or :: for all.",
+        "Handle 协议监听地址；0.0.0.0 或 :: 表示全部。",
+    ),
+    Setting(
         "handle.port", "integer", 2641,
-        "Handle protocol port (UDP and TCP). Reserved: this version has no Handle front yet.",
-        "Handle 协议端口（UDP 与 TCP）。预留：本版本尚无 Handle 前端。", "port", 0, 65_535,
+        "Handle protocol port, UDP and TCP; 0 is any free one.",
+        "Handle 协议端口（UDP 与 TCP）；0 表示任一空闲端口。", "port", 0, 65_535,
+    ),
+    Setting(
+        "handle.sessions", "flag", True,
+        "Offer Diffie-Hellman sessions; without them clients answer a challenge for each change.",
+        "是否提供 Diffie-Hellman 会话；不提供时客户端对每次变更应答质询。",
+    ),
+    Setting(
+        "handle.udp_answer_max", "integer", limits.UDP_ANSWER_BYTES,
+        "Longest answer by UDP, whose source may be forged; a longer one is cut and asked for by TCP.",
+        "UDP 应答的最大长度（来源可能伪造）；更长的应答被截断，由客户端改用 TCP。",
+        "bytes", limits.UDP_PACKET_BYTES, limits.UDP_ANSWER_BYTES_MAX,
     ),
     Setting("handle.root", "flag", False, "Home 0.NA itself.", "是否承载 0.NA 本身。"),
     Setting(
@@ -87,6 +103,23 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "handle.server_key", "path", "",
         "PEM private key of this server, shown in its site information, mode 0600.",
         "本服务器的私钥（PEM），其公钥列于站点信息，权限 0600。",
+    ),
+    Setting(
+        "handle.case_sensitive", "flag", False,
+        "Whether suffixes that differ in case are different; prefixes and all of 0.NA/ fold in any case. Can be "
+        "switched only while the store has no record outside 0.NA/.",
+        "后缀是否区分大小写；前缀与 0.NA/… 始终不区分。只有存储中除 0.NA/… 外没有记录时才能切换。",
+    ),
+    Setting(
+        "handle.site", "path", "",
+        "JSON file with the site that this node is a server of, as the member site of /api/site; "
+        "empty: the node describes itself.",
+        "本节点所属站点的 JSON 文件，形式同 /api/site 的 site 成员；为空则由节点描述自身。",
+    ),
+    Setting(
+        "handle.server_id", "integer", 1,
+        "Which server of handle.site this node is: its serverId.",
+        "本节点是 handle.site 中的哪一台服务器（serverId）。", "serverId", 0, 2**31 - 1,
     ),
     Setting(
         "handle.prefix_length_max", "integer", limits.PREFIX_CHARS,

@@ -28,11 +28,13 @@ WIRE_ARRAY_MAX: Final = 1_048_576  # elements; as the reference server
 SITE_SERVERS_MAX: Final = 256
 SITE_INTERFACES_MAX: Final = 64
 SITE_ATTRIBUTES_MAX: Final = 256
+SITE_FILE_BYTES_MAX: Final = 1_048_576  # of the file that handle.site names
 
 # --- administration --------------------------------------------------------
 ADMIN_GROUP_HANDLES_MAX: Final = 256  # groups (HS_VLIST) walked for one decision
 ADMIN_GROUP_MEMBERS_MAX: Final = 10_000  # members looked at for one decision; a few milliseconds
 SECRET_BYTES_MAX: Final = 1_024
+MINT_TRIES_MAX: Final = 4_096  # random suffixes for one that this server of 256 is asked for; 1 in 9 million fails
 
 # --- templates (HS_NAMESPACE) ----------------------------------------------
 TEMPLATE_BYTES_MAX: Final = 65_536
@@ -40,6 +42,52 @@ TEMPLATE_DEPTH_MAX: Final = 16  # nesting of XML elements
 TEMPLATE_REF_DEPTH_MAX: Final = 10  # as the reference server
 TEMPLATE_ELEMENTS_MAX: Final = 512
 TEMPLATE_TEXT_CHARS_MAX: Final = 16_384  # of one text after replacement
+TEMPLATE_EXPRESSION_CHARS_MAX: Final = 256  # of one regular expression
+TEMPLATE_EXPRESSION_BYTES_MAX: Final = 131_072  # one compiled; 128 are kept: 16 MiB a process
+TEMPLATE_EXPRESSIONS_MAX: Final = 32  # in one record that is written; the slowest take 2 ms each to compile
+TEMPLATE_WORK_MAX: Final = (
+    20_000_000  # units of about 10 ns in one resolution; resolver/template.py says what costs how much
+)
+
+# --- Handle protocol -------------------------------------------------------
+MESSAGE_BYTES_MAX: Final = 262_144  # of a request; as the reference server
+UDP_PACKET_BYTES: Final = 512  # envelope included; as the reference server
+UDP_DATAGRAM_BYTES_MAX: Final = 2_048  # read of one datagram; a longer one is cut and refused
+UDP_ANSWER_BYTES: Final = 4_096  # octets sent for one request to a source that may be forged
+UDP_ANSWER_BYTES_MAX: Final = 65_536
+UDP_ASSEMBLIES_MAX: Final = 64  # requests in several packets that one worker puts together
+UDP_ASSEMBLY_S: Final = 5
+HANDLE_ANSWER_S: Final = 43_200  # from now to an answer's expiration; as the reference server
+HANDLE_LIST_COUNT: Final = 50  # handles in one message of a list; as the reference server
+HANDLE_CONNECTIONS_MAX: Final = 8_192  # TCP connections of one worker
+HANDLE_IDLE_S: Final = 75  # a connection without a request is closed
+HANDLE_MESSAGE_S: Final = 30  # a message that takes longer to come is given up
+HANDLE_BUFFERED_BYTES_MAX: Final = 134_217_728  # of all messages that one worker has in part
+HANDLE_UNDER_WAY_MAX: Final = 4_096  # requests of one worker that wait for the registrar or a proof
+
+# --- challenges and sessions -----------------------------------------------
+CHALLENGE_S: Final = 60  # as the reference server
+CHALLENGES_MAX: Final = 50_000  # the oldest go first
+CHALLENGES_BYTES_MAX: Final = 67_108_864
+NONCE_BYTES: Final = 16
+SESSION_S_MAX: Final = 86_400  # what the reference client asks for
+SESSION_NEW_S: Final = 600  # a session whose identity is not proven
+SESSIONS_MAX: Final = 20_000  # those that end first go first
+SESSIONS_BYTES_MAX: Final = 67_108_864
+SESSION_COUNTERS: Final = 199  # counters remembered in a session; as the reference server
+DH_MODULUS_BITS_MIN: Final = 1_024
+DH_MODULUS_BITS_MAX: Final = 2_048  # a power of this size takes some milliseconds
+DH_EXPONENT_BITS: Final = 512
+LOGINS_MAX: Final = 50_000  # sessions of the JSON interface
+LOGINS_BYTES_MAX: Final = 33_554_432
+LOGIN_S: Final = 3_600  # since it was used last
+LOGIN_NEW_S: Final = 300  # one whose identity is not proven
+PBKDF2_ITERATIONS_MAX: Final = 100_000  # ten times what clients use; some 20 ms
+PBKDF2_KEY_BITS_MAX: Final = 512
+PROOFS_MAX: Final = 256  # slow proofs that wait in one worker
+RUN_STORE_BYTES: Final = 268_435_456  # address space of what lives only as long as the node runs
+RUN_STORE_READERS: Final = 256
+RUN_SWEEP_ROWS: Final = 10_000  # rows that one sweep removes
 
 # --- HTTP ------------------------------------------------------------------
 HTTP_HEAD_BYTES_MAX: Final = 16_384
@@ -55,6 +103,7 @@ DRAIN_S: Final = 5  # how long requests under way may take after SIGTERM
 
 # --- listings --------------------------------------------------------------
 LIST_HANDLES_MAX: Final = 1_048_576  # handles in one answer; beyond it: ask by pages
+LIST_BYTES_MAX: Final = 33_554_432  # of a list of messages over HTTP; beyond it: ask over TCP
 LIST_CHUNK: Final = 5_000  # keys read between two turns of the event loop
 ALIAS_HOPS_MAX: Final = 10
 

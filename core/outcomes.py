@@ -9,7 +9,7 @@ rest of the tree.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from core.errors import Outcome
 
@@ -29,11 +29,17 @@ class HandleCode(IntEnum):
     VALUE_ALREADY_EXISTS = 201
     INVALID_VALUE = 202
     SERVER_NOT_RESPONSIBLE = 301
+    SERVICE_REFERRAL = 302
     PREFIX_REFERRAL = 303  # RFC 3652: RC_NA_DELEGATE
     INVALID_ADMIN = 400  # RFC 3652: RC_NOT_AUTHORIZED
     INSUFFICIENT_PERMISSIONS = 401  # RFC 3652: RC_ACCESS_DENIED
     AUTHENTICATION_NEEDED = 402
     AUTHENTICATION_FAILED = 403
+    INVALID_CREDENTIAL = 404
+    SESSION_TIMEOUT = 500
+    SESSION_FAILED = 501
+    INVALID_SESSION_KEY = 502
+    SESSION_MESSAGE_REJECTED = 505
 
 
 class Status(NamedTuple):
@@ -63,10 +69,16 @@ STATUSES: dict[Outcome, Status] = {
     Outcome.INVALID_VALUE: Status(400, 400, _C.INVALID_VALUE, 5),
     Outcome.MALFORMED: Status(400, 400, _C.PROTOCOL_ERROR, 1),
     Outcome.UNSUPPORTED: Status(501, 501, _C.OPERATION_DENIED, 4),
+    Outcome.SERVICE_REFERRAL: Status(300, 300, _C.SERVICE_REFERRAL, 0),
     Outcome.PREFIX_REFERRAL: Status(300, 300, _C.PREFIX_REFERRAL, 0),
     Outcome.NOT_RESPONSIBLE: Status(421, 400, _C.SERVER_NOT_RESPONSIBLE, 5),
     Outcome.AUTHENTICATION_NEEDED: Status(401, 401, _C.AUTHENTICATION_NEEDED, 5),
     Outcome.AUTHENTICATION_FAILED: Status(401, 401, _C.AUTHENTICATION_FAILED, 5),
+    Outcome.CREDENTIAL_MISSING: Status(401, 401, _C.INVALID_CREDENTIAL, 5),
+    Outcome.SESSION_UNKNOWN: Status(401, 401, _C.SESSION_TIMEOUT, 5),
+    Outcome.SESSION_FAILED: Status(400, 400, _C.SESSION_FAILED, 5),
+    Outcome.SESSION_KEY_INVALID: Status(401, 401, _C.INVALID_SESSION_KEY, 5),
+    Outcome.SESSION_REPLAYED: Status(401, 401, _C.SESSION_MESSAGE_REJECTED, 5),
     Outcome.FORBIDDEN: Status(403, 403, _C.INVALID_ADMIN, 5),
     Outcome.ACCESS_DENIED: Status(403, 403, _C.INSUFFICIENT_PERMISSIONS, 5),
     Outcome.OVERLOADED: Status(503, 503, _C.SERVER_BUSY, 2),
@@ -80,8 +92,19 @@ STATUSES: dict[Outcome, Status] = {
     Outcome.MEDIA_TYPE: Status(415, 400, _C.PROTOCOL_ERROR, 1),
 }
 
-# A status that no Outcome ends with: a piece of the HTTP dialogue itself.
+# Statuses that no Outcome ends with: pieces of the HTTP dialogue itself.
 HTTP_FOUND = 302
+HTTP_NO_CONTENT = 204
+
+
+# Peers below 2.5 do not know this code and get the one they know instead.
+_BEFORE_2_5: Final = {_C.INVALID_VALUE: _C.VALUE_ALREADY_EXISTS}
+
+
+def handle_code(outcome: Outcome, version: tuple[int, int]) -> HandleCode:
+    """Return the Handle response code for a peer of this protocol version."""
+    code = STATUSES[outcome].handle
+    return code if version >= (2, 5) else _BEFORE_2_5.get(code, code)
 
 
 def handles_http_status(outcome: Outcome, *, secure: bool) -> int:

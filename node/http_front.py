@@ -33,7 +33,7 @@ _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 Answer = Callable[[Request], Awaitable[Response]]
-CheckHead = Callable[[Request], None]
+CheckHead = Callable[[Request], Awaitable[None]]
 Observe = Callable[[str, int], None]
 
 
@@ -106,7 +106,7 @@ class HttpFront:
             return head
         bytes_max = body_bytes_max(path)
         _check_body(raw, bytes_max)
-        self._check_head(head)
+        await self._check_head(head)
         if raw.headers.get("Expect", "").lower() == "100-continue":
             await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             raw.writer.output_size = 0  # the answer itself has not begun

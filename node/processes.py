@@ -15,19 +15,21 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import uvloop
 from aiohttp import web
 
-from core import limits
+from core import clock, limits
 from core.config import Config
 from core.errors import NodeError, Outcome
 from core.outcomes import STATUSES
 from core.store.engine import StorePanicError
 from core.store.lmdb_engine import LmdbEngine
+from core.store.run_store import RunStore
 from node import telemetry, wiring
 from node.http_front import PlainResponse
+from node.site import Ports
 from node.telemetry import Counters
 from registry.registrar import bind_socket
 
@@ -97,30 +99,44 @@ async def run_registrar(child: Child, config: Config) -> None:
     store.close()
 
 
-async def run_worker(
-    child: Child, config: Config, ports: wiring.Ports, http: socket.socket, https: socket.socket | None
-) -> None:
+class Sockets(NamedTuple):
+    """The sockets of one worker, bound; those of streams listen."""
+
+    http: socket.socket
+    https: socket.socket | None
+    handle_tcp: socket.socket
+    handle_udp: socket.socket
+
+
+async def run_worker(child: Child, config: Config, ports: Ports, sockets: Sockets) -> None:
     """A worker: resolves, proves identities, passes changes on."""
     store = wiring.open_store(config, read_only=True)
-    front = wiring.make_http_front(config, store, Counters(wiring.run_folder(config), child.name), ports)
-    await front.listen(http, None)
-    if https is not None:
-        await front.listen(https, wiring.tls_context(config))
+    run = wiring.open_run_store(config)
+    fronts = wiring.make_fronts(config, store, run, Counters(wiring.run_folder(config), child.name), ports)
+    await fronts.http.listen(sockets.http, None)
+    if sockets.https is not None:
+        await fronts.http.listen(sockets.https, wiring.tls_context(config))
+    await fronts.tcp.listen(sockets.handle_tcp)
+    await asyncio.get_running_loop().create_datagram_endpoint(lambda: fronts.udp, sock=sockets.handle_udp)
     child.tell()
     await child.stopping.wait()
-    await front.drain()
+    fronts.udp.close()
+    await asyncio.gather(fronts.http.drain(), fronts.tcp.drain())
+    run.close()
     store.close()
 
 
 async def run_keeper(child: Child, config: Config, management: socket.socket) -> None:
-    """What must be single: metrics, and the slots of readers that were killed."""
+    """What must be single: metrics, the slots of readers that were killed, dialogues whose time is over."""
     store = wiring.open_store(config)
+    run = wiring.open_run_store(config)
     runner = web.ServerRunner(web.Server(_management(config, store), access_log=None))
     await runner.setup()
     await web.SockSite(runner, management).start()
     child.tell()
     while not child.stopping.is_set():
-        freed = store.check_readers()
+        freed = store.check_readers() + run.check_readers()
+        _sweep(run)
         if freed:
             _LOG.warning("freed the slots of %d readers that were killed", freed)
         try:
@@ -128,7 +144,15 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
         except TimeoutError:
             continue
     await runner.cleanup()
+    run.close()
     store.close()
+
+
+def _sweep(run: RunStore) -> None:
+    try:
+        run.sweep(clock.now_ms())
+    except NodeError as error:
+        _LOG.error("challenges and sessions are not swept: %s", error.message)
 
 
 def _management(config: Config, store: LmdbEngine) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:

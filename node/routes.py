@@ -2,6 +2,8 @@
 
 /api/handles/…                 Handle JSON interface
 /api/site, /api/prefixes       the same
+/api/sessions, /api/verifications  the same
+POST of application/x-hdl-message  a message of the Handle protocol, whatever the path
 /v1/records:batch              our own API
 /healthz, /readyz              for load balancers
 /                              home page
@@ -14,10 +16,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from core import limits
-from core.errors import Outcome
+from core.caller import Callers
+from core.errors import NodeError, Outcome
 from core.outcomes import STATUSES
-from core.wire.handlejson import options, render
-from core.wire.http import Request, Response, problem
+from core.wire.handlejson import options, refused_credentials, render, render_error
+from core.wire.http import CHALLENGED, Request, Response, problem, problem_of
+from node.handle_http import Messages, is_message
+from node.sessions_api import SessionsApi
 from registry.batch_api import BatchApi
 from registry.json_api import JsonApi as WritingApi
 from resolver.browser import Browser
@@ -25,6 +30,8 @@ from resolver.json_api import JsonApi as ReadingApi
 
 BATCH_PATH: Final = "/v1/records:batch"
 _HANDLES: Final = "/api/handles"
+_SESSIONS: Final = "/api/sessions"
+_VERIFICATIONS: Final = "/api/verifications"
 _READS: Final = ("GET", "HEAD", "POST")
 _KNOWN_METHODS: Final = (*_READS, "PUT", "DELETE", "OPTIONS")
 _OWN_SEGMENTS: Final = frozenset(
@@ -43,26 +50,46 @@ class Routes:
 
     def __init__(
         self,
+        *,
         reading: ReadingApi,
         writing: WritingApi,
         batches: BatchApi,
         browser: Browser,
+        sessions: SessionsApi,
+        callers: Callers,
+        messages: Messages,
         ready: Callable[[], bool],
     ) -> None:
         self._reading = reading
         self._writing = writing
         self._batches = batches
         self._browser = browser
+        self._sessions = sessions
+        self._callers = callers
+        self._messages = messages
         self._ready = ready
 
-    def check_head(self, request: Request) -> None:
+    async def check_head(self, request: Request) -> None:
         """Refuse a request by its head, before its body is read. Errors: NodeError."""
         if request.path == BATCH_PATH and request.method == "POST":
-            self._batches.check_head(request)
+            self._batches.check_head(await self._callers.identify(request))
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
+        response = await self._answer(request)
+        if response.challenge is None:
+            return response
+        return response._replace(headers=(*self._callers.challenge(response.challenge), *response.headers))
+
+    async def _answer(self, request: Request) -> Response:
         path = request.path
+        if is_message(request):
+            return await self._messages(request)
+        if _proves_itself(request):
+            try:
+                request = await self._callers.identify(request)
+            except NodeError as error:
+                return _unknown_caller(request, error)
         if path == "/api" or path.startswith("/api/"):
             return await self._api(request)
         first = path[1:].partition("/")[0]
@@ -83,6 +110,10 @@ class Routes:
             if method == "DELETE":
                 return await self._writing.delete(request, rest)
             return await self._reading.handles(request, rest)
+        if path == _SESSIONS or path.startswith(_SESSIONS + "/"):
+            return await self._sessions.sessions(request)
+        if (path == _VERIFICATIONS or path.startswith(_VERIFICATIONS + "/")) and method in _READS:
+            return await self._sessions.verifications(request, path[len(_VERIFICATIONS) + 1 :])
         known: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/api/site": self._reading.site,
             "/api/prefixes": self._reading.prefixes,
@@ -116,6 +147,23 @@ class Routes:
         if request.path == "/":
             return await self._browser.home(request)
         return await self._browser.identifier(request)
+
+
+def _proves_itself(request: Request) -> bool:
+    """Whether the sender is to be found out first; the session interface looks at log-ins by itself."""
+    path = request.path
+    if path == _SESSIONS or path.startswith(_SESSIONS + "/"):
+        return request.method == "POST" and path.rstrip("/") == _SESSIONS
+    return path == BATCH_PATH or path.startswith("/api/")
+
+
+def _unknown_caller(request: Request, error: NodeError) -> Response:
+    """The answer to credentials that are wrong; they may also not be looked at just now."""
+    if request.path == BATCH_PATH:
+        return problem_of(error, request.path)
+    if error.ended in CHALLENGED:
+        return refused_credentials(request, error.ended)
+    return render_error(request, error)
 
 
 def _not_allowed(request: Request, allowed: str) -> Response:

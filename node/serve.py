@@ -28,12 +28,14 @@ from core.config import Config
 from core.errors import ConfigError
 from node import wiring
 from node.lock import DataLock
-from node.processes import READY, Child, end_with_parent, run_keeper, run_registrar, run_worker
+from node.processes import READY, Child, Sockets, end_with_parent, run_keeper, run_registrar, run_worker
+from node.site import Ports, site_info
 from node.telemetry import Counters
 
 _LOG: Final = logging.getLogger("saltern.supervisor")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _REASON_BYTES_MAX: Final = 4_096
+_PORT_TRIES: Final = 16
 _LOOK_S: Final = 0.1  # between two looks for a signal while a child starts
 
 Main = Callable[[Child], Awaitable[None]]
@@ -73,20 +75,26 @@ class _Supervisor:
         https: list[socket.socket] | None = None
         if config.file("https.certificate") is not None:
             https = _listeners(address, config.integer("https.port"), workers, "https.port")
+        tcp, udp = _handle_sockets(config, workers)
         management = _listeners("127.0.0.1", config.integer("management.port"), 1, "management.port")[0]
-        self._ports = wiring.Ports(_port(http[0]), None if https is None else _port(https[0]), _port(management))
-        wiring.site_info(config, self._ports)
+        self._ports = Ports(
+            _port(http[0]), None if https is None else _port(https[0]), _port(tcp[0]), _port(management)
+        )
+        site_info(config, self._ports)
         wiring.server_admins(config)
         self._workers = [
-            Process(f"worker-{number}", self._worker(http[number], https[number] if https else None))
+            Process(
+                f"worker-{number}",
+                self._worker(Sockets(http[number], https[number] if https else None, tcp[number], udp[number])),
+            )
             for number in range(workers)
         ]
         self._registrar = Process("registrar", lambda child: run_registrar(child, config))
         self._keeper = Process("keeper", lambda child: run_keeper(child, config, management))
         self._all = [self._registrar, self._keeper, *self._workers]
 
-    def _worker(self, http: socket.socket, https: socket.socket | None) -> Main:
-        return lambda child: run_worker(child, self._config, self._ports, http, https)
+    def _worker(self, sockets: Sockets) -> Main:
+        return lambda child: run_worker(child, self._config, self._ports, sockets)
 
     def run(self) -> int:
         run = wiring.run_folder(self._config)
@@ -199,7 +207,7 @@ class _Supervisor:
                 "ready": True,
                 "http": self._ports.http,
                 "https": self._ports.https,
-                "handle": None,
+                "handle": self._ports.handle,
                 "dns": None,
                 "management": self._ports.management,
                 "pid": os.getpid(),
@@ -207,25 +215,44 @@ class _Supervisor:
         )
 
 
-def _listeners(address: str, port: int, count: int, setting: str) -> list[socket.socket]:
+def _handle_sockets(config: Config, count: int) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Open the sockets of the Handle protocol: one number for TCP and UDP. Errors: ConfigError."""
+    address, port = config.text("handle.address"), config.integer("handle.port")
+    for left in reversed(range(_PORT_TRIES)):
+        tcp = _listeners(address, port, count, "handle.port")
+        try:
+            return tcp, _listeners(address, _port(tcp[0]), count, "handle.port", socket.SOCK_DGRAM)
+        except ConfigError:
+            for listener in tcp:
+                listener.close()
+            if port or not left:  # any free number of TCP may be taken for UDP: try another
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _listeners(
+    address: str, port: int, count: int, setting: str, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> list[socket.socket]:
     """Open ``count`` sockets on one port. Errors: ConfigError that names the setting."""
     sockets: list[socket.socket] = []
     try:
         family, _, _, _, place = socket.getaddrinfo(
-            address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICHOST
+            address, port, type=kind, flags=socket.AI_PASSIVE | socket.AI_NUMERICHOST
         )[0]
         for _ in range(count):
-            listener = socket.socket(family, socket.SOCK_STREAM)
+            listener = socket.socket(family, kind)
             sockets.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if kind is socket.SOCK_STREAM:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if len(sockets) == 1:
-                _require_free(family, place)
+                _require_free(family, kind, place)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             listener.bind(place)
             place = listener.getsockname()
-            listener.listen(limits.LISTEN_BACKLOG)
+            if kind is socket.SOCK_STREAM:
+                listener.listen(limits.LISTEN_BACKLOG)
             listener.setblocking(False)
     except OSError as error:
         for listener in sockets:
@@ -236,10 +263,11 @@ def _listeners(address: str, port: int, count: int, setting: str) -> list[socket
     return sockets
 
 
-def _require_free(family: int, place: object) -> None:
+def _require_free(family: int, kind: socket.SocketKind, place: object) -> None:
     """Refuse a port that another program shares out by SO_REUSEPORT: it would take half the requests."""
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family, kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(place)  # type: ignore[arg-type] # an address as getaddrinfo() gives it
 
 

@@ -18,12 +18,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from core.errors import Outcome
+from core.hdl.exchange import Transport
 from core.store.engine import Engine
 
 _LOG: Final = logging.getLogger("saltern.telemetry")
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other")
 _CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _OUTCOMES: Final = tuple(Outcome)
+_TRANSPORTS: Final = tuple(Transport)
 _SUFFIX: Final = ".metrics"
 
 _HTTP: Final = 0
@@ -32,7 +34,8 @@ _GROUPS: Final = _RESOLUTIONS + len(_OUTCOMES)
 _REQUESTS: Final = _GROUPS + 1
 _FAILED: Final = _REQUESTS + 1
 _RESTARTS: Final = _FAILED + 1
-_SLOTS: Final = _RESTARTS + 1
+_MESSAGES: Final = _RESTARTS + 1
+_SLOTS: Final = _MESSAGES + len(Transport)
 _SIZE: Final = _SLOTS * 8
 
 
@@ -61,6 +64,10 @@ class Counters:
         """Count how one resolution ended."""
         self._slots[_RESOLUTIONS + _OUTCOME_SLOT[outcome]] += 1
 
+    def message(self, transport: Transport) -> None:
+        """Count one message of the Handle protocol."""
+        self._slots[_MESSAGES + _TRANSPORT_SLOT[transport]] += 1
+
     def group(self, requests: int, failed: int) -> None:
         """Count one group of the registrar."""
         self._slots[_GROUPS] += 1
@@ -73,6 +80,7 @@ class Counters:
 
 
 _OUTCOME_SLOT: Final = {outcome: slot for slot, outcome in enumerate(_OUTCOMES)}
+_TRANSPORT_SLOT: Final = {transport: slot for slot, transport in enumerate(_TRANSPORTS)}
 
 
 class Collector:
@@ -94,6 +102,10 @@ class Collector:
         for slot, outcome in enumerate(_OUTCOMES):
             ended.add_metric((outcome.value,), slots[_RESOLUTIONS + slot])
         yield ended
+        messages = CounterMetricFamily("saltern_handle_messages", "Handle protocol messages", labels=("transport",))
+        for slot, transport in enumerate(_TRANSPORTS):
+            messages.add_metric((transport.value,), slots[_MESSAGES + slot])
+        yield messages
         yield CounterMetricFamily("saltern_registrar_groups", "Groups of requests run", value=slots[_GROUPS])
         yield CounterMetricFamily("saltern_registrar_requests", "Requests run", value=slots[_REQUESTS])
         yield CounterMetricFamily("saltern_registrar_refusals", "Requests refused", value=slots[_FAILED])

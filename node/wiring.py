@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from pathlib import Path
-from typing import Final
-
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from typing import NamedTuple
 
 from core import clock
 from core.admission import ServerAdmins, parse_server_admins
+from core.caller import Callers
 from core.config import Config
 from core.errors import ConfigError, NodeError
+from core.hdl.dialogues import Dialogues
+from core.hdl.logins import Logins
+from core.hdl.prover import Prover
 from core.ident.handle import HandleRules
-from core.records import HashOption, Interface, RsaKey, ServerInfo, SiteInfo
+from core.store.case_row import adopt_case, require_case
 from core.store.lmdb_engine import LmdbEngine
-from core.wire.publickey import encode_public_key
+from core.store.run_store import RunStore
+from core.wire.codepoints import VERSION as PROTOCOL
+from node import VERSION
+from node.handle_http import HttpMessages
+from node.handle_service import HandleService
+from node.handle_tcp import TcpFront
+from node.handle_udp import UdpFront
 from node.http_front import HttpFront
 from node.routes import Routes
+from node.sessions_api import SessionsApi
+from node.site import Ports, configured_site, server_choice, server_key, site_info
 from node.telemetry import Counters
 from registry.batch_api import BatchApi
 from registry.client import RegistrarClient
+from registry.handle_api import HandleApi as WritingHandleApi
 from registry.json_api import JsonApi as WritingApi
 from registry.registrar import Registrar
 from registry.service import Registry
 from resolver.browser import Browser
+from resolver.handle_api import HandleApi as ReadingHandleApi
 from resolver.json_api import JsonApi as ReadingApi
 from resolver.service import Resolver
-
-_PROTOCOL: Final = (2, 11)
-_HTTP: Final = 2
-_HTTPS: Final = 3
-_QUERY_AND_ADMIN: Final = 3
 
 
 def run_folder(config: Config) -> Path:
@@ -47,26 +52,47 @@ def store_folder(config: Config) -> Path:
 
 
 def handle_rules(config: Config) -> HandleRules:
-    """The bounds of a handle."""
-    return HandleRules(config.integer("handle.prefix_length_max"), config.integer("handle.length_max"))
+    """The bounds of a handle, how handles are compared, and which server of its site this is. Errors: ConfigError."""
+    site = configured_site(config)
+    return HandleRules(
+        config.integer("handle.prefix_length_max"),
+        config.integer("handle.length_max"),
+        config.flag("handle.case_sensitive"),
+        None if site is None else server_choice(config, site),
+    )
 
 
 def server_admins(config: Config) -> ServerAdmins:
     """The server administrators. Errors: ConfigError."""
+    rules = handle_rules(config)
     try:
-        return parse_server_admins(config.items("handle.server_admins"), config.text("node.prefix"))
+        return parse_server_admins(config.items("handle.server_admins"), config.text("node.prefix"), rules)
     except NodeError as error:
         raise ConfigError(f"handle.server_admins: {error.message}") from None
 
 
 def open_store(config: Config, *, read_only: bool = False, create: bool = False) -> LmdbEngine:
-    """Open the store. Errors: StoreError."""
-    return LmdbEngine(
+    """Open the store; whoever may write keeps in it whether case matters in its keys.
+
+    Errors: StoreError; ConfigError if its keys were made with another handle.case_sensitive.
+    """
+    store = LmdbEngine(
         store_folder(config),
         map_size_bytes=config.integer("store.map_size"),
         read_only=read_only,
         create=create,
     )
+    case_sensitive = config.flag("handle.case_sensitive")
+    try:
+        if not read_only:
+            adopt_case(store, case_sensitive=case_sensitive)
+        else:
+            with store.snapshot() as snapshot:
+                require_case(snapshot, case_sensitive=case_sensitive)
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 def make_registry(config: Config, store: LmdbEngine) -> Registry:
@@ -79,20 +105,75 @@ def make_registrar(config: Config, store: LmdbEngine, counters: Counters) -> Reg
     return Registrar(make_registry(config, store), clock.now_ms, counters.group)
 
 
-def make_http_front(config: Config, store: LmdbEngine, counters: Counters, ports: Ports) -> HttpFront:
-    """One worker's HTTP front, with everything behind it."""
+def open_run_store(config: Config) -> RunStore:
+    """Open what lives only as long as the node runs. Errors: StoreError."""
+    return RunStore(run_folder(config) / "dialogues")
+
+
+class Fronts(NamedTuple):
+    """What a worker serves."""
+
+    http: HttpFront
+    udp: UdpFront
+    tcp: TcpFront
+
+
+def make_fronts(config: Config, store: LmdbEngine, run: RunStore, counters: Counters, ports: Ports) -> Fronts:
+    """One worker's fronts, with everything behind them."""
     root, rules = config.flag("handle.root"), handle_rules(config)
     resolver = Resolver(rules, root=root, server_admins=server_admins(config))
     registrar = RegistrarClient(run_folder(config))
+    prover = Prover(store, resolver.records)
+    site = site_info(config, ports)
+    service = HandleService(
+        (
+            ReadingHandleApi(resolver, store, site, counters.resolution, lambda: _status(store)),
+            WritingHandleApi(rules, store, registrar, root=root),
+        ),
+        prover,
+        Dialogues(run, clock.now_ms),
+        server_key=server_key(config),
+        site_serial=site.serial,
+        sessions_offered=config.flag("handle.sessions"),
+        require_here=lambda handle: _require_here(resolver, store, handle),
+    )
+    logins, key = Logins(run, clock.now_ms), server_key(config)
     routes = Routes(
-        ReadingApi(resolver, store, site_info(config, ports), counters.resolution),
-        WritingApi(rules, store, registrar, root=root),
-        BatchApi(store, registrar, root=root),
-        Browser(resolver, store, counters.resolution),
-        lambda: _can_read(store),
+        reading=ReadingApi(resolver, store, site, counters.resolution),
+        writing=WritingApi(rules, store, registrar, root=root),
+        batches=BatchApi(registrar),
+        browser=Browser(resolver, store, counters.resolution),
+        sessions=SessionsApi(logins, prover, key, lambda handle: _require_here(resolver, store, handle)),
+        callers=Callers(store, resolver.records, prover, logins),
+        messages=HttpMessages(service, counters.message).answer,
+        ready=lambda: _can_read(store),
     )
     plain_auth = config.text("http.plain_auth") == "loopback"
-    return HttpFront(routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http)
+    return Fronts(
+        HttpFront(routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http),
+        UdpFront(service, config.integer("handle.udp_answer_max"), counters.message),
+        TcpFront(service, counters.message),
+    )
+
+
+def _require_here(resolver: Resolver, store: LmdbEngine, handle: str) -> None:
+    with store.snapshot() as snapshot:
+        resolver.require_here(snapshot, handle)
+
+
+def _status(store: LmdbEngine) -> dict[str, object]:
+    """What 0.SITE/status shows to server administrators."""
+    with store.snapshot() as snapshot:
+        serial = snapshot.serial()
+    statistics = store.statistics()
+    return {
+        "software": f"Saltern {VERSION}",
+        "protocol": str(PROTOCOL),
+        "time": clock.format_utc(clock.now_s()),
+        "records": statistics.rows["records"],
+        "prefixes": statistics.rows["prefixes"],
+        "lastChange": serial,
+    }
 
 
 def _can_read(store: LmdbEngine) -> bool:
@@ -102,45 +183,6 @@ def _can_read(store: LmdbEngine) -> bool:
     except NodeError:
         return False
     return True
-
-
-class Ports:
-    """The ports in use, as the sockets have them; None is off."""
-
-    def __init__(self, http: int, https: int | None, management: int) -> None:
-        self.http = http
-        self.https = https
-        self.management = management
-
-
-def site_info(config: Config, ports: Ports) -> SiteInfo:
-    """Describe this node as a service site. Errors: ConfigError."""
-    address = bytes(16)
-    for item in config.items("node.public_addresses"):
-        try:
-            address = ipaddress.ip_address(str(item)).packed.rjust(16, b"\0")
-            break
-        except ValueError:
-            raise ConfigError(f"node.public_addresses: {item!r} is no IP address") from None
-    doors = [Interface(_QUERY_AND_ADMIN, _HTTP, ports.http)]
-    if ports.https is not None:
-        doors.append(Interface(_QUERY_AND_ADMIN, _HTTPS, ports.https))
-    server = ServerInfo(1, address, _server_key(config), tuple(doors))
-    return SiteInfo(1, *_PROTOCOL, 1, True, False, HashOption.BY_ALL, "", (), (server,))
-
-
-def _server_key(config: Config) -> bytes:
-    path = config.file("handle.server_key")
-    if path is None:
-        return b""
-    try:
-        key = load_pem_private_key(path.read_bytes(), None).public_key()
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"handle.server_key: cannot read {path}: {error}") from None
-    if not isinstance(key, RSAPublicKey):
-        raise ConfigError(f"handle.server_key: {path} is no RSA key")
-    numbers = key.public_numbers()
-    return encode_public_key(RsaKey(numbers.n, numbers.e))
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -12,15 +12,13 @@ from __future__ import annotations
 from typing import Final
 
 from core.admission import Identity
-from core.caller import caller
 from core.errors import AdmissionError, NodeError, Outcome, WireError
 from core.outcomes import STATUSES
-from core.store.homing import load_values
 from core.wire.handlejson import Parameters
 from core.wire.http import Request as HttpRequest
 from core.wire.http import Response, media_type, problem, problem_of
 from registry.commands import Actor, PutBatch, Request
-from registry.json_api import Registrar, Store, idempotency_token
+from registry.json_api import Registrar, idempotency_token
 
 _LINES: Final = {
     "application/json": False,
@@ -34,10 +32,8 @@ _LINES: Final = {
 class BatchApi:
     """Answers batches."""
 
-    def __init__(self, store: Store, registrar: Registrar, *, root: bool) -> None:
-        self._store = store
+    def __init__(self, registrar: Registrar) -> None:
         self._registrar = registrar
-        self._root = root
 
     def check_head(self, request: HttpRequest) -> None:
         """Refuse a batch by its head, before its long body is read. Errors: NodeError."""
@@ -65,11 +61,9 @@ class BatchApi:
         return lines
 
     def _admit(self, request: HttpRequest) -> Identity:
-        with self._store.snapshot() as snapshot:
-            identity = caller(request, lambda key: load_values(snapshot, key, root=self._root))
-        if identity is not None:
-            return identity
+        if request.identity is not None:
+            return request.identity
         raise AdmissionError(
-            "Send credentials by HTTP Basic, over HTTPS or, where the configuration allows it, from this machine",
+            "Send credentials, over HTTPS or, where the configuration allows it, from this machine",
             outcome=Outcome.AUTHENTICATION_NEEDED if request.credentials_safe else Outcome.FORBIDDEN,
         )

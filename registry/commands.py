@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from core.admission import Identity
 from core.errors import Outcome
-from core.ident.handle import fold
+from core.ident.handle import HandleRules
 from core.records import Values
+from core.store.prefix_rows import HOSTED
 
 
 class Put(NamedTuple):
@@ -60,28 +61,46 @@ class PutBatch(NamedTuple):
 
 
 class Home(NamedTuple):
-    """Serve a prefix from now on; the operator's own prefixes only (design §4)."""
+    """Answer for a prefix from now on, here (hosted) or by referring to another node (delegated).
+
+    The operator and server administrators only. A prefix that is homed otherwise is changed.
+    """
+
+    prefix: str
+    hosting: str = HOSTED
+
+
+class Unhome(NamedTuple):
+    """Answer for a prefix no longer. Its records stay in the store, unserved."""
 
     prefix: str
 
 
-Command = Put | Add | Modify | Remove | Delete | PutBatch | Home
+Command = Put | Add | Modify | Remove | Delete | PutBatch | Home | Unhome
 
 
 class Actor(NamedTuple):
-    """Who asks: an authenticated identity, or the operator at this machine (None)."""
+    """Who asks: an identity that was proven, the operator at this machine, or, said to be neither, anybody."""
 
     identity: Identity | None = None
+    operator: bool = False
 
     @property
-    def name(self) -> str:
-        """The name under which tokens are kept: one identity has one, however it is spelt."""
-        if self.identity is None:
+    def anonymous(self) -> bool:
+        """Whether it is anybody, who has no right at all."""
+        return self.identity is None and not self.operator
+
+    def name(self, rules: HandleRules) -> str:
+        """Return the name under which tokens are kept: one identity has one, however it is spelt; anybody has none."""
+        if self.operator:
             return "operator"
-        return f"{self.identity.value_index}:{fold(self.identity.handle).decode()}"
+        if self.identity is None:
+            return ""
+        return f"{self.identity.value_index}:{rules.key(self.identity.handle).decode()}"
 
 
-OPERATOR = Actor()
+OPERATOR = Actor(operator=True)
+ANONYMOUS = Actor()
 
 
 class Token(NamedTuple):
@@ -101,12 +120,17 @@ class Request(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How it ended. ``handle`` is as asked, or the minted one; ``body`` is JSON of a batch."""
+    """How it ended. ``handle`` is as asked, or the minted one; ``body`` is JSON of a batch.
+
+    ``replaced``: Put found a record, or Add one of its values, and put something in its
+    place, be it the same.
+    """
 
     outcome: Outcome
     handle: str = ""
     message: str = ""
     body: bytes = b""
+    replaced: bool = False
 
     @property
     def done(self) -> bool:

@@ -1,6 +1,6 @@
 """``PUT`` and ``DELETE /api/handles/…``: the writing half of the Handle JSON interface.
 
-The worker reads, proves the identity and checks what needs no right; the registrar
+The worker reads and checks what needs no right; the registrar
 decides. Nothing of an anonymous request reaches the registrar.
 """
 
@@ -10,19 +10,18 @@ import hashlib
 from typing import Protocol
 
 from core import limits
-from core.caller import caller
 from core.errors import AdmissionError, IdentifierError, NodeError, Outcome, WireError
-from core.ident.handle import HandleRules, check_handle, fold
+from core.ident.handle import HandleRules, check_requested
 from core.records import Values
 from core.store.engine import Snapshot
-from core.store.homing import load_values, require_served
-from core.wire.handlejson import Parameters, refused_credentials, render, render_error
+from core.store.homing import require_served
+from core.wire.handlejson import Parameters, render, render_error
 from core.wire.http import Request as HttpRequest
 from core.wire.http import Response, decode_path, media_type
 from core.wire.jsonform import load_values as load_forms
 from core.wire.jsonform import parse_handle_member, parse_values
 from registry.commands import Actor, Add, Command, Delete, Put, Remove, Request, Result, Token
-from registry.values import check_values
+from registry.values import check_shapes
 
 
 class Store(Protocol):
@@ -76,20 +75,15 @@ class JsonApi:
         try:
             parameters = Parameters(request)
             asked = decode_path(rest)
-            with self._store.snapshot() as snapshot:
-                identity = caller(request, lambda key: load_values(snapshot, key, root=self._root))
-                command = read(request, asked, parameters)
-                if not asked:
-                    raise IdentifierError("Empty handle invalid")
-                handle = asked
-                token = idempotency_token(request)
-                if identity is None:
-                    self._refuse_anonymous(snapshot, command)
-            assert identity is not None
-            result = await self._registrar.call(Request(command, Actor(identity), token))
+            command = read(request, asked, parameters)
+            if not asked:
+                raise IdentifierError("Empty handle invalid")
+            handle = asked
+            token = idempotency_token(request)
+            if request.identity is None:
+                self._refuse_anonymous(command)
+            result = await self._registrar.call(Request(command, Actor(request.identity), token))
         except NodeError as error:
-            if error.ended is Outcome.AUTHENTICATION_FAILED:
-                return refused_credentials(request)
             return render_error(request, error, handle, parameters)
         return render(
             request, result.outcome, handle=result.handle or handle, message=result.message, parameters=parameters
@@ -103,7 +97,7 @@ class JsonApi:
         indexes = [] if various else parameters.indexes()
         forms = parse_values(request.body)
         named = parse_handle_member(request.body)
-        if named is not None and _key(named) != _key(handle):
+        if named is not None and self._key(named) != self._key(handle):
             raise WireError("Mismatched handle in PUT request")
         values = load_forms(forms, 0)  # the registrar stamps them
         overwrite = parameters.exact_flag("overwrite", default=True)
@@ -117,22 +111,22 @@ class JsonApi:
         indexes = parameters.indexes()
         return Remove(handle, tuple(indexes)) if indexes else Delete(handle)
 
-    def _refuse_anonymous(self, snapshot: Snapshot, command: Command) -> None:
+    def _refuse_anonymous(self, command: Command) -> None:
         """Errors: what a request without credentials is told: faults of its own first, then AUTHENTICATION_NEEDED."""
         if isinstance(command, Put | Add | Remove):
-            key = check_handle(command.handle, self._rules)
-            require_served(snapshot, key, root=self._root)
+            key = check_requested(command.handle, self._rules)
+            with self._store.snapshot() as snapshot:
+                require_served(snapshot, key, root=self._root)
             values: Values = () if isinstance(command, Remove) else command.values
-            check_values(values)
+            check_shapes(values)
         raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
+
+    def _key(self, handle: str) -> bytes:
+        try:
+            return self._rules.key(handle)
+        except UnicodeEncodeError:
+            return b""
 
 
 class _Read(Protocol):
     def __call__(self, request: HttpRequest, handle: str, parameters: Parameters, /) -> Command: ...
-
-
-def _key(handle: str) -> bytes:
-    try:
-        return fold(handle)
-    except UnicodeEncodeError:
-        return b""

@@ -3,10 +3,10 @@
     offset  width  field
     0       4      length of what follows, big-endian
     4              msgpack: request [id, kind, fields, actor, token, dry_run],
-                   result [id, outcome, handle, message, body]
+                   result [id, outcome, handle, message, body, replaced]
 
-Values travel as on the Handle wire. ``actor`` is [index, handle], or nil for the
-operator: who can open the socket is the operator (mode 0600).
+Values travel as on the Handle wire. ``actor`` is [index, handle], the word "operator",
+or nil for anybody. Who can open the socket is trusted to say it (mode 0600).
 """
 
 from __future__ import annotations
@@ -19,23 +19,40 @@ from core import limits
 from core.admission import Identity
 from core.errors import Outcome, WireError
 from core.wire.values import decode_values, encode_values
-from registry.commands import Actor, Add, Command, Delete, Home, Modify, Put, PutBatch, Remove, Request, Result, Token
+from registry.commands import (
+    ANONYMOUS,
+    OPERATOR,
+    Actor,
+    Add,
+    Command,
+    Delete,
+    Home,
+    Modify,
+    Put,
+    PutBatch,
+    Remove,
+    Request,
+    Result,
+    Token,
+    Unhome,
+)
 
 _KINDS: Final[dict[str, type[Any]]] = {
-    kind.__name__: kind for kind in (Put, Add, Modify, Remove, Delete, PutBatch, Home)
+    kind.__name__: kind for kind in (Put, Add, Modify, Remove, Delete, PutBatch, Home, Unhome)
 }
 _LENGTH: Final = 4
+_OPERATOR: Final = "operator"
 
 
 def encode_request(number: int, request: Request) -> bytes:
     """Return one frame."""
-    actor, token = request.actor.identity, request.token
+    token = request.token
     return _frame(
         (
             number,
             type(request.command).__name__,
             _pack_fields(request.command),
-            None if actor is None else (actor.value_index, actor.handle),
+            _pack_actor(request.actor),
             None if token is None else tuple(token),
             request.dry_run,
         )
@@ -47,24 +64,40 @@ def decode_request(body: bytes) -> tuple[int, Request]:
     try:
         number, kind, fields, actor, token, dry_run = msgpack.unpackb(body)
         command = _unpack_fields(_KINDS[kind], fields)
-        identity = None if actor is None else Identity(actor[1], actor[0])
-        return number, Request(command, Actor(identity), None if token is None else Token(*token), dry_run)
+        return number, Request(command, _unpack_actor(actor), None if token is None else Token(*token), dry_run)
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise WireError(f"no request frame: {error}") from None
 
 
 def encode_result(number: int, result: Result) -> bytes:
     """Return one frame."""
-    return _frame((number, result.outcome.value, result.handle, result.message, result.body))
+    return _frame((number, result.outcome.value, result.handle, result.message, result.body, result.replaced))
 
 
 def decode_result(body: bytes) -> tuple[int, Result]:
     """Read the body of a result's frame. Errors: WireError."""
     try:
-        number, outcome, handle, message, content = msgpack.unpackb(body)
-        return number, Result(Outcome(outcome), handle, message, content)
+        number, outcome, handle, message, content, replaced = msgpack.unpackb(body)
+        return number, Result(Outcome(outcome), handle, message, content, replaced)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise WireError(f"no result frame: {error}") from None
+
+
+def _pack_actor(actor: Actor) -> str | tuple[int, str] | None:
+    if actor.operator:
+        return _OPERATOR
+    return None if actor.identity is None else (actor.identity.value_index, actor.identity.handle)
+
+
+def _unpack_actor(packed: Any) -> Actor:
+    if packed is None:
+        return ANONYMOUS
+    if packed == _OPERATOR:
+        return OPERATOR
+    if not isinstance(packed, list):
+        raise ValueError("actor")
+    index, handle = packed
+    return Actor(Identity(handle, index))
 
 
 def _pack_fields(command: Command) -> list[object]:

@@ -22,7 +22,7 @@ from core.wire.cursor import bstr, text
 from core.wire.jsondata import DataForm, dump_data, is_text, load_data
 from core.wire.jsonform import ValueForm
 from core.wire.jsontext import quote
-from core.wire.valuetypes import HS_ADMIN, VALUE_TYPES
+from core.wire.valuetypes import HS_ADMIN, HS_NAMESPACE, HS_SECKEY, VALUE_TYPES
 
 _FIXED: Final = struct.Struct(">iIBIB")
 _HEAD: Final = b"\x01\x00"
@@ -32,6 +32,8 @@ _VALUE_BYTES: Final = 30 + limits.TYPE_BYTES_MAX  # of a value besides its data,
 _VALUES_MAX: Final = limits.VALUES_PER_RECORD_MAX
 _RECORD_BYTES_MAX: Final = limits.RECORD_BYTES_MAX
 _CACHED_MAX: Final = 4_096
+# Types whose data has a structure, and those for which check_values() has rules of their own.
+_NOT_PLAIN: Final = frozenset(VALUE_TYPES) | {HS_NAMESPACE, HS_SECKEY}
 
 
 class _Piece(NamedTuple):
@@ -109,7 +111,7 @@ class QuickRows:
     def _head(self, index: int | str, kind: str) -> _Piece | None:
         """Return what comes before plain data: up to the type, and up to the string's opening quote."""
         piece = None
-        if _is_index(index) and 0 < len(kind) <= limits.TYPE_BYTES_MAX and kind not in VALUE_TYPES:
+        if _is_index(index) and 0 < len(kind.encode()) <= limits.TYPE_BYTES_MAX and kind not in _NOT_PLAIN:
             shown = f'{{"index":{index},"type":{quote(kind)},"data":{{"format":"string","value":"'
             piece = _Piece(self._fixed(int(index)) + text(kind), shown)
         if len(self._heads) < _CACHED_MAX:

@@ -5,36 +5,37 @@
    are one batch: either all of it is on the disk, or nothing.
 3. Nothing is answered as done before the commit. If it fails, every request of the
    group is answered as failed: what one of them saw may rest on another.
-4. Order of checks: grammar, responsibility, values, existence, right. The
-   identity was proven before a request comes here (docs/standards/divergences.md).
+4. Order of checks: grammar, server of the site, responsibility, values, existence,
+   right. The identity was proven before a request comes here
+   (docs/standards/divergences.md); anybody may do nothing but change values with
+   public write, and is told AUTHENTICATION_NEEDED otherwise.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from core import limits
-from core.admission import ServerAdmins, may
+from core.admission import Identity, ServerAdmins, may
 from core.clock import Millis
-from core.errors import AdmissionError, NodeError, Outcome, RecordError, StoreError
+from core.errors import AdmissionError, NodeError, Outcome, RecordError, ResponsibilityError, StoreError
 from core.ident.handle import (
     PREFIX_HANDLES,
     HandleKey,
     HandleRules,
     PrefixKey,
-    check_handle,
     check_prefix,
-    fold,
+    check_requested,
     prefix_handle_of,
     prefix_of,
 )
-from core.records import AdminPermission, ValuePermission, Values
+from core.records import AdminPermission, Values
 from core.store.engine import Engine, ExpectationError, Table
-from core.store.homing import require_served
-from core.store.prefix_rows import HomedPrefix, pack_prefix
+from core.store.homing import FOREIGN, Rows, ServedRecords, require_served, serves
+from core.store.prefix_rows import HOSTINGS, HomedPrefix, pack_prefix, unpack_prefix
 from core.wire.jsonform import RecordForm, load_values
-from core.wire.valuetypes import HS_ADMIN
 from registry import batch, tokens
 from registry.commands import (
     Actor,
@@ -48,10 +49,21 @@ from registry.commands import (
     Remove,
     Request,
     Result,
+    Unhome,
 )
 from registry.rows import QuickRows
 from registry.staging import Staging
-from registry.values import by_index, check_values, keep_secrets, keep_unchanged, permissions_needed, stamped
+from registry.values import (
+    by_index,
+    check_shapes,
+    check_templates,
+    check_values,
+    keep_secrets,
+    keep_unchanged,
+    permissions_needed,
+    public_writes,
+    stamped,
+)
 
 
 class Registry:
@@ -91,7 +103,7 @@ class Registry:
             results = []
             for request in requests:
                 work = _Work(self, Staging(snapshot) if request.dry_run else staging, request.actor, now_ms)
-                results.append(tokens.once(work.staging, request, now_ms, work.run))
+                results.append(tokens.once(work.staging, request, self._rules, now_ms, work.run))
             staged = staging.batch()
         if any(staged.rows.values()):
             self._store.commit(staged)
@@ -104,18 +116,51 @@ class Registry:
             require_served(staging, key, root=self._root)
             staging.served[prefix] = True
 
-    def check_handle(self, handle: str) -> HandleKey:
-        """Return the key of a handle. Errors: IdentifierError."""
-        return check_handle(handle, self._rules)
+    def check_requested(self, handle: str) -> HandleKey:
+        """Return the key of a handle that a request names. Errors: IdentifierError, ResponsibilityError."""
+        return check_requested(handle, self._rules)
+
+    def belongs_here(self, handle: str) -> bool:
+        """Whether this server of the site is asked for a handle."""
+        return self._rules.server is None or self._rules.server.takes(handle)
 
     def check_prefix(self, prefix: str) -> PrefixKey:
         """Return the key of a prefix. Errors: IdentifierError."""
         return check_prefix(prefix, self._rules)
 
+    def records(self, rows: Rows) -> ServedRecords:
+        """Return the records that admission looks at: those that are served here."""
+        return ServedRecords(rows, self._rules, self._root)
+
     def has_every_right(self, actor: Actor) -> bool:
         """Whether the actor is the operator or a server administrator."""
-        identity = actor.identity
-        return identity is None or (fold(identity.handle), identity.value_index) in self._server_admins
+        return actor.operator or (actor.identity is not None and self._is_server_admin(actor.identity))
+
+    def _is_server_admin(self, identity: Identity) -> bool:
+        return (self._rules.key(identity.handle), identity.value_index) in self._server_admins
+
+    def locked_out(self, staging: Staging, prefix: PrefixKey, row: bytes | None) -> tuple[HandleKey, int] | None:
+        """Return a server administrator whose record is no longer served once the prefix has this row, None without.
+
+        An administrator in the prefix's own handle counts wherever else it is served from.
+        """
+        after = _Instead(staging, prefix, row)
+        for key, index in sorted(self._server_admins):
+            own = row is None and key == prefix_handle_of(prefix)
+            if own or (serves(staging, key, root=self._root) and not serves(after, key, root=self._root)):
+                return key, index
+        return None
+
+
+class _Instead(NamedTuple):
+    """See Rows. One prefix has another row, or none."""
+
+    rows: Rows
+    prefix: PrefixKey
+    row: bytes | None
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        return self.row if table is Table.PREFIXES and key == self.prefix else self.rows.get(table, key)
 
 
 class _Work:
@@ -124,6 +169,7 @@ class _Work:
     def __init__(self, registry: Registry, staging: Staging, actor: Actor, now_ms: Millis) -> None:
         self.staging = staging
         self._registry = registry
+        self._records = registry.records(staging)
         self._actor = actor
         self._now_ms = now_ms
         self._now_s = now_ms // 1_000
@@ -131,51 +177,67 @@ class _Work:
 
     def run(self, command: Command) -> Result:
         """Decide one command. Errors end as a Result, never as an exception."""
-        if isinstance(command, PutBatch):
-            return batch.run(command, self._now_s, self._put_form)
-        name = command.prefix if isinstance(command, Home) else command.handle
+        name = _name_of(command)
+        if self._actor.anonymous and not isinstance(command, Modify):
+            return Result(Outcome.AUTHENTICATION_NEEDED, name)
         try:
-            if isinstance(command, Put | Add | Modify):
-                command = command._replace(values=stamped(command.values, self._now_s))
-            match command:
-                case Put():
-                    return self.put(command)
-                case Add():
-                    outcome = self._add(command)
-                case Modify():
-                    outcome = self._modify(command)
-                case Remove():
-                    outcome = self._remove(command)
-                case Delete():
-                    outcome = self._delete(command)
-                case Home():
-                    outcome = self._home(command)
+            return self._decide(command)
         except StoreError:
             raise
         except NodeError as error:
             return Result(error.ended, name, error.message)
-        return Result(outcome, name)
+
+    def _decide(self, command: Command) -> Result:
+        if isinstance(command, Put | Add | Modify):
+            command = command._replace(values=stamped(command.values, self._now_s))
+        match command:
+            case PutBatch():
+                return batch.run(command, self._now_s, self._put_form)
+            case Put():
+                return self.put(command)
+            case Add():
+                return self._add(command)
+            case Modify():
+                outcome = self._modify(command)
+            case Remove():
+                outcome = self._remove(command)
+            case Delete():
+                outcome = self._delete(command)
+            case Home():
+                outcome = self._home(command)
+            case Unhome():
+                outcome = self._unhome(command)
+        return Result(outcome, _name_of(command))
 
     # --- operations ---
     def put(self, command: Put) -> Result:
         """Create or replace one record. Errors: NodeError."""
-        handle = f"{command.handle}{uuid.uuid4()}" if command.mint else command.handle
-        key = self._registry.check_handle(handle)
-        self._registry.require_served(self.staging, key)
-        check_values(command.values)
+        handle = self._minted(command.handle) if command.mint else command.handle
+        key = self._served(handle)
+        check_shapes(command.values)
         old = self.staging.record(key)
         if old is None:
             self._require_create(key)
+            check_templates(command.values)
             self.staging.put_record(key, None, command.values, self._now_ms)
             return Result(Outcome.CREATED, handle)
         if not command.overwrite:
             return Result(Outcome.HANDLE_EXISTS, handle)
         self._replace(key, old, command.values)
-        return Result(Outcome.OK, handle)
+        return Result(Outcome.OK, handle, replaced=True)
+
+    def _minted(self, stem: str) -> str:
+        """Return a new handle that begins with the stem, and that this server of the site is asked for, as the stem."""
+        self._registry.check_requested(stem)
+        for _ in range(limits.MINT_TRIES_MAX):
+            handle = f"{stem}{uuid.uuid4()}"
+            if self._registry.belongs_here(handle):
+                break
+        return handle
 
     def _put_form(self, form: RecordForm, command: PutBatch, quick: QuickRows) -> Outcome:
         """Create or replace one record of a batch. Errors: NodeError."""
-        key = self._registry.check_handle(form.handle)
+        key = self._registry.check_requested(form.handle)
         prefix = prefix_of(key)
         if prefix != PREFIX_HANDLES:
             self._registry.require_served(self.staging, key)
@@ -200,13 +262,14 @@ class _Work:
             self._may(key, old, needed, p.ADD_ADMIN) or (self._may(key, old, p.DELETE_HANDLE) and self._may_create(key))
         ):
             raise _not_allowed()
+        check_templates(new)
         self.staging.put_record(key, old, new, self._now_ms)
 
-    def _add(self, command: Add) -> Outcome:
+    def _add(self, command: Add) -> Result:
         if not command.values:
             raise RecordError("Value list was empty")
         key = self._served(command.handle)
-        check_values(command.values)
+        check_shapes(command.values)
         old = self._existing(key)
         before = by_index(old)
         conflicts = [value.value_index for value in command.values if value.value_index in before]
@@ -214,22 +277,17 @@ class _Work:
             raise RecordError(f"Index conflict for {conflicts[0]}", outcome=Outcome.VALUE_EXISTS)
         after = sorted((before | by_index(command.values)).values())
         self._change(key, old, tuple(after))
-        return Outcome.OK if len(conflicts) == len(command.values) else Outcome.CREATED
+        outcome = Outcome.OK if len(conflicts) == len(command.values) else Outcome.CREATED
+        return Result(outcome, command.handle, replaced=bool(conflicts))
 
     def _modify(self, command: Modify) -> Outcome:
         key = self._served(command.handle)
         old = self._existing(key)
-        before, after = by_index(old), by_index(command.values)  # of one index twice the last counts
-        admitted: list[int] = []
-        for index, value in after.items():
-            known = before.get(index)
-            if known is None:
-                raise RecordError("", outcome=Outcome.VALUE_NOT_FOUND)
-            if known.permissions & ValuePermission.PUBLIC_WRITE and HS_ADMIN not in (known.type, value.type):
-                admitted.append(index)
-            elif not known.permissions & ValuePermission.ADMIN_WRITE:
-                raise AdmissionError("Value is read-only", outcome=Outcome.ACCESS_DENIED)
-        check_values(tuple(after.values()))
+        after = by_index(command.values)  # of one index twice the last counts
+        admitted, others = public_writes(old, tuple(after.values()), to_first=self._actor.anonymous)
+        if others and self._actor.anonymous:
+            raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
+        check_shapes(tuple(after.values()))
         needing = tuple(after.get(value.value_index, value) for value in old if value.value_index not in admitted)
         self._require(key, old, permissions_needed(tuple(v for v in old if v.value_index not in admitted), needing))
         new = keep_unchanged(old, tuple(after.get(value.value_index, value) for value in old), self._now_s)
@@ -258,17 +316,43 @@ class _Work:
 
     def _home(self, command: Home) -> Outcome:
         prefix = self._registry.check_prefix(command.prefix)
-        if self._actor.identity is not None:
-            raise AdmissionError("Only the operator homes a prefix")
+        if command.hosting not in HOSTINGS:
+            raise RecordError(f"hosting {command.hosting[:40]!r} is none of {', '.join(HOSTINGS)}")
+        self._require_every_right()
+        old = self.staging.get(Table.PREFIXES, prefix)
+        if old is not None and unpack_prefix(old).hosting == command.hosting:
+            return Outcome.OK
+        row = pack_prefix(HomedPrefix(command.hosting, self._now_ms))
+        self._require_administrators(prefix, row)
+        self.staging.home(prefix, row, self._now_ms)
+        return Outcome.CREATED if old is None else Outcome.OK
+
+    def _unhome(self, command: Unhome) -> Outcome:
+        prefix = self._registry.check_prefix(command.prefix)
+        self._require_every_right()
         if self.staging.get(Table.PREFIXES, prefix) is None:
-            row = pack_prefix(HomedPrefix("hosted", self._now_ms))
-            self.staging.home(prefix, row, self._now_ms)
-            return Outcome.CREATED
+            raise ResponsibilityError(FOREIGN)
+        self._require_administrators(prefix, None)
+        self.staging.home(prefix, None, self._now_ms)
         return Outcome.OK
+
+    def _require_every_right(self) -> None:
+        if not self._every_right:
+            raise AdmissionError("Only the operator and server administrators home and unhome prefixes")
+
+    def _require_administrators(self, prefix: PrefixKey, row: bytes | None) -> None:
+        """Errors: AdmissionError if the row of the prefix would lock the server administrators out."""
+        found = self._registry.locked_out(self.staging, prefix, row)
+        if found is not None:
+            key, index = found
+            raise AdmissionError(
+                f"handle.server_admins names {index}:{key.decode()}, which this prefix serves: "
+                "the administrators would be locked out; name another one there first"
+            )
 
     # --- pieces ---
     def _served(self, handle: str) -> HandleKey:
-        key = self._registry.check_handle(handle)
+        key = self._registry.check_requested(handle)
         self._registry.require_served(self.staging, key)
         return key
 
@@ -308,15 +392,25 @@ class _Work:
         known = self.staging.rights.get(place)
         if known is None:
             above = prefix_handle_of(prefix)
-            known = self._may(above, self.staging.record(above) or (), needed)
+            known = self._may(above, self._records.load(above) or (), needed)
             self.staging.rights[place] = known
         return known
 
     def _may(self, key: HandleKey, values: Values, *alternatives: AdminPermission) -> bool:
-        identity = self._actor.identity
-        if self._every_right or identity is None:
+        if self._every_right:
             return True
-        return may(values, identity, self.staging.record, *alternatives)
+        identity = self._actor.identity
+        return identity is not None and may(values, identity, self._records, *alternatives)
+
+
+def _name_of(command: Command) -> str:
+    """Return what a Result names: the handle or prefix as asked; a batch names none."""
+    match command:
+        case PutBatch():
+            return ""
+        case Home() | Unhome():
+            return command.prefix
+    return command.handle
 
 
 def _not_allowed() -> AdmissionError:

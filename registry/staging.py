@@ -22,7 +22,7 @@ class Staging:
     """One group's writes over one snapshot.
 
     ``rights`` and ``served`` remember decisions that hold until a record is
-    written that they may rest on.
+    written that they may rest on, or a prefix is homed or unhomed.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -95,11 +95,13 @@ class Staging:
         self._counts[prefix] = self._counts.get(prefix, 0) - 1
         self._forget_rights(key, old, ())
 
-    def home(self, prefix: PrefixKey, row: bytes, now_ms: Millis) -> None:
-        """Stage a homed prefix."""
+    def home(self, prefix: PrefixKey, row: bytes | None, now_ms: Millis) -> None:
+        """Stage the row of a homed prefix, or with None its end."""
+        kind = ChangeKind.PREFIX_UNHOMED if row is None else ChangeKind.PREFIX_HOMED
         self._batch.put(Table.PREFIXES, prefix, row)
-        self._batch.changes.append(pack_change(ChangeKind.PREFIX_HOMED, prefix, now_ms))
+        self._batch.changes.append(pack_change(kind, prefix, now_ms))
         self.served.clear()
+        self.rights.clear()
 
     def _forget_rights(self, key: HandleKey, old: Values | None, new: Values) -> None:
         if not self.rights:

@@ -14,6 +14,7 @@ import msgpack
 from core import limits
 from core.clock import Millis
 from core.errors import Outcome
+from core.ident.handle import HandleRules
 from core.store.engine import Table
 from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key, unpack_token
 from registry.commands import Command, Request, Result
@@ -22,15 +23,18 @@ from registry.staging import Staging
 _TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.STORE_FULL, Outcome.INTERNAL)
 
 
-def once(staging: Staging, request: Request, now_ms: Millis, run: Callable[[Command], Result]) -> Result:
+def once(
+    staging: Staging, request: Request, rules: HandleRules, now_ms: Millis, run: Callable[[Command], Result]
+) -> Result:
     """Run a request, or answer what it was answered before.
 
     A token is kept IDEMPOTENCY_KEPT_MS; the same one with another request is CONFLICT.
+    It belongs to who sent it, so one of anybody's is not looked at.
     """
     token = request.token
-    if token is None or request.dry_run:
+    if token is None or request.dry_run or request.actor.anonymous:
         return run(request.command)
-    key = token_key(request.actor.name, token.key)
+    key = token_key(request.actor.name(rules), token.key)
     row = staging.get(Table.TOKENS, key)
     if row is not None:
         known = unpack_token(row)
@@ -63,10 +67,10 @@ def sweep(staging: Staging, requests: Sequence[Request], now_ms: Millis) -> None
 
 
 def _pack(result: Result) -> bytes:
-    packed: bytes = msgpack.packb((result.outcome.value, result.handle, result.message, result.body))
+    packed: bytes = msgpack.packb((result.outcome.value, result.handle, result.message, result.body, result.replaced))
     return packed
 
 
 def _unpack(packed: bytes) -> Result:
-    outcome, handle, message, body = msgpack.unpackb(packed)
-    return Result(Outcome(outcome), handle, message, body)
+    outcome, *others = msgpack.unpackb(packed)  # four members in rows of before there was ``replaced``
+    return Result(Outcome(outcome), *others)

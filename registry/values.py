@@ -5,16 +5,38 @@ from __future__ import annotations
 from typing import Final
 
 from core import limits
-from core.errors import LimitError, Outcome, RecordError
+from core.errors import AdmissionError, LimitError, Outcome, RecordError, WireError
 from core.records import AdminPermission, HandleValue, ValuePermission, Values
+from core.wire.template import check_namespace
 from core.wire.values import encode_values
-from core.wire.valuetypes import HS_ADMIN, HS_SECKEY
+from core.wire.valuetypes import HS_ADMIN, HS_NAMESPACE, HS_SECKEY
 
 _PERMISSIONS_ALL: Final = 0b1111
 
 
 def check_values(values: Values) -> None:
-    """Check what is to be stored.
+    """Check what is to be stored: check_shapes() and check_templates()."""
+    check_shapes(values)
+    check_templates(values)
+
+
+def check_templates(values: Values) -> None:
+    """Check what stands in HS_NAMESPACE values; expressions cost, so whoever may not write is refused before.
+
+    Bounds: TEMPLATE_EXPRESSIONS_MAX. Errors: RecordError.
+    """
+    expressions_left = limits.TEMPLATE_EXPRESSIONS_MAX
+    for value in values:
+        if value.type == HS_NAMESPACE:
+            try:
+                expressions_left -= check_namespace(value.data, expressions_left)
+            except WireError as error:
+                message = f"The {HS_NAMESPACE} with index {value.value_index} is wrong: {error.message}"
+                raise RecordError(message) from None
+
+
+def check_shapes(values: Values) -> None:
+    """Check what costs no more than looking at it, so that it may be told to anyone.
 
     Bounds: VALUES_PER_RECORD_MAX, RECORD_BYTES_MAX, TYPE_BYTES_MAX, REFERENCES_PER_VALUE_MAX.
     Errors: RecordError in the reference server's words for indexes, else LimitError.
@@ -48,6 +70,29 @@ def check_values(values: Values) -> None:
 def by_index(values: Values) -> dict[int, HandleValue]:
     """Return the values by index."""
     return {value.value_index: value for value in values}
+
+
+def public_writes(stored: Values, named: Values, *, to_first: bool) -> tuple[list[int], bool]:
+    """Return the indexes of the named values that anyone may write, and whether there are others.
+
+    ``to_first``: look no further than the first other. Source: RFC 3651 §3.1 and the reference
+    server, which looks value by value. Errors: RecordError for one that is not there,
+    AdmissionError for one that nobody may write.
+    """
+    before, free, others = by_index(stored), [], False
+    for value in named:
+        known = before.get(value.value_index)
+        if known is None:
+            raise RecordError("", outcome=Outcome.VALUE_NOT_FOUND)
+        if known.permissions & ValuePermission.PUBLIC_WRITE and HS_ADMIN not in (known.type, value.type):
+            free.append(value.value_index)
+            continue
+        if not known.permissions & ValuePermission.ADMIN_WRITE:
+            raise AdmissionError("Value is read-only", outcome=Outcome.ACCESS_DENIED)
+        others = True
+        if to_first:
+            break
+    return free, others
 
 
 def stamped(values: Values, now_s: int) -> Values:

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from core import limits
 from core.clock import format_utc
 from core.errors import NodeError, Outcome
-from core.ident.handle import fold
 from core.outcomes import HTTP_FOUND, STATUSES
 from core.records import HandleValue, Values
 from core.store.engine import Snapshot
@@ -38,8 +37,10 @@ _REASONS: Final = {
     Outcome.HANDLE_NOT_FOUND: "本节点没有这个标识。This node has no such identifier.",
     Outcome.NO_VALUES: "该标识没有公开的值。The identifier has no public values.",
     Outcome.NOT_RESPONSIBLE: "本节点不负责该前缀。This node does not serve the prefix.",
+    Outcome.SERVICE_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
     Outcome.PREFIX_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
 }
+_ELSEWHERE: Final = (Outcome.NOT_RESPONSIBLE, Outcome.SERVICE_REFERRAL, Outcome.INVALID_HANDLE)
 # Characters that a Location may hold as they are (RFC 3986 §2.2, §2.3, and "%" of what is encoded).
 _LOCATION_SAFE: Final = "!#$%&'()*+,-./:;=?@[]_~"
 
@@ -86,20 +87,21 @@ class Browser:
 
     def _follow(self, snapshot: Snapshot, handle: str) -> tuple[Answer, str]:
         """Resolve, following aliases; the note says why following stopped."""
+        key = self._resolver.rules.key
         seen: set[bytes] = set()
         answer = self._ask(snapshot, handle)
         while (alias := _alias_of(answer)) is not None:
-            seen.add(fold(answer.handle))
-            if fold(alias) in seen or len(seen) > limits.ALIAS_HOPS_MAX:
+            seen.add(key(answer.handle))
+            if key(alias) in seen or len(seen) > limits.ALIAS_HOPS_MAX:
                 return answer, f"别名成环或过长：{alias}。The aliases run in a circle or on too long: {alias}."
             onward = self._ask(snapshot, alias)
-            if onward.outcome in (Outcome.NOT_RESPONSIBLE, Outcome.INVALID_HANDLE):
+            if onward.outcome in _ELSEWHERE:
                 return answer, f"别名指向其他节点：{alias}。The alias points to another node: {alias}."
             answer = onward
         return answer, ""
 
     def _ask(self, snapshot: Snapshot, handle: str) -> Answer:
-        return self._resolver.resolve(snapshot, Question(handle, want_json=False))
+        return self._resolver.resolve(snapshot, Question(handle, want="values"))
 
 
 def _alias_of(answer: Answer) -> str | None:

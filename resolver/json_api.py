@@ -8,7 +8,6 @@ from typing import Protocol
 
 from core import limits
 from core.admission import Identity
-from core.caller import caller
 from core.errors import AdmissionError, IdentifierError, LimitError, NodeError, Outcome
 from core.ident.handle import PrefixKey, check_handle, check_prefix, prefix_handle_of
 from core.records import SiteInfo
@@ -18,7 +17,6 @@ from core.store.prefix_rows import unpack_count
 from core.store.record_rows import KEY_RAW_MAX, prefix_range, unpack_handle
 from core.wire.handlejson import (
     Parameters,
-    refused_credentials,
     render,
     render_error,
 )
@@ -50,16 +48,16 @@ class JsonApi:
         try:
             parameters = Parameters(request)
             handle = decode_path(rest)
-            with self._store.snapshot() as snapshot:
-                identity = self._caller(snapshot, request, parameters)
-                if handle:
+            identity = _caller(request, parameters)
+            if handle:
+                with self._store.snapshot() as snapshot:
                     answer = self._resolver.resolve(snapshot, _question(handle, parameters, identity))
-                    return self._rendered(request, answer, parameters)
+                return self._rendered(request, answer, parameters)
             prefix = parameters.text("prefix")
             if prefix is None:
                 raise IdentifierError("Empty handle invalid")
         except NodeError as error:
-            return self._refused(request, error, parameters)
+            return render_error(request, error, None, parameters)
         return await self._list_handles(request, prefix, parameters, identity)
 
     async def site(self, request: Request) -> Response:
@@ -67,7 +65,7 @@ class JsonApi:
         try:
             parameters = Parameters(request)
         except NodeError as error:
-            return self._refused(request, error, None)
+            return render_error(request, error)
         return render(request, Outcome.OK, members=f',"site":{dump_site(self._site)}', parameters=parameters)
 
     async def prefixes(self, request: Request) -> Response:
@@ -76,15 +74,15 @@ class JsonApi:
         try:
             parameters = Parameters(request)
             page = _Page(parameters)
+            identity = _caller(request, parameters)
+            if identity is None:
+                raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
+            if not self._resolver.is_server_admin(identity):
+                raise AdmissionError("")
             with self._store.snapshot() as snapshot:
-                identity = self._caller(snapshot, request, parameters)
-                if identity is None:
-                    raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
-                if not self._resolver.is_server_admin(identity):
-                    raise AdmissionError("")
                 homed = [prefix_handle_of(prefix) for prefix, _ in snapshot.scan(Table.PREFIXES, b"")]
         except NodeError as error:
-            return self._refused(request, error, parameters)
+            return render_error(request, error, None, parameters)
         if self._resolver.root:
             homed = sorted([*homed, prefix_handle_of(b"0.NA")])
         for key in homed:
@@ -92,28 +90,12 @@ class JsonApi:
         return page.rendered(request, "", "prefixes", len(homed), parameters)
 
     # --- pieces ---
-    def _caller(self, snapshot: Snapshot, request: Request, parameters: Parameters) -> Identity | None:
-        """Return who asks. A script of a foreign page is nobody, whatever the browser sends along.
-
-        DIVERGES: docs/standards/divergences.md#jsonp-is-anonymous
-        """
-        if parameters.text("callback") is not None:
-            return None
-        return caller(request, lambda key: self._resolver.load(snapshot, key))
-
     def _rendered(self, request: Request, answer: Answer, parameters: Parameters) -> Response:
         self._observe(answer.outcome)
         return render(
             request, answer.outcome, handle=answer.handle, message=answer.message,
             values=answer.values_json(), parameters=parameters,
         )  # fmt: skip
-
-    def _refused(
-        self, request: Request, error: NodeError, parameters: Parameters | None, handle: str | None = None
-    ) -> Response:
-        if error.ended is Outcome.AUTHENTICATION_FAILED:
-            return refused_credentials(request)
-        return render_error(request, error, handle, parameters)
 
     async def _list_handles(
         self, request: Request, asked: str, parameters: Parameters, identity: Identity | None
@@ -123,7 +105,7 @@ class JsonApi:
             prefix = self._admit_listing(asked, identity)
             total = await self._scan(prefix, page)
         except NodeError as error:
-            return self._refused(request, error, parameters, asked)
+            return render_error(request, error, asked, parameters)
         return page.rendered(request, f',"prefix":{quote(asked)}', "handles", total, parameters)
 
     def _admit_listing(self, asked: str, identity: Identity | None) -> PrefixKey:
@@ -196,6 +178,14 @@ class _Page:
             members += f',"pageSize":{self._asked_size}'
         members += f',"{member}":[{",".join(self._names)}]'
         return render(request, Outcome.OK, members=members, parameters=parameters)
+
+
+def _caller(request: Request, parameters: Parameters) -> Identity | None:
+    """Return who asks. A script of a foreign page is nobody, whatever the browser sends along.
+
+    DIVERGES: docs/standards/divergences.md#jsonp-is-anonymous
+    """
+    return None if parameters.text("callback") is not None else request.identity
 
 
 def _question(handle: str, parameters: Parameters, identity: Identity | None) -> Question:

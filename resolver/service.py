@@ -1,8 +1,11 @@
 """The resolution service: one question, one Answer, whatever protocol asks.
 
 Never asks the upstream, never waits, never alters what was registered (Measures
-art. 11). Order of checks, as the reference server: grammar, responsibility,
-existence, filters, permissions.
+art. 11). Order of checks, as the reference server: grammar, server of the site,
+responsibility, existence, filters, permissions.
+
+A handle below a delegated prefix is answered with a referral to where it is served.
+DIVERGES: docs/standards/divergences.md#delegated-prefixes-are-service-referrals
 
 Selection: by index or type, in stored order. A type matches whatever its case;
 one that ends in "." matches it and all its sub-types. ``public_only`` leaves out
@@ -12,7 +15,7 @@ authentication, and then for the right to read (400) in one HS_ADMIN value.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from core import limits
 from core.admission import Identity, ServerAdmins, may
@@ -23,26 +26,30 @@ from core.ident.handle import (
     HandleRules,
     PrefixKey,
     ancestors,
-    check_handle,
-    fold,
+    check_requested,
     prefix_handle_of,
     prefix_of,
 )
 from core.records import AdminPermission, HandleValue, ValuePermission, ValueReference, Values
 from core.store.engine import Snapshot, Table
-from core.store.homing import load_values, require_served
-from core.store.record_rows import record_key, unpack_answer, unpack_values
+from core.store.homing import FOREIGN, ServedRecords, hosting_of, require_served
+from core.store.prefix_rows import DELEGATED
+from core.store.record_rows import public_wire, record_key, unpack_answer, unpack_values
 from core.wire.jsonform import dump_values
-from core.wire.valuetypes import HS_SERV_PREFIX, HS_SITE_PREFIX
+from core.wire.values import encode_values
+from core.wire.valuetypes import HS_SERV, HS_SERV_PREFIX, HS_SITE, HS_SITE_6, HS_SITE_PREFIX
 from resolver import template
 
 _READABLE = ValuePermission.ADMIN_READ | ValuePermission.PUBLIC_READ
+_ABOVE = frozenset((HS_SITE_PREFIX, HS_SERV_PREFIX))
+_DELEGATE = frozenset((HS_SITE, HS_SITE_6, HS_SERV))
 
 
 class Question(NamedTuple):
     """What is asked. ``public_only`` and ``identity`` decide what may be shown.
 
-    ``want_json``: the ready JSON array will do where it is the whole answer.
+    ``want``: the form that will do where the stored one is the whole answer. ``need_right``:
+    the right to read is asked for even if every value is public, as in a session.
     """
 
     handle: str
@@ -51,14 +58,15 @@ class Question(NamedTuple):
     public_only: bool = True
     identity: Identity | None = None
     refer: bool = True
-    want_json: bool = True
+    want: Literal["json", "wire", "values"] = "json"
+    need_right: bool = False
 
 
 class Answer(NamedTuple):
     """What is answered, to be rendered by a front. ``handle`` is as asked.
 
-    ``json`` is the ready array where the stored form is the answer; ``values``
-    are there otherwise. Neither: no values belong to this outcome.
+    ``json`` or ``wire`` is the ready form where the stored one is the answer; ``values``
+    are there otherwise. None of them: no values belong to this outcome.
     """
 
     outcome: Outcome
@@ -66,6 +74,11 @@ class Answer(NamedTuple):
     message: str = ""
     values: Values | None = None
     json: bytes | None = None
+    wire: bytes | None = None
+
+    def values_wire(self) -> bytes:
+        """Return the values as on the Handle wire, with their count."""
+        return self.wire if self.wire is not None else encode_values(self.values or ())
 
     def values_json(self) -> bytes | None:
         """Return the JSON array of the values, None where none belong here."""
@@ -88,11 +101,15 @@ class Resolver:
         Cost: two look-ups for a public record asked as a whole.
         """
         try:
-            key = check_handle(question.handle, self.rules)
-            require_served(snapshot, key, root=self.root)
+            key = check_requested(question.handle, self.rules)
         except (IdentifierError, ResponsibilityError) as error:
             return Answer(error.ended, question.handle, error.message)
-        if question.want_json and question.public_only and not (question.indexes or question.types):
+        hosting = hosting_of(snapshot, key, root=self.root)
+        if hosting is None:
+            return Answer(Outcome.NOT_RESPONSIBLE, question.handle, FOREIGN)
+        if hosting == DELEGATED:
+            return self._service_referral(snapshot, question, key)
+        if question.want == "json" and question.public_only and not (question.indexes or question.types):
             ready = snapshot.get(Table.ANSWERS, record_key(key))
             if ready is not None:
                 stored = unpack_answer(ready)
@@ -100,24 +117,36 @@ class Resolver:
                 return Answer(outcome, question.handle, json=stored.values_json)
         return self._resolve_values(snapshot, question, key)
 
-    def load(self, snapshot: Snapshot, key: HandleKey) -> Values | None:
-        """Return all values of a record that lives here, None for any other."""
-        return load_values(snapshot, key, root=self.root)
+    def require_here(self, snapshot: Snapshot, handle: str) -> HandleKey:
+        """Return the key of a handle that this node answers for.
+
+        Errors: IdentifierError, ResponsibilityError.
+        """
+        key = check_requested(handle, self.rules)
+        require_served(snapshot, key, root=self.root)
+        return key
+
+    def records(self, snapshot: Snapshot) -> ServedRecords:
+        """Return the records that are served here, for proofs and rights."""
+        return ServedRecords(snapshot, self.rules, self.root)
 
     def is_server_admin(self, identity: Identity) -> bool:
         """Whether the identity has every right."""
-        return (fold(identity.handle), identity.value_index) in self.server_admins
+        return (self.rules.key(identity.handle), identity.value_index) in self.server_admins
 
     def may_list(self, snapshot: Snapshot, prefix: PrefixKey, identity: Identity) -> bool:
         """Whether the identity may list the handles of a prefix: bit 800 of the prefix handle."""
-        values = self.load(snapshot, prefix_handle_of(prefix)) or ()
-        return self.is_server_admin(identity) or may(
-            values, identity, lambda key: self.load(snapshot, key), AdminPermission.LIST_HANDLES
-        )
+        records = self.records(snapshot)
+        values = records.load(prefix_handle_of(prefix)) or ()
+        return self.is_server_admin(identity) or may(values, identity, records, AdminPermission.LIST_HANDLES)
 
     def _resolve_values(self, snapshot: Snapshot, question: Question, key: HandleKey) -> Answer:
         row = snapshot.get(Table.RECORDS, record_key(key))
         if row is not None:
+            if question.want == "wire" and question.public_only and not (question.indexes or question.types):
+                wire = public_wire(row)
+                if wire is not None:
+                    return Answer(Outcome.OK, question.handle, wire=wire)
             stored = values = unpack_values(row)
         else:
             referral = self._referral(snapshot, question, key) if question.refer else None
@@ -150,45 +179,56 @@ class Resolver:
                 continue
             if not value.permissions & _READABLE:
                 return Outcome.ACCESS_DENIED
-            identity = question.identity
-            if identity is None:
-                return Outcome.AUTHENTICATION_NEEDED
-            if self.is_server_admin(identity) or may(
-                stored, identity, lambda key: self.load(snapshot, key), AdminPermission.READ_VALUE
-            ):
-                return None
-            return Outcome.FORBIDDEN
-        return None
+            return self._unreadable(snapshot, question.identity, stored)
+        return self._unreadable(snapshot, question.identity, stored) if question.need_right else None
+
+    def _unreadable(self, snapshot: Snapshot, identity: Identity | None, stored: Values) -> Outcome | None:
+        """Return why somebody may not read what is not public, None if he may: bit 400 of the record."""
+        if identity is None:
+            return Outcome.AUTHENTICATION_NEEDED
+        if self.is_server_admin(identity):
+            return None
+        admitted = may(stored, identity, self.records(snapshot), AdminPermission.READ_VALUE)
+        return None if admitted else Outcome.FORBIDDEN
+
+    def _service_referral(self, snapshot: Snapshot, question: Question, key: HandleKey) -> Answer:
+        """Answer for a handle below a delegated prefix: the public sites in the prefix handle, whatever is asked."""
+        if not question.refer:
+            return Answer(Outcome.HANDLE_NOT_FOUND, question.handle)
+        values = self._public(snapshot, prefix_handle_of(prefix_of(key)), _DELEGATE)
+        return Answer(Outcome.SERVICE_REFERRAL, question.handle, values=values)
+
+    def _public(self, snapshot: Snapshot, key: HandleKey, types: frozenset[str]) -> Values:
+        values = self.records(snapshot).load(key) or ()
+        return tuple(value for value in values if value.type in types and value.public_read)
 
     def _referral(self, snapshot: Snapshot, question: Question, key: HandleKey) -> Answer | None:
         """Answer for a prefix handle that is not here: who is responsible for the prefix."""
         if prefix_of(key) != PREFIX_HANDLES:
             return None
         for above in ancestors(key[len(PREFIX_HANDLES) + 1 :])[1:]:
-            values = tuple(
-                value
-                for value in self.load(snapshot, prefix_handle_of(above)) or ()
-                if value.type in (HS_SITE_PREFIX, HS_SERV_PREFIX) and value.public_read
-            )
+            values = self._public(snapshot, prefix_handle_of(above), _ABOVE)
             if values:
                 return Answer(Outcome.PREFIX_REFERRAL, question.handle, values=values)
         return None
 
     def _from_template(self, snapshot: Snapshot, handle: str, key: HandleKey) -> tuple[Values, Values] | None:
         """Return the base's values and the made ones; None where no template applies."""
-        templates = template.templates_of(self.load(snapshot, prefix_handle_of(prefix_of(key))) or ())
+        records = self.records(snapshot)
+        templates = template.templates_of(records.load(prefix_handle_of(prefix_of(key))) or ())
         cut = template.cut(handle, templates)
         if cut is None:
             return None
-        base = self.load(snapshot, fold(cut.base)) or ()
-        made = template.run(template.templates_of(base) or templates, cut, base, lambda ref: self._find(snapshot, ref))
+        base = records.load(records.key(cut.base)) or ()
+        made = template.run(template.templates_of(base) or templates, cut, base, lambda ref: _find(records, ref))
         return None if made is None else (base, made)
 
-    def _find(self, snapshot: Snapshot, reference: ValueReference) -> HandleValue | None:
-        for value in self.load(snapshot, fold(reference.handle)) or ():
-            if value.value_index == reference.value_index:
-                return value
-        return None
+
+def _find(records: ServedRecords, reference: ValueReference) -> HandleValue | None:
+    for value in records.load(records.key(reference.handle)) or ():
+        if value.value_index == reference.value_index:
+            return value
+    return None
 
 
 def _select(values: Values, question: Question) -> Values:

@@ -7,6 +7,11 @@ UTF-8 bytes, which decides whether two handles are the same.
 
 Folding turns ASCII a-z into A-Z and nothing else, bytewise on UTF-8. A handle
 without "/" is the prefix handle ``0.NA/<text>``, as the reference server reads it.
+Where case matters (``handle.case_sensitive``) only the prefix folds, and the whole of a
+handle whose prefix begins with "0.": keys are made by ``HandleRules.key`` and by
+nothing else, so that a node has one comparison.
+
+DIVERGES: docs/standards/divergences.md#prefixes-fold-also-where-case-matters
 """
 
 from __future__ import annotations
@@ -15,7 +20,8 @@ import re
 from typing import Final, NamedTuple, NewType
 
 from core import limits
-from core.errors import IdentifierError
+from core.errors import IdentifierError, ResponsibilityError
+from core.ident.sitehash import ServerChoice
 
 HandleKey = NewType("HandleKey", bytes)
 PrefixKey = NewType("PrefixKey", bytes)
@@ -30,20 +36,30 @@ _NOT_IN_PREFIX: Final = frozenset(" \t")
 
 
 class HandleRules(NamedTuple):
-    """Bounds of a handle, in characters (Unicode code points)."""
+    """Bounds of a handle, in characters (Unicode code points), and how handles are compared.
+
+    ``server``: which server of a site of several this is; None where there is one.
+    """
 
     prefix_length_max: int = limits.PREFIX_CHARS
     length_max: int = limits.HANDLE_CHARS
+    case_sensitive: bool = False
+    server: ServerChoice | None = None
 
+    def key(self, handle: str) -> HandleKey:
+        """Return the key of a handle: of a valid one, or of any text that a record names as one.
 
-def fold(text: str) -> HandleKey:
-    """Return the key of a valid handle.
-
-    Shape: UTF-8 with a-z folded to A-Z, ``0.NA/`` in front where there is no "/".
-    Source: RFC 3651 §3.
-    """
-    key = text.encode().upper()  # bytes.upper() folds ASCII letters only
-    return HandleKey(key if b"/" in key else b"0.NA/" + key)
+        Shape: UTF-8 with a-z folded to A-Z, ``0.NA/`` in front where there is no "/".
+        Errors: UnicodeEncodeError for half of a surrogate pair.
+        Source: RFC 3651 §3.
+        """
+        octets = handle.encode()
+        if b"/" not in octets:
+            return HandleKey(b"0.NA/" + octets.upper())  # bytes.upper() folds ASCII letters only
+        if self.case_sensitive and not octets.startswith(b"0."):
+            prefix, slash, suffix = octets.partition(b"/")
+            return HandleKey(prefix.upper() + slash + suffix)
+        return HandleKey(octets.upper())
 
 
 def prefix_of(key: bytes) -> PrefixKey:
@@ -77,7 +93,7 @@ def check_handle(text: str, rules: HandleRules) -> HandleKey:
     """
     common = _COMMON.fullmatch(text)
     if common is not None and len(text) <= rules.length_max and common.end(1) <= rules.prefix_length_max:
-        return HandleKey(text.encode().upper())
+        return rules.key(text) if rules.case_sensitive else HandleKey(text.encode().upper())
     if not text:
         raise IdentifierError("Empty handle invalid")
     if len(text) > rules.length_max:
@@ -88,11 +104,23 @@ def check_handle(text: str, rules: HandleRules) -> HandleKey:
     if slash:
         check_prefix(prefix, rules)
     try:
-        key = fold(text)
+        key = rules.key(text)
     except UnicodeEncodeError:
         raise IdentifierError("The handle holds half of a surrogate pair, which is no character") from None
     if len(key) > limits.HANDLE_BYTES_MAX:
         raise IdentifierError(f"The handle has more than {limits.HANDLE_BYTES_MAX} octets of UTF-8")
+    return key
+
+
+def check_requested(text: str, rules: HandleRules) -> HandleKey:
+    """Return the key of a handle that somebody asks this node for: to be read, or changed.
+
+    Errors: IdentifierError; ResponsibilityError, in the reference server's words, if the
+    handle belongs to another server of this node's site.
+    """
+    key = check_handle(text, rules)
+    if rules.server is not None and not rules.server.takes(text):
+        raise ResponsibilityError("Request was hashed incorrectly")
     return key
 
 

@@ -2,7 +2,8 @@
 
 Checked: every row of every table can be read; each record has its ready answer and
 no answer stands alone; counters count; the feed has no gap and ends at the serial;
-tokens and their times belong together; no key is in a table that it does not fit.
+tokens and their times belong together; no key is in a table that it does not fit, and
+none was made in another mode of case than the store's own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Final
 
 from core.changes import Serial, unpack_change
 from core.errors import StoreError
-from core.ident.handle import fold, prefix_of
+from core.ident.handle import HandleRules, prefix_of
+from core.store.case_row import stored_case
 from core.store.engine import Snapshot, Table
 from core.store.prefix_rows import unpack_count, unpack_prefix
 from core.store.record_rows import pack_record, record_key, unpack_handle, unpack_values
@@ -39,11 +41,16 @@ def _faults(snapshot: Snapshot) -> Iterator[str]:
 
 def _records(snapshot: Snapshot) -> Iterator[str]:
     counted: Counter[bytes] = Counter()
+    try:
+        rules = HandleRules(case_sensitive=stored_case(snapshot))
+    except StoreError as error:
+        yield error.message
+        return
     for key, row in snapshot.scan(Table.RECORDS, b""):
         try:
             handle, values = unpack_handle(key, row), unpack_values(row)
-            if fold(handle.decode()) != handle:
-                raise ValueError(f"{handle!r} is no folded handle")
+            if rules.key(handle.decode()) != handle:
+                raise ValueError(f"{handle!r} is no key of a handle")
             counted[prefix_of(handle)] += 1
             expected = pack_record(handle, values)
         except (StoreError, ValueError) as error:

@@ -1,19 +1,24 @@
 """Which handles this node is responsible for.
 
-Homed is an exact row in PREFIXES; a prefix below a homed one is not covered by
-it. For a homed P, and for any prefix below it, the node also answers ``0.NA/P``;
-every ``0.NA/…`` only with ``handle.root`` (design §2).
+Homed is an exact row in PREFIXES; a prefix below a homed one is not covered by it.
+Hosted: the records are served here. Delegated: another node serves them, and this one
+refers to it. For a homed P, and for any prefix below it, the node also answers
+``0.NA/P``; every ``0.NA/…`` only with ``handle.root`` (design §2).
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 from core.errors import ResponsibilityError
-from core.ident.handle import PREFIX_HANDLES, HandleKey, ancestors, prefix_of
+from core.ident.handle import PREFIX_HANDLES, HandleKey, HandleRules, ancestors, prefix_handle_of, prefix_of
 from core.records import Values
 from core.store.engine import Table
+from core.store.prefix_rows import DELEGATED, HOSTED, unpack_prefix
 from core.store.record_rows import record_key, unpack_values
+
+FOREIGN: Final = "That prefix doesn't live here"
+"""Said of a prefix that is not homed; the reference server's words."""
 
 
 class Rows(Protocol):
@@ -23,26 +28,51 @@ class Rows(Protocol):
         """Return a row, None if there is none."""
 
 
-def serves(rows: Rows, handle: bytes, *, root: bool) -> bool:
-    """Whether the node is responsible for this folded handle."""
+def hosting_of(rows: Rows, handle: bytes, *, root: bool) -> str | None:
+    """Return HOSTED or DELEGATED for a handle's key, None if it is foreign. A prefix handle is never delegated."""
     prefix = prefix_of(handle)
     if prefix != PREFIX_HANDLES:
-        return rows.get(Table.PREFIXES, prefix) is not None
+        row = rows.get(Table.PREFIXES, prefix)
+        return None if row is None else unpack_prefix(row).hosting
     if root:
-        return True
+        return HOSTED
     named = handle[len(prefix) + 1 :]
-    return any(rows.get(Table.PREFIXES, each) is not None for each in ancestors(named) if each)
+    homed = any(rows.get(Table.PREFIXES, each) is not None for each in ancestors(named) if each)
+    return HOSTED if homed else None
+
+
+def serves(rows: Rows, handle: bytes, *, root: bool) -> bool:
+    """Whether the record of this handle's key is served here."""
+    return hosting_of(rows, handle, root=root) == HOSTED
 
 
 def require_served(rows: Rows, handle: bytes, *, root: bool) -> None:
-    """Errors: ResponsibilityError, in the reference server's words, if it is not ours."""
-    if not serves(rows, handle, root=root):
-        raise ResponsibilityError("That prefix doesn't live here")
+    """Errors: ResponsibilityError if the record is not served here."""
+    hosting = hosting_of(rows, handle, root=root)
+    if hosting == DELEGATED:
+        named = prefix_handle_of(prefix_of(handle)).decode()
+        raise ResponsibilityError(f"That prefix is served elsewhere; ask the site in {named}")
+    if hosting is None:
+        raise ResponsibilityError(FOREIGN)
 
 
 def load_values(rows: Rows, handle: HandleKey, *, root: bool) -> Values | None:
-    """Return all values of a record that lives here, None for any other."""
+    """Return all values of a record that is served here, None for any other."""
     if not serves(rows, handle, root=root):
         return None
     row = rows.get(Table.RECORDS, record_key(handle))
     return None if row is None else unpack_values(row)
+
+
+class ServedRecords(NamedTuple):
+    """See Records. The records that are served here, in one state of the store."""
+
+    rows: Rows
+    rules: HandleRules
+    root: bool
+
+    def key(self, handle: str) -> HandleKey:
+        return self.rules.key(handle)
+
+    def load(self, key: HandleKey) -> Values | None:
+        return load_values(self.rows, key, root=self.root)

@@ -1,13 +1,14 @@
 """Rows of the tables PREFIXES and COUNTERS, both keyed by the folded prefix.
 
 PREFIXES  0  1  version (1)
-          1     msgpack map: hosting ("hosted"), homed_ms
+          1     msgpack map: hosting ("hosted" or "delegated"), homed_ms
 COUNTERS  0  1  version (1)
           1  8  number of records under the prefix, big-endian
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgpack
@@ -16,10 +17,13 @@ from core.clock import Millis
 from core.errors import StoreError
 
 _VERSION: Final = b"\x01"
+HOSTED: Final = "hosted"
+DELEGATED: Final = "delegated"
+HOSTINGS: Final = (HOSTED, DELEGATED)
 
 
 class HomedPrefix(NamedTuple):
-    """A prefix that this node serves. ``hosting``: hosted, the records live here."""
+    """A homed prefix. ``hosting``: hosted, the records live here; delegated, at another node."""
 
     hosting: str
     homed_ms: Millis
@@ -31,12 +35,18 @@ def pack_prefix(prefix: HomedPrefix) -> bytes:
     return _VERSION + row
 
 
+@lru_cache(maxsize=1_024)
 def unpack_prefix(row: bytes) -> HomedPrefix:
-    """Read the row of a homed prefix. Errors: StoreError if it cannot be read."""
+    """Read the row of a homed prefix. Errors: StoreError if it cannot be read.
+
+    Cached: every request reads the row of its prefix.
+    """
     try:
         if row[:1] != _VERSION:
             raise ValueError(f"version {row[:1]!r}")
         members = msgpack.unpackb(row[1:])
+        if members["hosting"] not in HOSTINGS:
+            raise ValueError(f"hosting {members['hosting']!r}")
         return HomedPrefix(members["hosting"], Millis(members["homed_ms"]))
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise StoreError(f"a row of prefixes cannot be read: {error}") from None

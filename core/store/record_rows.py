@@ -1,6 +1,6 @@
 """Rows of the tables RECORDS and ANSWERS: two rows a record, written in one batch.
 
-Key of both: the handle's folded UTF-8. A handle longer than KEY_RAW_MAX octets is
+Key of both: the handle's key (``HandleRules.key``). A handle longer than KEY_RAW_MAX octets is
 shortened: its first KEY_HEAD octets, FF (which UTF-8 never holds), SHA-256 of all.
 
     RECORDS   0  1  version (1)
@@ -30,6 +30,8 @@ _VERSION: Final = 1
 _PRIVATE: Final = 1
 _SHORTENED: Final = 2
 _NOTHING_PUBLIC: Final = 4
+_ALL_PUBLIC: Final = bytes((_VERSION, 0))
+_NO_VALUES: Final = bytes(4)
 _PUBLIC_READ: Final = int(ValuePermission.PUBLIC_READ)
 
 
@@ -71,6 +73,13 @@ def pack_record(handle: bytes, values: Values) -> RecordRows:
 def unpack_values(row: bytes) -> Values:
     """Return the values of a RECORDS row. Errors: StoreError if it cannot be read."""
     return _unpack(row)[1]
+
+
+def public_wire(row: bytes) -> bytes | None:
+    """Return count and values as on the wire where all of a RECORDS row is public and there is any; else None."""
+    if row[:2] != _ALL_PUBLIC or row[2:6] == _NO_VALUES:
+        return None
+    return row[2:]
 
 
 def unpack_handle(key: bytes, row: bytes) -> bytes:

@@ -18,7 +18,6 @@ from core import limits
 from core.errors import NodeError, Outcome, WireError
 from core.outcomes import STATUSES, handles_http_status
 from core.wire.http import (
-    BASIC_CHALLENGE,
     Headers,
     Request,
     Response,
@@ -151,16 +150,13 @@ def render_json(request: Request, outcome: Outcome, text: str, parameters: Param
     if len(body) >= limits.GZIP_BYTES_MIN and accepts_gzip(request.headers.get("accept-encoding", "")):
         body = gzip.compress(body, compresslevel=6, mtime=0)
         headers += (("Content-Encoding", "gzip"),)
-    challenge: Headers = ()
-    if outcome is Outcome.AUTHENTICATION_NEEDED and request.credentials_safe:
-        challenge = (BASIC_CHALLENGE,)
-    return Response(status, (*challenge, *cors(request), *headers), body)
+    needed = outcome is Outcome.AUTHENTICATION_NEEDED and request.credentials_safe
+    return Response(status, (*cors(request), *headers), body, challenge=outcome if needed else None)
 
 
-def refused_credentials(request: Request) -> Response:
-    """Return 401 without a body: the credentials are wrong."""
-    status = STATUSES[Outcome.AUTHENTICATION_FAILED].http_handles
-    return Response(status, (BASIC_CHALLENGE, *cors(request)))
+def refused_credentials(request: Request, ended: Outcome) -> Response:
+    """Return 401 without a body: the credentials are wrong, or their session is not known."""
+    return Response(STATUSES[ended].http_handles, cors(request), challenge=ended)
 
 
 def options(request: Request) -> Response:

@@ -13,10 +13,12 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from core import limits
 from core.errors import IdentifierError, NodeError, Outcome, WireError
 from core.outcomes import STATUSES
+from core.records import ValueReference
 from core.wire.jsontext import quote
 
 Headers = tuple[tuple[str, str], ...]
 
+CHALLENGED: Final = (Outcome.AUTHENTICATION_NEEDED, Outcome.AUTHENTICATION_FAILED, Outcome.SESSION_UNKNOWN)
 BASIC_CHALLENGE: Final = ("WWW-Authenticate", 'Basic realm="handle"')
 
 
@@ -24,6 +26,7 @@ class Request(NamedTuple):
     """One request, its body read. ``headers``: names in lower case. ``path``: as sent, still encoded.
 
     ``credentials_safe``: over TLS, or plain where the configuration takes credentials.
+    ``identity``: who asks, once that is proven; None for anybody.
     """
 
     method: str
@@ -32,15 +35,20 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     credentials_safe: bool
+    identity: ValueReference | None = None
 
 
 class Response(NamedTuple):
-    """One response; the transport adds Date and Content-Length. ``close`` ends the connection."""
+    """One response; the transport adds Date and Content-Length. ``close`` ends the connection.
+
+    ``challenge``: the ways to log in are still to be offered, for a request that ended so.
+    """
 
     status: int
     headers: Headers = ()
     body: bytes = b""
     close: bool = False
+    challenge: Outcome | None = None
 
 
 def decode_path(path: str) -> str:
@@ -90,9 +98,7 @@ def problem(outcome: Outcome, detail: str, path: str, *, extra: Headers = (), cl
         f'"instance":{quote(_printable(path))},"outcome":"{outcome.value}"}}'
     )
     headers = (*extra, ("Content-Type", "application/problem+json"))
-    if outcome in (Outcome.AUTHENTICATION_NEEDED, Outcome.AUTHENTICATION_FAILED):
-        headers = (BASIC_CHALLENGE, *headers)
-    return Response(status, headers, body.encode(), close)
+    return Response(status, headers, body.encode(), close, outcome if outcome in CHALLENGED else None)
 
 
 def problem_of(error: NodeError, path: str) -> Response:

@@ -222,7 +222,7 @@ def load_data(form: DataForm) -> bytes:
             members = _shape(value, list[ReferenceForm])
             return encode_group(tuple(load_reference(member, "data.value") for member in members))
         case "site":
-            return encode_site(_load_site(_shape(value, SiteForm)))
+            return encode_site(load_site(value))
         case "key":
             return encode_public_key(_load_key(_shape(value, KeyForm)))
     raise WireError(f"data.format: {form.format[:40]!r} is none of string, base64, hex, admin, vlist, site, key")
@@ -330,7 +330,9 @@ class SiteForm(msgspec.Struct):
     attributes: Annotated[list[AttributeForm], Meta(max_length=limits.SITE_ATTRIBUTES_MAX)] = []
 
 
-def _load_site(form: SiteForm) -> SiteInfo:
+def load_site(value: object) -> SiteInfo:
+    """Return site information from its JSON form, read already. Errors: WireError that names the member."""
+    form = _shape(value, SiteForm)
     version = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", form.protocolVersion, re.ASCII)
     if version is None:
         raise WireError("data.value.protocolVersion: two numbers, such as 2.11")

@@ -25,7 +25,9 @@ HS_SECKEY: Final = "HS_SECKEY"
 HS_ALIAS: Final = "HS_ALIAS"
 HS_NAMESPACE: Final = "HS_NAMESPACE"
 HS_SITE: Final = "HS_SITE"
+HS_SITE_6: Final = "HS_SITE.6"
 HS_SITE_PREFIX: Final = "HS_SITE.PREFIX"
+HS_SERV: Final = "HS_SERV"
 HS_SERV_PREFIX: Final = "HS_SERV.PREFIX"
 URL: Final = "URL"
 
@@ -45,7 +47,7 @@ VALUE_TYPES: Final[dict[str, ValueType]] = {
     HS_VLIST: ValueType(decode_group, encode_group),
     HS_PUBKEY: ValueType(decode_public_key, encode_public_key),
     HS_SITE: _SITE,
-    "HS_SITE.6": _SITE,
+    HS_SITE_6: _SITE,
     HS_SITE_PREFIX: _SITE,
     "HS_NA_DELEGATE": _SITE,  # the older name of HS_SITE.PREFIX
     "HS_SIGNATURE": _JWS,

@@ -18,6 +18,7 @@ from core.errors import NodeError
 from core.store.fsck import check_store
 from node import wiring
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
+from node.site import configured_site
 from registry.client import BlockingClient
 
 _PACKAGES = ("core", "registry", "resolver", "node")
@@ -50,7 +51,7 @@ def doctor(deep: bool, config_file: Path, overrides: tuple[str, ...], as_json: b
         findings.append(Finding("error", "config", error.message))
     else:
         findings.append(Finding("ok", "config", str(config.path)))
-        for check in (_files, _certificate, _disk, _node):
+        for check in (_handles, _files, _certificate, _disk, _node):
             findings += check(config)
         findings += _store(config, deep)
     if as_json:
@@ -76,6 +77,19 @@ def _installation() -> Iterator[Finding]:
             )  # fmt: skip
             return
     yield Finding("ok", "installation", "import names are Saltern's own")
+
+
+def _handles(config: Config) -> Iterator[Finding]:
+    """What ``serve`` would refuse to start with."""
+    try:
+        wiring.server_admins(config)
+        site = configured_site(config)
+    except NodeError as error:
+        yield Finding("error", "handle", error.message)
+        return
+    if site is not None:
+        server = config.integer("handle.server_id")
+        yield Finding("ok", "handle", f"站点共 {len(site.servers)} 台服务器 servers in the site; this is {server}")
 
 
 def _files(config: Config) -> Iterator[Finding]:

@@ -83,11 +83,12 @@ def config_check(config_file: Path, overrides: tuple[str, ...], as_json: bool) -
     Example: saltern config check --config my-node/node.toml
     """
     from node import wiring
+    from node.site import Ports, site_info
 
     loaded = load_config(config_file, overrides)
     wiring.tls_context(loaded)
     wiring.server_admins(loaded)
-    wiring.site_info(loaded, wiring.Ports(0, None, 0))
+    site_info(loaded, Ports(0, None, 0, 0))
     if as_json:
         print_json({"ok": True, "config": str(loaded.path)})
     else:

@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import http.client
 import json
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import click
 
 from core import limits
+from core.errors import NodeError
 from core.outcomes import HandleCode
+from core.wire.jsonform import dump_values
+from node import asking
 from node.cli.common import Failure, json_option
 
-_TIMEOUT_S = 10
+_TIMEOUT_S: Final = 10
+_PORTS: Final = {"http": 8000, "udp": 2641, "tcp": 2641}
+_HOST: Final = "127.0.0.1"
 
 
 @click.command()
 @click.argument("identifier")
-@click.option("--server", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT", help="节点地址 The node.")
-@click.option("--over", type=click.Choice(["http"]), default="http", show_default=True, help="协议 Protocol.")
+@click.option(
+    "--server", metavar="HOST:PORT",
+    help="节点地址 The node. 默认 Default: 127.0.0.1:8000 (http), 127.0.0.1:2641 (udp, tcp).",
+)  # fmt: skip
+@click.option("--over", type=click.Choice(list(_PORTS)), default="http", show_default=True, help="协议 Protocol.")
 @json_option
-def resolve(identifier: str, server: str, over: str, as_json: bool) -> None:
+def resolve(identifier: str, server: str | None, over: str, as_json: bool) -> None:
     """解析一个标识。Resolve an identifier.
 
-    Example: saltern resolve 88.118.7/SKU01 --server 127.0.0.1:8000 --json
+    Example: saltern resolve 88.118.7/SKU01 --server 127.0.0.1:2641 --over udp --json
     """
-    host, colon, port = server.rpartition(":")
-    if not colon or not port.isdecimal() or not host:
-        raise click.UsageError("--server 应为 主机:端口 wants HOST:PORT")
-    answer = _get(host.strip("[]"), int(port), identifier)
+    host, port = _place(server, over)
+    try:
+        answer = _over_http(host, port, identifier) if over == "http" else _over_handle(host, port, identifier, over)
+    except (OSError, http.client.HTTPException, ValueError, NodeError) as error:
+        reason = error.message if isinstance(error, NodeError) else str(error)
+        raise Failure(f"节点无法应答 {host}:{port} does not answer as a node ({over}): {reason}") from None
     code = answer.get("responseCode")
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
@@ -44,16 +54,37 @@ def resolve(identifier: str, server: str, over: str, as_json: bool) -> None:
         raise Failure(f"{identifier}: {reason} ({code}) {answer.get('message', '')}".strip())
 
 
-def _get(host: str, port: int, identifier: str) -> dict[str, Any]:
+def _place(server: str | None, over: str) -> tuple[str, int]:
+    if server is None:
+        return _HOST, _PORTS[over]
+    host, colon, port = server.rpartition(":")
+    if not colon or not port.isdecimal() or not host:
+        raise click.UsageError("--server 应为 主机:端口 wants HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _over_handle(host: str, port: int, identifier: str, over: str) -> dict[str, Any]:
+    """Return the answer in the JSON form of the HTTP interface. Errors: OSError, WireError."""
+    reply = asking.ask(host, port, identifier, over)
+    answer: dict[str, Any] = {"responseCode": reply.code}
+    if reply.code == HandleCode.SUCCESS:
+        answer["handle"] = reply.handle
+    if reply.message:
+        answer["message"] = reply.message
+    if reply.values is not None:
+        answer["values"] = json.loads(dump_values(reply.values))
+    return answer | {"handle": reply.handle}
+
+
+def _over_http(host: str, port: int, identifier: str) -> dict[str, Any]:
+    """Errors: OSError, HTTPException, ValueError."""
     connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", "/api/handles/" + quote(identifier, safe="/"))
         body = connection.getresponse().read(2 * limits.RECORD_BYTES_MAX * 6)
         answer = json.loads(body)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Failure(f"节点无法应答 {host}:{port} does not answer as a node: {error}") from None
     finally:
         connection.close()
     if not isinstance(answer, dict):
-        raise Failure(f"{host}:{port} does not answer as a node")
+        raise ValueError("no JSON object")
     return dict(answer)

@@ -7,15 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import limits
-from core.admission import Identity, Load, may, parse_identity, parse_server_admins, same_identity
+from core.admission import Identity, Records, may, parse_identity, parse_server_admins, same_identity
 from core.errors import WireError
-from core.ident.handle import fold
+from core.ident.handle import HandleRules
 from core.records import AdminPermission, AdminRecord, HandleValue, ValueReference, Values
 from core.wire.admin import encode_admin, encode_group
+from tests.kit.known import KnownRecords
 
 P = AdminPermission
 ALICE = Identity("88.1/alice", 300)
-NOBODY: Load = lambda _: None  # noqa: E731 - a load that finds nothing
+NOBODY = KnownRecords(lambda _: None)
+RULES = HandleRules()
 
 
 def admin(handle: str, index: int, mask: int = 0xFFF, at: int = 100) -> HandleValue:
@@ -28,10 +30,10 @@ def group(*members: tuple[str, int], at: int = 200) -> HandleValue:
     return HandleValue(at, "HS_VLIST", encode_group(tuple(ValueReference(*member) for member in members)))
 
 
-def records(**values: Values) -> Load:
-    """Return a load of records below 88.1."""
-    known = {fold(f"88.1/{name}"): each for name, each in values.items()}
-    return known.get
+def records(rules: HandleRules = RULES, **values: Values) -> Records:
+    """Return records below 88.1."""
+    known = {rules.key(f"88.1/{name}"): each for name, each in values.items()}
+    return KnownRecords(known.get, rules)
 
 
 # --- the identity itself ----------------------------------------------------
@@ -51,18 +53,33 @@ SAME = [
 @pytest.mark.parametrize(("named", "same"), SAME, ids=str)
 def test_an_administrator_is_named_by_handle_and_index(named: tuple[str, int], same: bool) -> None:
     """a-z folded in prefix and suffix, index 0 is any index, nothing else is."""
-    assert same_identity(ValueReference(*named), ALICE) is same
+    assert same_identity(ValueReference(*named), ALICE, NOBODY) is same
     assert may((admin(*named),), ALICE, NOBODY, P.ADD_VALUE) is same
 
 
 def test_a_prefix_handle_and_its_short_name_are_one_identity() -> None:
     """88.1 without "/" is read as 0.NA/88.1."""
-    assert same_identity(ValueReference("0.na/88.1", 300), Identity("88.1", 300))
+    assert same_identity(ValueReference("0.na/88.1", 300), Identity("88.1", 300), NOBODY)
 
 
 def test_index_0_of_who_asks_is_not_any() -> None:
     """Zero means any in HS_ADMIN, not in the identity that asks."""
     assert not may((admin("88.1/alice", 300),), Identity("88.1/alice", 0), NOBODY, P.ADD_VALUE)
+
+
+def test_where_case_matters_two_spellings_of_a_suffix_are_two() -> None:
+    """Of identities, groups and server administrators; prefixes and prefix handles fold all the same."""
+    rules = HandleRules(case_sensitive=True)
+    nobody = KnownRecords(lambda _: None, rules)
+    for named, same in (("88.1/alice", True), ("88.1/ALICE", False), ("88.a/x", False)):
+        assert same_identity(ValueReference(named, 300), ALICE, nobody) is same
+        assert may((admin(named, 300),), ALICE, nobody, P.ADD_VALUE) is same
+    assert same_identity(ValueReference("0.na/88.a", 300), Identity("88.A", 300), nobody)
+    assert same_identity(ValueReference("88.a/x", 300), Identity("88.A/x", 300), nobody)
+    groups = records(rules, team=(group(ALICE),), TEAM=(group(("88.1/ALICE", 300)),))
+    assert may((admin("88.1/team", 200),), ALICE, groups, P.ADD_VALUE)
+    assert not may((admin("88.1/TEAM", 200),), ALICE, groups, P.ADD_VALUE)
+    assert parse_server_admins((300, "1:88.a/Adm"), "88.a", rules) == {(b"0.NA/88.A", 300), (b"88.A/Adm", 1)}
 
 
 # --- masks ------------------------------------------------------------------
@@ -147,9 +164,9 @@ def test_a_circle_of_groups_ends() -> None:
 
     def counting(key: bytes) -> Values | None:
         read.append(key)
-        return load(fold(key.decode()))
+        return load.load(RULES.key(key.decode()))
 
-    assert not may((admin("88.1/a", 200),), ALICE, counting, P.ADD_VALUE)
+    assert not may((admin("88.1/a", 200),), ALICE, KnownRecords(counting), P.ADD_VALUE)
     assert sorted(read) == [b"88.1/A", b"88.1/B", b"88.1/B"]
     with_alice = records(a=(group(("88.1/b", 200)),), b=(group(("88.1/a", 200), ALICE),))
     assert may((admin("88.1/a", 200),), ALICE, with_alice, P.ADD_VALUE)
@@ -164,7 +181,7 @@ def test_following_a_group_is_bounded() -> None:
         read.append(key)
         return (many,) if key == b"88.1/TEAM" else None
 
-    assert not may((admin("88.1/team", 200),), ALICE, load, P.ADD_VALUE)
+    assert not may((admin("88.1/team", 200),), ALICE, KnownRecords(load), P.ADD_VALUE)
     assert len(read) == limits.ADMIN_GROUP_HANDLES_MAX
 
 
@@ -225,16 +242,19 @@ def test_identity_total_on_any_text(text: str) -> None:
     except WireError as error:
         assert error.message.encode()
     else:
-        assert fold(identity.handle)
+        assert RULES.key(identity.handle)
         assert 0 <= identity.value_index < 2**31
 
 
 def test_server_administrators_are_numbers_of_the_nodes_own_prefix_or_identities() -> None:
     """handle.server_admins = [300, "301:0.na/88.2"]."""
-    assert parse_server_admins((300, "301:0.na/88.2"), "88.118.7") == {(b"0.NA/88.118.7", 300), (b"0.NA/88.2", 301)}
-    assert parse_server_admins((), "") == frozenset()
+    assert parse_server_admins((300, "301:0.na/88.2"), "88.118.7", RULES) == {
+        (b"0.NA/88.118.7", 300),
+        (b"0.NA/88.2", 301),
+    }
+    assert parse_server_admins((), "", RULES) == frozenset()
     with pytest.raises(WireError):
-        parse_server_admins(("admin",), "88.118.7")
+        parse_server_admins(("admin",), "88.118.7", RULES)
 
 
 def test_a_decision_looks_at_a_bounded_number_of_members() -> None:
@@ -247,6 +267,6 @@ def test_a_decision_looks_at_a_bounded_number_of_members() -> None:
         return (crowd,) if key.startswith(b"88.1/CROWD") else None
 
     values = tuple(admin(f"88.1/crowd{number}", 200, at=number + 1) for number in range(200))
-    assert not may(values, ALICE, load, P.ADD_VALUE)
+    assert not may(values, ALICE, KnownRecords(load), P.ADD_VALUE)
     assert len(reads) <= limits.ADMIN_GROUP_HANDLES_MAX
     assert len([key for key in reads if key.startswith(b"88.1/CROWD")]) <= 2

@@ -14,6 +14,7 @@ from core.admission import Identity
 from core.authentication import Credentials, parse_basic, proves
 from core.ident.handle import HandleKey
 from core.records import HandleValue, Values
+from tests.kit.known import KnownRecords
 
 ALICE = Identity("0.NA/88.1", 301)
 SECRET = b"salt-secret-key"
@@ -30,9 +31,12 @@ def header(user: str, secret: bytes = SECRET, scheme: str = "Basic") -> str:
     return f"{scheme} " + base64.b64encode(user.encode() + b":" + secret).decode()
 
 
-def load(key: HandleKey) -> Values | None:
+def find(key: HandleKey) -> Values | None:
     """Return the one record that there is."""
     return RECORD if key == b"0.NA/88.1" else None
+
+
+RECORDS = KnownRecords(find)
 
 
 # --- reading ----------------------------------------------------------------
@@ -93,14 +97,14 @@ def test_what_cannot_be_read_is_none(text: str) -> None:
 def test_basic_total_on_any_text(text: str) -> None:
     """Credentials or None, whatever the header holds."""
     credentials = parse_basic(text)
-    assert credentials is None or isinstance(proves(credentials, load), bool)
+    assert credentials is None or isinstance(proves(credentials, RECORDS), bool)
 
 
 @given(octets=st.one_of(st.binary(max_size=60), st.binary(max_size=20).map(b"1%3A".__add__)))
 def test_basic_any_bytes_behind_base64(octets: bytes) -> None:
     """The same for whatever the base64 holds, up to the comparison with a key."""
     credentials = parse_basic(b64(octets))
-    assert credentials is None or isinstance(proves(credentials, load), bool)
+    assert credentials is None or isinstance(proves(credentials, RECORDS), bool)
 
 
 @given(
@@ -141,10 +145,10 @@ PROOFS = [
 @pytest.mark.parametrize(("identity", "secret", "proven"), PROOFS, ids=str)
 def test_only_the_named_secret_key_proves(identity: tuple[str, int], secret: bytes, proven: bool) -> None:
     """Not a key of another index or type, not an empty one, not a missing record; the handle is folded."""
-    assert proves(Credentials(Identity(*identity), secret), load) is proven
+    assert proves(Credentials(Identity(*identity), secret), RECORDS) is proven
 
 
 def test_nobody_is_proven_by_a_secret_that_is_the_same_everywhere() -> None:
     """Where there is no key the comparison is with random octets of this process."""
     for guess in (b"", bytes(32), b"\xff" * 32, SECRET):
-        assert not proves(Credentials(Identity("88.1/x", 1), guess), lambda _: None)
+        assert not proves(Credentials(Identity("88.1/x", 1), guess), KnownRecords(lambda _: None))

@@ -16,12 +16,12 @@ from core.ident.handle import (
     ancestors,
     check_handle,
     check_prefix,
-    fold,
     prefix_handle_of,
     prefix_of,
 )
 
 RULES = HandleRules()
+CASED = HandleRules(case_sensitive=True)
 WIDE = HandleRules(limits.PREFIX_CHARS_MAX, limits.HANDLE_CHARS_MAX)
 ANY_TEXT = st.text(st.characters(codec=None), max_size=300)  # halves of surrogate pairs too
 NEARLY = st.text(st.sampled_from("88.aZ/0NA 盐\t\n\x7f\x00é\u2028\ud800"), max_size=80)
@@ -66,13 +66,13 @@ GOOD = {
 def test_a_handle_is_folded_to_its_key(text: str, key: bytes) -> None:
     """Prefix and suffix; a name without "/" is the prefix handle 0.NA/<name>."""
     assert check_handle(text, RULES) == key
-    assert fold(text) == key
+    assert RULES.key(text) == key
 
 
 @pytest.mark.parametrize("char", ["ÿ", "ß", "é", "ı", "ſ", "ａ", "я", "ǆ", "\u212a"])
 def test_only_ascii_letters_fold(char: str) -> None:
     """RFC 3651 s3: a-z and nothing else; Unicode's own case rules never touch a handle."""
-    assert fold(f"88.1/{char}") == f"88.1/{char}".encode()
+    assert RULES.key(f"88.1/{char}") == f"88.1/{char}".encode()
     assert check_handle(f"88.1/{char}", RULES) == f"88.1/{char}".encode()
 
 
@@ -80,7 +80,28 @@ def test_every_ascii_letter_folds_and_no_other_octet() -> None:
     """All 128 of them, one by one."""
     for code in range(128):
         expected = code - 32 if ord("a") <= code <= ord("z") else code
-        assert fold(f"1/{chr(code)}") == b"1/" + bytes([expected])
+        assert RULES.key(f"1/{chr(code)}") == b"1/" + bytes([expected])
+
+
+KEPT = {
+    "88.118.7/Sku01": b"88.118.7/Sku01",
+    "88.ab/c": b"88.AB/c",
+    "88.ab/c/D/é": "88.AB/c/D/é".encode(),
+    "盐.a/b é": "盐.A/b é".encode(),
+    "a-b_c!/x": b"A-B_C!/x",
+    "0.na/88.ab": b"0.NA/88.AB",
+    "0.site/Status/x": b"0.SITE/STATUS/X",
+    "0.盐/x": "0.盐/X".encode(),
+    "88.ab": b"0.NA/88.AB",
+    "0/x": b"0/x",
+    "00.a/x": b"00.A/x",
+}
+
+
+@pytest.mark.parametrize(("text", "key"), KEPT.items(), ids=ascii)
+def test_where_case_matters_prefixes_and_handles_below_0_fold(text: str, key: bytes) -> None:
+    """And suffixes are kept octet by octet."""
+    assert check_handle(text, CASED) == CASED.key(text) == key
 
 
 # --- what is none -----------------------------------------------------------
@@ -181,7 +202,7 @@ def test_prefix_handles_live_under_0_na() -> None:
 @example(text="a" * 64 + "/\ud800")
 def test_handle_total_on_any_text(text: str) -> None:
     """A key or an IdentifierError with a message that can be sent; nothing else."""
-    for rules in (RULES, WIDE, HandleRules(1, 3)):
+    for rules in (RULES, WIDE, CASED, HandleRules(1, 3)):
         try:
             key = check_handle(text, rules)
         except IdentifierError as error:
@@ -210,7 +231,7 @@ def test_folding_is_idempotent_and_a_round_trip(handle: str) -> None:
     """The key of a key's text is the key; the text differs in the case of a-z alone."""
     assume(len(handle) <= 255 and handle.index("/") <= 64)
     key = check_handle(handle, RULES)
-    assert fold(key.decode()) == key
+    assert RULES.key(key.decode()) == key
     assert check_handle(key.decode(), RULES) == key
     assert len(key.decode()) == len(handle)
     changed = {old for old, new in zip(handle, key.decode(), strict=True) if old != new}
@@ -219,12 +240,15 @@ def test_folding_is_idempotent_and_a_round_trip(handle: str) -> None:
 
 @given(handle=HANDLES)
 def test_both_ways_through_the_grammar_agree_on_any_handle(handle: str) -> None:
-    """The short way for common handles gives what the long one gives."""
+    """The short way for common handles gives what the long one gives, and both what key() gives."""
     assume(len(handle) <= 255 and handle.index("/") <= 64)
     prefix, _, suffix = handle.partition("/")
-    key = check_handle(handle, RULES)
-    assert key == check_prefix(prefix, RULES) + b"/" + suffix.encode().upper()
-    assert prefix_of(key) == check_prefix(prefix, RULES)
+    for rules in (RULES, CASED):
+        key = check_handle(handle, rules)
+        folds = rules is RULES or prefix.startswith("0.")
+        assert key == check_prefix(prefix, rules) + b"/" + (suffix.encode().upper() if folds else suffix.encode())
+        assert key == rules.key(handle) == rules.key(key.decode())
+        assert prefix_of(key) == check_prefix(prefix, rules)
 
 
 @given(prefix=st.binary(max_size=200))

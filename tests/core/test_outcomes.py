@@ -101,6 +101,7 @@ def test_handle_response_codes_are_those_of_the_protocol() -> None:
     assert codes[Outcome.VALUE_EXISTS] == 201
     assert codes[Outcome.INVALID_VALUE] == 202
     assert codes[Outcome.NOT_RESPONSIBLE] == 301
+    assert codes[Outcome.SERVICE_REFERRAL] == 302
     assert codes[Outcome.PREFIX_REFERRAL] == 303
     assert codes[Outcome.FORBIDDEN] == 400
     assert codes[Outcome.ACCESS_DENIED] == 401

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from core import limits
 from core.errors import NodeError, WireError
 from core.records import HandleValue, ValueReference, Values
-from resolver.template import Cut, UnsupportedTemplateError, cut, parse_xml, run, templates_of
+from core.wire.template import parse_xml
+from resolver.template import Cut, UnsupportedTemplateError, cut, run, templates_of
 from tests.kit.vectors import reference_records
 
 BASE = (
@@ -287,11 +288,152 @@ def test_else_answers_the_last_if_beside_it() -> None:
     assert told(make(f'<if expression="y"/>{NO}{NO}')) == [(1, "T", "no"), (2, "T", "no")]
 
 
-def test_matches_is_refused_and_said_so() -> None:
-    """Only where it is reached: a bounded engine for regular expressions is not there yet."""
-    with pytest.raises(UnsupportedTemplateError, match="matches"):
-        make('<if test="matches" expression=".*"/>')
-    assert told(make('<if expression="y"><if test="matches" expression=".*"/></if>')) == []
+# --- matches ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "extension", "expected"),
+    [
+        ('expression="x"', "x", ["yes"]),
+        ('expression="X"', "x", ["yes"]),
+        ('expression="x"', "X", ["yes"]),
+        ('expression="É"', "é", ["yes"]),
+        ('expression="X" case_sensitive="true"', "x", ["no"]),
+        ('expression="X" case_sensitive="false"', "x", ["yes"]),
+        ('expression="x"', "xy", ["no"]),
+        ('expression="x|xy"', "xy", ["yes"]),
+        ('expression="x.*"', "xy", ["yes"]),
+        ('expression="[0-9]{8}"', "20260731", ["yes"]),
+        ('expression="盐+"', "盐盐", ["yes"]),
+        ('expression=""', "", ["yes"]),
+        ("", "", ["yes"]),
+        ("", "x", ["no"]),
+        ('expression="x" negate="true"', "x", ["no"]),
+        ('expression="y" negate="true"', "x", ["yes"]),
+        ('value="base" expression="88\\.1/b"', "x", ["yes"]),
+        ('value="base" expression="88\\.2/b"', "x", ["no"]),
+        ('value="unknown" expression=".+"', "x", ["no"]),
+        ('value="unknown" expression=".*"', "x", ["yes"]),
+        ('expression="${extension}"', "x", ["no"]),
+        ('expression="(x"', "x", []),
+        ('expression="(?=x)x"', "x", []),
+        ('expression="(x)\\1" negate="true"', "xx", []),
+        (f'expression="{"x" * (limits.TEMPLATE_EXPRESSION_CHARS_MAX + 1)}"', "x", []),
+        ('expression="[\\pL\\pN]{1,9}"', "x", []),
+    ],
+)
+def test_matches_compares_the_whole_text(words: str, extension: str, expected: list[str]) -> None:
+    """Whatever the case, unless told; the expression is as written; one that is none runs neither branch."""
+    made = make(f'<if test="matches" {words}>{YES}</if>{NO}', handle=f"88.1/b@{extension}")
+    assert [data for _, _, data in of(made or ())] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("${extension[0]}", "box(1,,3)"),
+        ("${extension[1]}-${extension[3]}", "1-3"),
+        ("[${extension[2]}${extension[4]}${extension[5]}]", "[]"),
+        ("${0}|${1}|${3}|${4}", "box(1,,3)|1|3|"),
+        ("$0|$1|$3|$4|$31|$", "box(1,,3)|1|3|||$"),
+        (r"\$1 \${1}", "$1 ${1}"),
+        ("${01}", "1"),
+        ("${extension[01]}", "1"),
+        ("${base[1]}${p[1]}${[1]}${extension[]}${extension[x]}${extension[-1]}", ""),
+        ("${extension[１]}${１}", ""),
+        ("$" + "9" * 5_000 + "${" + "9" * 5_000 + "}${extension[" + "9" * 5_000 + "]}", ""),
+        ("${extension[1]", "${extension[1]"),
+        ("$1${", "1${"),
+        ("${extension} ${base}", "box(1,,3) 88.1/b"),
+    ],
+)
+def test_matches_gives_groups(text: str, made: str) -> None:
+    """By the value's name, by number alone; empty where a group took no part or is none."""
+    body = f'<value type="T" data="{text}"/>'
+    expression = r"box\(([0-9]+),([0-9]+)?,([0-9]+)\)|(other)"
+    condition = f'<if test="matches" expression="{expression}">{body}</if>'
+    assert told(make(condition, handle="88.1/b@box(1,,3)")) == [(1, "T", made)]
+
+
+def test_groups_have_the_name_that_parameter_gives() -> None:
+    """Else that of the value; a number alone is a group of what is called extension."""
+    show = '<value type="T" data="${p[1]}|${base[1]}|${extension[1]}|$1"/>'
+
+    def groups(words: str) -> str:
+        return of(make(f'<if test="matches" expression="(.).*" {words}>{show}</if>') or ())[0][2]
+
+    assert groups("") == "||x|x"
+    assert groups('parameter="p"') == "x|||"
+    assert groups('value="base"') == "|8||"
+    assert groups('value="base" parameter="extension"') == "||8|8"
+
+
+def test_groups_are_known_inside_and_beside_the_if() -> None:
+    """Also to else and to what follows in the same element, not outside it; the last matches of a name counts."""
+    show = '<value type="T" data="[$1]"/>'
+    test = '<if test="matches" expression="(x)" {}>{}</if>'
+    assert told(make(test.format("", show))) == [(1, "T", "[x]")]
+    assert told(make(test.format('negate="true"', "") + f"<else>{show}</else>")) == [(1, "T", "[x]")]
+    assert told(make(test.format("", "") + f"<if>{show}</if>")) == [(1, "T", "[x]")]
+    assert told(make(show + test.format("", ""))) == [(1, "T", "[]")]
+    assert told(make(f"<if>{test.format('', '')}</if>{show}")) == [(1, "T", "[]")]
+    assert told(make(test.format("", "") + f'<if test="matches" expression="(y)"/>{show}')) == [(1, "T", "[]")]
+    assert told(make(test.format("", "") + f'<if test="matches" expression=".*"/>{show}')) == [(1, "T", "[]")]
+    foreach = f'<foreach>{show}<if value="type" parameter="extension" test="matches" expression="(.*)"/></foreach>'
+    assert told(make(foreach, base=BASE[:2])) == [(1, "T", "[]"), (2, "T", "[]")]
+
+
+def test_a_variable_and_its_groups_do_not_mix() -> None:
+    """A def may be called like a group; a group is never replaced again."""
+    inner = '<def parameter="extension[1]"><value type="A" data="d"/></def>'
+    test = '<if test="matches" expression="(.*)"><value type="T" data="${extension[1]}"/></if>'
+    assert told(make(inner + test, handle="88.1/b@${base}")) == [(1, "T", "${base}")]
+
+
+@pytest.mark.parametrize("expression", ["(a+)+$", "(a|aa)+b", "(.*)*(.*)*(.*)*!", "(a?){60}a{60}", "((a*)*)*c"])
+def test_a_catastrophic_expression_ends(expression: str) -> None:
+    """Two hundred thousand characters take no longer than two hundred thousand steps."""
+    base = (HandleValue(1, "T", b"a" * 200_000 + b"!"),)
+    test = f'<if value="data" test="matches" expression="{expression}"/>'
+    for count in (1, 200):
+        try:
+            assert told(make(f"<foreach>{test * count}</foreach>", base=base)) == []
+        except UnsupportedTemplateError as error:
+            assert "too long" in error.message
+
+
+NO_LETTERS = r"[\PL]" * 20  # slow to compile
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "<other/>" * 500,
+        '<if expression="y"/>' * 500,
+        f'<if value="x" expression="{"${}" * 9_000}"/>',
+        f'<if value="x" expression="{"${" * 9_000}"/>',
+        "".join(f'<if test="matches" expression="{n}{NO_LETTERS}"/>' for n in range(400)),
+        f'<if value="data" test="matches" expression="{"(.*)" * 60}"/>' * 50,
+        "".join(f'<if test="matches" expression="" parameter="{n}"/>' for n in range(400)),
+        f"<def>{'<value/>' * 300}</def>",
+    ],
+    ids=range(8),
+)
+def test_the_work_of_one_resolution_has_a_bound(inner: str) -> None:
+    """Small templates over a large base would otherwise hold a worker for minutes."""
+    base = tuple(HandleValue(index, "T", b"d" * 60) for index in range(1, limits.VALUES_PER_RECORD_MAX + 1))
+    with pytest.raises(UnsupportedTemplateError, match=r"too long|too many"):
+        make(f"<foreach>{inner}</foreach>", base=base)
+
+
+def test_many_refs_have_a_bound() -> None:
+    """Each of them a look-up and a document."""
+    template = '<template delimiter="@" ref="1:88.2/T"/>'
+    templates = templates_of((namespace(f"<n>{template * 500}</n>"),))
+    taken = cut("88.1/b@x", templates)
+    assert taken is not None
+    with pytest.raises(UnsupportedTemplateError, match="takes too long"):
+        run(templates, taken, (), lambda _: namespace(f"<template>{'<other/>' * 500}</template>"))
 
 
 # --- foreach, def, notfound, unknown ----------------------------------------
@@ -513,7 +655,19 @@ def test_what_a_template_makes_fits_in_a_record() -> None:
 
 ATTRIBUTES = st.dictionaries(
     st.sampled_from(
-        ["value", "test", "expression", "negate", "index", "type", "data", "parameter", "ref", "delimiter"]
+        [
+            "value",
+            "test",
+            "expression",
+            "case_sensitive",
+            "negate",
+            "index",
+            "type",
+            "data",
+            "parameter",
+            "ref",
+            "delimiter",
+        ]
     ),
     st.sampled_from(
         [
@@ -523,7 +677,11 @@ ATTRIBUTES = st.dictionaries(
             "type",
             "data",
             "equals",
+            "matches",
             "x",
+            "(x)|.*",
+            "(",
+            "$1${extension[0]}${p[1]}",
             "URL",
             "${data}",
             "${index}",

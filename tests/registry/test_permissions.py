@@ -6,14 +6,31 @@ import pytest
 
 from core.admission import Identity
 from core.clock import Millis
+from core.errors import Outcome
 from core.ident.handle import HandleRules
 from core.outcomes import STATUSES
 from core.records import AdminRecord, HandleValue, Values
+from core.store.engine import Table
 from core.store.memory_engine import MemoryEngine
 from core.wire.admin import encode_admin
 from core.wire.cursor import Cursor
 from core.wire.values import decode_values
-from registry.commands import OPERATOR, Actor, Add, Command, Delete, Home, Modify, Put, Remove, Request
+from registry.commands import (
+    ANONYMOUS,
+    OPERATOR,
+    Actor,
+    Add,
+    Command,
+    Delete,
+    Home,
+    Modify,
+    Put,
+    PutBatch,
+    Remove,
+    Request,
+    Token,
+    Unhome,
+)
 from registry.service import Registry
 from resolver.service import Question, Resolver
 from tests.kit.vectors import load
@@ -173,7 +190,46 @@ def test_a_server_administrator_has_every_right() -> None:
         ],
         NOW,
     )
-    assert [result.done for result in results] == [True, True, True, False], "only the operator homes a prefix"
+    assert [result.done for result in results] == [True, True, True, True]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_anybody_may_change_values_with_public_write_and_nothing_else(name: str) -> None:
+    """As the reference server, but that nobody learns what exists by creating it."""
+    store, registry = prepared()
+    with store.snapshot() as snapshot:
+        before = snapshot.serial()
+    result = registry.run([Request(OPERATIONS[name], ANONYMOUS, Token("t", b"d"))], NOW)[0]
+    expected = VECTORS["mask_matrix"]["anonymous"] | {"create_existing": 402}
+    assert STATUSES[result.outcome].handle == expected[name]
+    with store.snapshot() as snapshot:
+        assert snapshot.serial() == before + result.done
+        assert not list(snapshot.scan(Table.TOKENS, b"")), "nobody's token is kept"
+
+
+def test_anybody_is_told_value_by_value() -> None:
+    """104: missing handle, missing value, read-only value, credentials: whatever comes first in the request."""
+    _, registry = prepared()
+    public, plain, closed = (
+        value(3, "RW", b"v", 0b1111),
+        value(1, "URL", b"v"),
+        value(4, "RO", b"v", 0b1010),
+    )
+    cases: list[tuple[Command, Outcome]] = [
+        (Modify("88.9999.1/NONE", (public,)), Outcome.HANDLE_NOT_FOUND),
+        (Modify("88.1/NONE", (public,)), Outcome.NOT_RESPONSIBLE),
+        (Modify(RECORD, (public, value(77, "X", b""))), Outcome.VALUE_NOT_FOUND),
+        (Modify(RECORD, (public, plain)), Outcome.AUTHENTICATION_NEEDED),
+        (Modify(RECORD, (public, closed)), Outcome.ACCESS_DENIED),
+        (Modify(RECORD, (plain, closed)), Outcome.AUTHENTICATION_NEEDED),
+        (Modify(RECORD, (closed, plain)), Outcome.ACCESS_DENIED),
+        (Modify(RECORD, ()), Outcome.OK),
+        (PutBatch(b"[]", lines=False), Outcome.AUTHENTICATION_NEEDED),
+        (Home("88.9999.1"), Outcome.AUTHENTICATION_NEEDED),
+        (Unhome("88.9999.1"), Outcome.AUTHENTICATION_NEEDED),
+    ]
+    for command, outcome in cases:
+        assert registry.run([Request(command, ANONYMOUS)], NOW)[0].outcome is outcome, command
 
 
 @pytest.mark.parametrize("first", ["88.9999.1/NEW", "0.NA/88.9999.1.5"])

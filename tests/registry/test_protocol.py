@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from core.admission import Identity
 from core.errors import Outcome, WireError
 from core.records import HandleValue, ValueReference
 from registry.commands import (
+    ANONYMOUS,
     OPERATOR,
     Actor,
     Add,
@@ -24,6 +26,7 @@ from registry.commands import (
     Request,
     Result,
     Token,
+    Unhome,
 )
 from registry.protocol import Frames, decode_request, decode_result, encode_request, encode_result
 
@@ -50,12 +53,13 @@ COMMAND: st.SearchStrategy[Command] = st.one_of(
     st.builds(Remove, TEXT, st.lists(INDEX, max_size=3).map(tuple)),
     st.builds(Delete, TEXT),
     st.builds(PutBatch, st.binary(max_size=50), st.booleans(), st.booleans(), st.booleans()),
-    st.builds(Home, TEXT),
+    st.builds(Home, TEXT, TEXT),
+    st.builds(Unhome, TEXT),
 )
-ACTOR = st.one_of(st.just(OPERATOR), st.builds(Actor, st.builds(Identity, TEXT, INDEX)))
+ACTOR = st.one_of(st.sampled_from([OPERATOR, ANONYMOUS]), st.builds(Identity, TEXT, INDEX).map(Actor))
 TOKEN = st.one_of(st.none(), st.builds(Token, TEXT, st.binary(min_size=32, max_size=32)))
 REQUEST = st.builds(Request, COMMAND, ACTOR, TOKEN, st.booleans())
-RESULT = st.builds(Result, st.sampled_from(Outcome), TEXT, TEXT, st.binary(max_size=50))
+RESULT = st.builds(Result, st.sampled_from(Outcome), TEXT, TEXT, st.binary(max_size=50), st.booleans())
 
 
 @given(st.integers(0, 2**63), REQUEST)
@@ -96,3 +100,27 @@ def test_a_frame_that_is_too_long_is_refused_before_it_comes() -> None:
     """By its announced length."""
     with pytest.raises(WireError, match="at most"):
         Frames().feed((limits.FRAME_BYTES_MAX + 1).to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize(
+    ("packed", "actor"),
+    [
+        (None, ANONYMOUS),
+        ("operator", OPERATOR),
+        ([300, "0.NA/88.1"], Actor(Identity("0.NA/88.1", 300))),
+        ("Operator", None),
+        ("x1", None),
+        (True, None),
+        (b"operator", None),
+        ([300], None),
+        ([], None),
+    ],
+)
+def test_an_actor_is_said_in_words(packed: object, actor: Actor | None) -> None:
+    """Nobody is the operator by leaving something out; what is no actor is no request."""
+    body = msgpack.packb((1, "Delete", ["88.1/x"], packed, None, False))
+    if actor is None:
+        with pytest.raises(WireError):
+            decode_request(body)
+    else:
+        assert decode_request(body) == (1, Request(Delete("88.1/x"), actor))

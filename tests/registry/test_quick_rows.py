@@ -45,7 +45,12 @@ DATA: st.SearchStrategy[Any] = st.one_of(
 VALUE = st.fixed_dictionaries(
     {
         "index": st.one_of(st.integers(1, 5), st.sampled_from([0, -1, 2**31, 2**31 - 1, "3"])),
-        "type": st.sampled_from(["URL", "DESC", "HS_ADMIN", "HS_VLIST", "HS_SITE", "", "盐", 'a"b', "x" * 300]),
+        "type": st.sampled_from(
+            [
+                *("URL", "DESC", "HS_ADMIN", "HS_VLIST", "HS_SITE", "HS_SECKEY", "HS_NAMESPACE"),
+                *("", "盐", 'a"b', "x" * 300, "盐" * 100),
+            ]
+        ),
         "data": DATA,
     },
     optional={

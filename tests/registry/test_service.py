@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from core import limits
@@ -22,7 +23,22 @@ from core.store.lmdb_engine import LmdbEngine
 from core.store.memory_engine import MemoryEngine
 from core.store.prefix_rows import unpack_count
 from core.store.record_rows import unpack_answer, unpack_values
-from registry.commands import OPERATOR, Actor, Add, Delete, Home, Modify, Put, PutBatch, Remove, Request, Result, Token
+from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key
+from registry.commands import (
+    OPERATOR,
+    Actor,
+    Add,
+    Delete,
+    Home,
+    Modify,
+    Put,
+    PutBatch,
+    Remove,
+    Request,
+    Result,
+    Token,
+    Unhome,
+)
 from registry.service import Registry
 
 NOW = Millis(1_700_000_000_000)
@@ -138,6 +154,40 @@ def test_minting_appends_a_random_suffix(store: Engine, registry: Registry) -> N
     assert stored(store, first.handle) is not None
 
 
+def test_a_result_says_whether_something_was_replaced(registry: Registry) -> None:
+    """By Put a record, by Add at least one value; be it by the same again."""
+    handle, one, two = "88.118.7/R", value(1, "a"), value(2, "b")
+    commands = [
+        (Put(handle, (one,)), False),
+        (Put(handle, (one,), overwrite=True), True),
+        (Put(handle, (two,), overwrite=True), True),
+        (Put(handle, (two,)), False),
+        (Add(handle, (one,), overwrite=True), False),
+        (Add(handle, (one,), overwrite=True), True),
+        (Add(handle, (one, value(3, "c")), overwrite=True), True),
+        (Modify(handle, (one,)), False),
+        (Put("88.118.7/M-", (one,), overwrite=True, mint=True), False),
+    ]
+    assert [result.replaced for result in run(registry, *(each for each, _ in commands))] == [r for _, r in commands]
+
+
+def test_a_token_remembers_what_was_replaced(store: Engine, registry: Registry) -> None:
+    """Also a row of before a result said it is read."""
+    run(registry, Put("88.118.7/T", (value(1, "a"),)))
+    request = Request(Put("88.118.7/T", (value(1, "b"),), overwrite=True), OPERATOR, Token("t", b"d"))
+    first = registry.run([request], NOW)[0]
+    assert first.replaced
+    assert registry.run([request], LATER) == [first]
+    old = TokenRow(b"d", NOW, msgpack.packb(("created", "88.118.7/OLD", "", b"")))
+    batch = Batch()
+    key = token_key("operator", "old")
+    batch.put(Table.TOKENS, key, pack_token(old))
+    batch.put(Table.TOKEN_TIMES, time_key(NOW, key), TIME_ROW)
+    store.commit(batch)
+    request = request._replace(token=Token("old", b"d"))
+    assert registry.run([request], LATER) == [Result(Outcome.CREATED, "88.118.7/OLD")]
+
+
 @pytest.mark.parametrize(
     ("command", "outcome", "message"),
     [
@@ -163,6 +213,9 @@ def test_minting_appends_a_random_suffix(store: Engine, registry: Registry) -> N
         (Modify("88.118.7/HERE", (value(7, "a"),)), Outcome.VALUE_NOT_FOUND, ""),
         (Add("88.118.7/HERE", (value(1, "b"),)), Outcome.VALUE_EXISTS, "Index conflict for 1"),
         (Home("88 1"), Outcome.INVALID_HANDLE, "blank"),
+        (Home("88.1", "lent"), Outcome.INVALID_VALUE, "hosting 'lent' is none of hosted, delegated"),
+        (Unhome("88 1"), Outcome.INVALID_HANDLE, "blank"),
+        (Unhome("88.1"), Outcome.NOT_RESPONSIBLE, "That prefix doesn't live here"),
     ],
 )
 def test_a_refusal_says_why_and_changes_nothing(

@@ -127,8 +127,13 @@ def test_the_site_is_described(node: Node) -> None:
     """Ports as they are, the server's public key."""
     answer = node.ask("GET", "/api/site").json
     assert list(answer) == ["responseCode", "site"]
-    doors = {door["protocol"]: door["port"] for door in answer["site"]["servers"][0]["interfaces"]}
-    assert doors == {"HTTP": node.ready["http"], "HTTPS": node.ready["https"]}
+    doors = {door["protocol"]: (door["port"], door["admin"]) for door in answer["site"]["servers"][0]["interfaces"]}
+    assert doors == {
+        "TCP": (node.ready["handle"], True),
+        "UDP": (node.ready["handle"], False),
+        "HTTP": (node.ready["http"], True),
+        "HTTPS": (node.ready["https"], True),
+    }
     assert answer["site"]["servers"][0]["publicKey"]["value"]["kty"] == "RSA"
 
 

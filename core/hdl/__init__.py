@@ -1,0 +1,1 @@
+"""The dialogue of the Handle protocol: proofs, challenges, sessions, signatures."""

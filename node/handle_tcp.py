@@ -1,0 +1,235 @@
+"""The Handle protocol over TCP: streams to messages, answers to streams, nothing else.
+
+1. Messages of one connection are answered in their order. The connection stays open as
+   long as each asks for it (KEEP_ALIVE), else it is closed behind the answer.
+2. A message that announces too much is refused before it is read.
+3. Bounds: HANDLE_CONNECTIONS_MAX, HANDLE_BUFFERED_BYTES_MAX, HANDLE_IDLE_S,
+   HANDLE_MESSAGE_S. A client that does not read its answers is not read from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final, cast
+
+from core import clock, limits
+from core.errors import WireError
+from core.hdl.exchange import Transport
+from core.wire.envelope import ENVELOPE_BYTES, Envelope, decode_envelope
+from node.handle_service import Answers, HandleService
+
+_LOG: Final = logging.getLogger("saltern.handle")
+_SWEEP_S: Final = 1.0
+_READ_AHEAD: Final = limits.MESSAGE_BYTES_MAX + ENVELOPE_BYTES
+_MESSAGES_A_TURN: Final = 64
+
+
+class TcpFront:
+    """One worker's connections. ``observe`` counts the messages."""
+
+    def __init__(
+        self, service: HandleService, observe: Callable[[Transport], None],
+        now_s: Callable[[], float] = clock.monotonic_s,
+    ) -> None:  # fmt: skip
+        self.service = service
+        self.observe = observe
+        self.now_s = now_s
+        self.buffered = 0
+        self.connections: set[TcpConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Event | None = None
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Serve on a socket that is bound and listening."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: TcpConnection(self), sock=listener, backlog=limits.LISTEN_BACKLOG
+        )
+        self._sweeper = loop.call_later(_SWEEP_S, self._sweep_again)
+
+    async def drain(self) -> None:
+        """Accept nothing more, let requests under way end, close. Bounds: DRAIN_S."""
+        if self._server is not None:
+            self._server.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self.connections):
+            connection.finish()
+        if self.connections:
+            self._empty = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), limits.DRAIN_S)
+        for connection in list(self.connections):
+            connection.abort()
+
+    def lost(self, connection: TcpConnection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        if not self.connections and self._empty is not None:
+            self._empty.set()
+
+    def sweep(self, now_s: float) -> None:
+        """Close the connections whose time is over."""
+        for connection in [each for each in self.connections if each.until_s <= now_s]:
+            connection.abort()
+
+    def _sweep_again(self) -> None:
+        self.sweep(self.now_s())
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep_again)
+
+
+class TcpConnection(asyncio.Protocol):
+    """One connection. ``until_s``: when it is given up if nothing happens."""
+
+    def __init__(self, front: TcpFront) -> None:
+        self._front = front
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._ending = False
+        self.until_s = front.now_s() + limits.HANDLE_IDLE_S
+
+    # --- transport ---
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if len(self._front.connections) >= limits.HANDLE_CONNECTIONS_MAX:
+            self._transport.abort()
+            return
+        self._front.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ending = True
+        self._front.lost(self)
+        self._forget(len(self._buffer))
+        self._writable.set()
+        if self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._ending or self._transport is None:
+            return
+        if not self._buffer:
+            self.until_s = self._front.now_s() + limits.HANDLE_MESSAGE_S
+        self._buffer += data
+        self._front.buffered += len(data)
+        if self._front.buffered > limits.HANDLE_BUFFERED_BYTES_MAX:
+            self.abort()
+            return
+        if len(self._buffer) > _READ_AHEAD:
+            self._transport.pause_reading()
+        self._pump()
+
+    def eof_received(self) -> bool:
+        """The client says no more; what it asked is still answered."""
+        self._ending = True
+        return self._task is not None or not self._writable.is_set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+        self._pump()
+
+    # --- messages ---
+    def _pump(self) -> None:
+        """Answer the messages that are whole, in their order."""
+        for _ in range(_MESSAGES_A_TURN):
+            if self._task is not None or self._transport is None or not self._writable.is_set():
+                return
+            if self._transport.is_closing():
+                return
+            whole = self._next()
+            if whole is None:
+                self._await_more()
+                return
+            envelope, payload = whole
+            self._front.observe(Transport.TCP)
+            if self._front.service.at_once(envelope, payload):
+                self._answered(self._front.service.answer_at_once(envelope, payload, Transport.TCP))
+            else:
+                self._task = asyncio.get_running_loop().create_task(self._answer(envelope, payload))
+        asyncio.get_running_loop().call_soon(self._pump)
+
+    def _next(self) -> tuple[Envelope, bytes] | None:
+        """Cut the next whole message off the buffer."""
+        if len(self._buffer) < ENVELOPE_BYTES:
+            return None
+        envelope = decode_envelope(bytes(self._buffer[:ENVELOPE_BYTES]))
+        if envelope.length > limits.MESSAGE_BYTES_MAX:
+            error = WireError(
+                f"A message of {envelope.length} octets is announced; at most {limits.MESSAGE_BYTES_MAX} are taken"
+            )
+            self._answered(self._front.service.refuse(envelope, error))
+            return None
+        end = ENVELOPE_BYTES + envelope.length
+        if len(self._buffer) < end:
+            return None
+        payload = bytes(self._buffer[ENVELOPE_BYTES:end])
+        self._forget(end)
+        now = self._front.now_s()
+        self.until_s = now + (limits.HANDLE_MESSAGE_S if self._buffer else limits.HANDLE_IDLE_S)
+        return envelope, payload
+
+    def _await_more(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._ending:
+            self._transport.close()
+        elif len(self._buffer) <= _READ_AHEAD:
+            self._transport.resume_reading()
+
+    async def _answer(self, envelope: Envelope, payload: bytes) -> None:
+        self.until_s = float("inf")  # the registrar's own bounds hold
+        try:
+            answers = await self._front.service.answer(envelope, payload, Transport.TCP)
+            if answers.more is not None and self._transport is not None:
+                self._transport.write(answers.first.octets)
+                async for sent in answers.more:
+                    await self._room()
+                    self._transport.write(sent.octets)
+        except Exception:
+            _LOG.exception("an answer failed on its way")
+            self.abort()
+            return
+        self._task = None
+        self.until_s = self._front.now_s() + limits.HANDLE_IDLE_S
+        self._answered(answers, written=answers.more is not None)
+        self._pump()
+
+    async def _room(self) -> None:
+        """Wait until the client has read enough; one that never does is given up."""
+        self.until_s = self._front.now_s() + limits.HANDLE_IDLE_S
+        await self._writable.wait()
+        self.until_s = float("inf")
+
+    def _answered(self, answers: Answers, *, written: bool = False) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if not written:
+            self._transport.write(answers.first.octets)
+        if not answers.keep or (self._ending and not self._buffer):
+            self._ending = True
+            self._transport.close()
+
+    def _forget(self, count: int) -> None:
+        del self._buffer[:count]
+        self._front.buffered -= count
+
+    def finish(self) -> None:
+        """Close behind the answer that is under way."""
+        self._ending = True
+        if self._task is None and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,116 @@
+"""The Handle protocol over UDP: datagrams to messages, answers to packets, nothing else.
+
+1. An answer is at most ``answer_bytes`` long, for a source may be forged; of a longer one
+   the first packets go out, which say how long it is, and the client comes by TCP.
+2. A datagram that is an answer is dropped: two servers never talk in circles.
+3. Requests in several packets are put together within UDP_ASSEMBLY_S; of those under way
+   the oldest goes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+from core import clock, limits
+from core.errors import WireError
+from core.hdl.exchange import Transport
+from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelope, packets
+from core.wire.message import peek_header
+from node.handle_service import Answers, HandleService
+
+_Address = tuple[str, int]
+_Place = tuple[_Address, int, int]
+
+
+class _Partial(NamedTuple):
+    assembly: Assembly
+    until_s: float
+
+
+class UdpFront(asyncio.DatagramProtocol):
+    """One worker's datagrams. ``observe`` counts the messages."""
+
+    def __init__(
+        self, service: HandleService, answer_bytes: int, observe: Callable[[Transport], None],
+        now_s: Callable[[], float] = clock.monotonic_s,
+    ) -> None:  # fmt: skip
+        self._service = service
+        self._answer_bytes = answer_bytes
+        self._observe = observe
+        self._now_s = now_s
+        self._partials: dict[_Place, _Partial] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: _Address) -> None:
+        if len(data) < ENVELOPE_BYTES:
+            return
+        envelope, payload = decode_envelope(data), data[ENVELOPE_BYTES:]
+        try:
+            if envelope.in_packets:
+                whole = self._assembled(envelope, payload, addr)
+                if whole is None:
+                    return
+                envelope, payload = whole
+            elif len(payload) != envelope.length:
+                raise WireError(f"A message of {envelope.length} octets is announced, {len(payload)} came")
+        except WireError as error:
+            self._send(self._service.refuse(envelope, error), addr)
+            return
+        header = None if envelope.encrypted else peek_header(payload)
+        if header is not None and header.code:
+            return
+        self._observe(Transport.UDP)
+        if self._service.at_once(envelope, payload):
+            self._send(self._service.answer_at_once(envelope, payload, Transport.UDP), addr)
+        elif len(self._tasks) < limits.HANDLE_UNDER_WAY_MAX:
+            task = asyncio.get_running_loop().create_task(self._answer(envelope, payload, addr))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def error_received(self, exc: Exception) -> None:
+        """A source that cannot be reached is nobody's fault."""
+
+    def close(self) -> None:
+        """Receive nothing more."""
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _answer(self, envelope: Envelope, payload: bytes, addr: _Address) -> None:
+        self._send(await self._service.answer(envelope, payload, Transport.UDP), addr)
+
+    def _assembled(self, envelope: Envelope, payload: bytes, addr: _Address) -> tuple[Envelope, bytes] | None:
+        """Add a packet to its message; return the message once it is whole. Errors: WireError."""
+        now = self._now_s()
+        for place in [place for place, partial in self._partials.items() if partial.until_s <= now]:
+            del self._partials[place]
+        place = (addr, envelope.session_id, envelope.request_id)
+        partial = self._partials.get(place)
+        if partial is None:
+            if len(self._partials) >= limits.UDP_ASSEMBLIES_MAX:
+                del self._partials[next(iter(self._partials))]
+            partial = _Partial(Assembly(envelope), now + limits.UDP_ASSEMBLY_S)
+            self._partials[place] = partial
+        try:
+            whole = partial.assembly.add(envelope, payload)
+        except WireError:
+            self._partials.pop(place, None)
+            raise
+        if whole is not None:
+            del self._partials[place]
+        return whole
+
+    def _send(self, answers: Answers, addr: _Address) -> None:
+        if self._transport is None:
+            return
+        left = self._answer_bytes
+        for packet in packets(answers.first.envelope, answers.first.payload):
+            left -= len(packet)
+            if left < 0:
+                return
+            self._transport.sendto(packet, addr)

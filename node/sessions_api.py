@@ -1,0 +1,171 @@
+"""``/api/sessions`` and ``/api/verifications`` of the Handle JSON interface.
+
+    POST   /api/sessions            begin a session
+    GET    /api/sessions/this       what it is
+    PUT    /api/sessions/this       log in, by the header or a JSON object (POST does the same)
+    DELETE /api/sessions/this       end it
+    GET    /api/verifications/INDEX:HANDLE?nonce=&cnonce=&alg=&signature=   (POST: as JSON)
+
+Sessions are offered where credentials are taken at all. Whoever sends a ``cnonce`` without
+an ``id`` gets nonce and cnonce signed by this server's key. Source: the reference server.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from typing import Final
+
+from core.admission import Identity
+from core.errors import AdmissionError, NodeError, Outcome, WireError
+from core.hdl.authorization import Members, login_proof, mac_proof, members_of, octets
+from core.hdl.logins import Login, Logins
+from core.hdl.proof import Proof, ServerKey
+from core.hdl.prover import Prover
+from core.outcomes import HTTP_NO_CONTENT, STATUSES
+from core.wire.codepoints import AUTH_SECRET_KEY, VERSION
+from core.wire.handlejson import Parameters, cors, refused_credentials, render, render_error, render_json
+from core.wire.http import Request, Response, decode_path
+from core.wire.jsontext import quote
+
+_THIS: Final = "/api/sessions/this"
+_NAMED: Final = re.compile(r"(\d{1,10}):(.+)", re.DOTALL | re.ASCII)
+_VERIFIED: Final = ("nonce", "cnonce", "alg", "signature")
+
+
+class SessionsApi:
+    """Answers both. ``require_here`` raises a NodeError for a handle that this node does not answer for."""
+
+    def __init__(
+        self, logins: Logins, prover: Prover, server_key: ServerKey | None, require_here: Callable[[str], None]
+    ) -> None:
+        self._logins = logins
+        self._prover = prover
+        self._server_key = server_key
+        self._require_here = require_here
+
+    async def sessions(self, request: Request) -> Response:
+        """Answer ``/api/sessions`` and what is below it. ``request.identity`` is proven."""
+        path = request.path.removesuffix("/")
+        if not request.credentials_safe:
+            return _bare(request, Outcome.FORBIDDEN)
+        if path == "/api/sessions":
+            if request.method == "POST":
+                return self._begin(request)
+            refused = _bare(request, Outcome.METHOD)
+            return refused._replace(headers=(("Allow", "POST, OPTIONS"), *refused.headers))
+        if path != _THIS:
+            return _bare(request, Outcome.FORBIDDEN)
+        match request.method:
+            case "DELETE":
+                return self._end(request)
+            case "PUT" | "POST":
+                return await self._log_in(request)
+        return self._show(request)
+
+    def _begin(self, request: Request) -> Response:
+        try:
+            members = members_of(request)
+            if "sessionId" in members:
+                raise WireError("sessionId: a new session gets its own")
+            response = self._rendered(request, Outcome.CREATED, self._logins.make(request.identity), members)
+        except NodeError as error:
+            return render_error(request, error)
+        return response._replace(headers=(("Location", _THIS), *response.headers))
+
+    def _end(self, request: Request) -> Response:
+        try:
+            ended = self._logins.end(members_of(request).get("sessionId", ""))
+        except NodeError as error:
+            return render_error(request, error)
+        return Response(HTTP_NO_CONTENT, cors(request)) if ended else _bare(request, Outcome.FORBIDDEN)
+
+    def _show(self, request: Request) -> Response:
+        try:
+            session_id = members_of(request).get("sessionId")
+        except NodeError as error:
+            return render_error(request, error)
+        if session_id is None:
+            return render_json(request, Outcome.OK, '{"authenticated":false}')
+        login = self._logins.find(session_id)
+        if login is None:
+            return refused_credentials(request, Outcome.SESSION_UNKNOWN)
+        return self._rendered(request, Outcome.OK, login, {})
+
+    async def _log_in(self, request: Request) -> Response:
+        try:
+            members = members_of(request)
+            login = self._logins.find(members.get("sessionId", ""))
+            if login is None:
+                raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
+            if login.identity is None or "signature" in members:
+                login = self._logins.prove(login, await self._proven(members, login))
+            return self._rendered(request, Outcome.OK, login, members)
+        except NodeError as error:
+            if error.ended is Outcome.SESSION_UNKNOWN:
+                return refused_credentials(request, error.ended)
+            if error.ended is Outcome.AUTHENTICATION_FAILED and login is not None:
+                text = f'{{"sessionId":{quote(login.session_id)},"nonce":{quote(_base64(login.nonce))}'
+                return render_json(request, error.ended, f'{text},"error":"Identity not verified"}}')
+            return render_error(request, error)
+
+    async def _proven(self, members: Members, login: Login) -> Identity:
+        """Errors: AdmissionError if the log-in is not right."""
+        try:
+            proof = login_proof(members, login.nonce)
+        except WireError as error:
+            raise AdmissionError(error.message, outcome=Outcome.AUTHENTICATION_FAILED) from None
+        if not await self._prover.proves(proof, VERSION):
+            raise AdmissionError("Identity not verified", outcome=Outcome.AUTHENTICATION_FAILED)
+        return proof.identity
+
+    def _rendered(self, request: Request, outcome: Outcome, login: Login, members: Members) -> Response:
+        text = f'{{"sessionId":{quote(login.session_id)},"nonce":{quote(_base64(login.nonce))}'
+        if "cnonce" in members and self._server_key is not None:
+            signature = self._server_key.sign("SHA-256", login.nonce + octets(members, "cnonce"))
+            text += f',"serverAlg":"SHA-256","serverSignature":"{_base64(signature)}"'
+        if login.identity is not None:
+            named = f"{login.identity.value_index}:{login.identity.handle}"
+            text += f',"authenticated":true,"id":{quote(named)}'
+        return render_json(request, outcome, text + "}")
+
+    async def verifications(self, request: Request, rest: str) -> Response:
+        """Answer ``/api/verifications/<rest>``: whether a MAC under a secret key that lives here is right."""
+        handle = None
+        try:
+            parameters = Parameters(request)
+            identity = _verified_identity(decode_path(rest), parameters)
+            handle = identity.handle
+            members = {name: parameters.text(name) or "" for name in (*_VERIFIED, "salt", "iterations", "length")}
+            if not all(members[name] for name in _VERIFIED):
+                raise WireError("Missing parameters in verification request")
+            signed = mac_proof(members, octets(members, "signature"))
+            self._require_here(handle)
+            data = octets(members, "nonce") + octets(members, "cnonce")
+            right = await self._prover.proves(Proof(identity, AUTH_SECRET_KEY, signed, data), VERSION)
+        except NodeError as error:
+            return render_error(request, error)
+        valid = f',"isValid":{str(right).lower()},"handle":{quote(handle)}'
+        return render(request, Outcome.OK, members=valid, parameters=parameters)
+
+
+def _verified_identity(path: str, parameters: Parameters) -> Identity:
+    """Errors: WireError in the reference server's words."""
+    if not path:
+        raise WireError("Handle not specified in verification request")
+    named = _NAMED.fullmatch(path)
+    indexes = [*([int(named[1])] if named else []), *parameters.indexes()]
+    if not indexes:
+        raise WireError("No index provided")
+    if len(indexes) > 1:
+        raise WireError("Too many indexes specified in verification request")
+    return Identity(named[2] if named else path, indexes[0])
+
+
+def _bare(request: Request, outcome: Outcome) -> Response:
+    return Response(STATUSES[outcome].http_handles, cors(request))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

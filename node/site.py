@@ -1,0 +1,118 @@
+"""What this node says about itself: ports, site information, the key that signs its answers."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from core import limits
+from core.config import Config
+from core.errors import ConfigError, WireError
+from core.hdl.proof import ServerKey
+from core.ident.sitehash import ServerChoice
+from core.records import HashOption, Interface, ServerInfo, SiteInfo
+from core.wire.jsondata import load_site
+from core.wire.jsontext import parse
+from core.wire.publickey import encode_public_key
+
+_PROTOCOL: Final = (2, 11)
+_UDP: Final = 0
+_TCP: Final = 1
+_HTTP: Final = 2
+_HTTPS: Final = 3
+_QUERY: Final = 2
+_QUERY_AND_ADMIN: Final = 3
+
+
+class Ports:
+    """The ports in use, as the sockets have them; None is off."""
+
+    def __init__(self, http: int, https: int | None, handle: int, management: int) -> None:
+        self.http = http
+        self.https = https
+        self.handle = handle
+        self.management = management
+
+
+@lru_cache(maxsize=1)
+def configured_site(config: Config) -> SiteInfo | None:
+    """Return the site of handle.site, None where the node describes itself.
+
+    Read once, before the processes are forked: all of them go by the same site.
+    Bounds: SITE_FILE_BYTES_MAX. Errors: ConfigError that names the setting.
+    """
+    path = config.file("handle.site")
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            content = file.read(limits.SITE_FILE_BYTES_MAX + 1)
+        if len(content) > limits.SITE_FILE_BYTES_MAX:
+            raise WireError(f"more than {limits.SITE_FILE_BYTES_MAX} octets")
+        return load_site(parse(content))
+    except OSError as error:
+        raise ConfigError(f"handle.site: cannot read {path}: {error.strerror}", setting="handle.site") from None
+    except WireError as error:
+        raise ConfigError(f"handle.site: {path}: {error.message}", setting="handle.site") from None
+
+
+def server_choice(config: Config, site: SiteInfo) -> ServerChoice:
+    """Return the place of handle.server_id in the site. Errors: ConfigError that names the setting."""
+    if site.hash_option not in tuple(HashOption):
+        raise ConfigError(
+            f"handle.site: hashOption {site.hash_option} is none of 0 (prefix), 1 (suffix), 2 (whole)",
+            setting="handle.site",
+        )
+    own, ids = config.integer("handle.server_id"), [server.server_id for server in site.servers]
+    if ids.count(own) != 1:
+        there = "more than one server" if own in ids else "no server"
+        raise ConfigError(
+            f"handle.server_id: the site of handle.site has {there} {own}; it has {', '.join(map(str, ids)) or 'none'}",
+            setting="handle.server_id",
+        )
+    return ServerChoice(site.hash_option, len(ids), ids.index(own))
+
+
+def site_info(config: Config, ports: Ports) -> SiteInfo:
+    """Return the site that this node is a server of: the configured one, or itself. Errors: ConfigError."""
+    site = configured_site(config)
+    return _own_site(config, ports) if site is None else site
+
+
+def _own_site(config: Config, ports: Ports) -> SiteInfo:
+    address = bytes(16)
+    for item in config.items("node.public_addresses"):
+        try:
+            address = ipaddress.ip_address(str(item)).packed.rjust(16, b"\0")
+            break
+        except ValueError:
+            raise ConfigError(f"node.public_addresses: {item!r} is no IP address") from None
+    doors = [
+        Interface(_QUERY_AND_ADMIN, _TCP, ports.handle),
+        Interface(_QUERY, _UDP, ports.handle),
+        Interface(_QUERY_AND_ADMIN, _HTTP, ports.http),
+    ]
+    if ports.https is not None:
+        doors.append(Interface(_QUERY_AND_ADMIN, _HTTPS, ports.https))
+    key = server_key(config)
+    public = b"" if key is None else encode_public_key(key.public)
+    server = ServerInfo(1, address, public, tuple(doors))
+    return SiteInfo(1, *_PROTOCOL, 1, True, False, HashOption.BY_ALL, "", (), (server,))
+
+
+def server_key(config: Config) -> ServerKey | None:
+    """Return the key of handle.server_key, None if there is none: answers are not signed then. Errors: ConfigError."""
+    path = config.file("handle.server_key")
+    if path is None:
+        return None
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"handle.server_key: cannot read {path}: {error}") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ConfigError(f"handle.server_key: {path} is no RSA key")
+    return ServerKey(key)
