@@ -23,7 +23,7 @@ from core.wire.message import Header, Message, decode_message, encode_message
 
 _WAITS_S: Final = (0.5, 1.0, 2.0)
 _TCP_S: Final = 10.0
-_FLAGS: Final = int(OpFlag.RECURSIVE | OpFlag.CACHE_CERTIFIED | OpFlag.PUBLIC_ONLY)
+_FLAGS: Final = OpFlag.RECURSIVE | OpFlag.CACHE_CERTIFIED | OpFlag.PUBLIC_ONLY
 _WITH_VALUES: Final = (HandleCode.SUCCESS, HandleCode.SERVICE_REFERRAL, HandleCode.PREFIX_REFERRAL)
 
 

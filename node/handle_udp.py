@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 from core import clock, limits
 from core.errors import WireError
@@ -22,6 +22,20 @@ from node.handle_service import Answers, HandleService
 
 _Address = tuple[str, int]
 _Place = tuple[_Address, int, int]
+
+
+class _Socket(Protocol):
+    """What this front needs of the loop's datagram transport."""
+
+    def sendto(self, data: bytes, addr: _Address) -> None:
+        """Send one datagram, or keep it until the system takes it."""
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many octets are kept."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close it."""
 
 
 class _Partial(NamedTuple):
@@ -42,10 +56,10 @@ class UdpFront(asyncio.DatagramProtocol):
         self._now_s = now_s
         self._partials: dict[_Place, _Partial] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._transport: asyncio.DatagramTransport | None = None
+        self._transport: _Socket | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
+        self._transport = cast("_Socket", transport)
 
     def datagram_received(self, data: bytes, addr: _Address) -> None:
         if len(data) < ENVELOPE_BYTES:
@@ -106,7 +120,7 @@ class UdpFront(asyncio.DatagramProtocol):
         return whole
 
     def _send(self, answers: Answers, addr: _Address) -> None:
-        if self._transport is None:
+        if self._transport is None or self._transport.get_write_buffer_size() > limits.UDP_WAITING_BYTES_MAX:
             return
         left = self._answer_bytes
         for packet in packets(answers.first.envelope, answers.first.payload):

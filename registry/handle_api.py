@@ -160,6 +160,6 @@ def _not_offered(asked: Asked) -> Command:
 def _reply(asked: Asked, command: Command, result: Result) -> Reply:
     if not result.done:
         return Reply(result.outcome, text(result.message))
-    replaced = int(OpFlag.OVERWRITE) if result.replaced else 0
+    replaced = OpFlag.OVERWRITE if result.replaced else 0
     body = text(result.handle) if isinstance(command, Put) else b""
     return Reply(Outcome.OK, body, flags=replaced)

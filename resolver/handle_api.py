@@ -56,7 +56,7 @@ class HandleApi:
         self._site = encode_site(site)
         self._observe = observe
         self._status = status
-        self._operations = {
+        self._operations: dict[int, Callable[[Asked], Reply]] = {
             OpCode.RESOLUTION: self._resolve,
             OpCode.GET_SITE_INFO: self._site_info,
             OpCode.LIST_HANDLES: self._list_handles,
@@ -66,7 +66,7 @@ class HandleApi:
 
     async def answer(self, asked: Asked) -> Reply:
         """Answer one request. Errors: NodeError."""
-        return self._operations[OpCode(asked.op)](asked)
+        return self._operations[asked.op](asked)
 
     def _resolve(self, asked: Asked) -> Reply:
         question = bodies.decode_question(asked.body)

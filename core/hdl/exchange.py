@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from core.admission import Identity
 from core.errors import Outcome
-from core.wire.codepoints import OpFlag, Version
+from core.wire.codepoints import Version
 
 
 class Transport(Enum):
@@ -35,7 +35,7 @@ class Asked(NamedTuple):
     identity: Identity | None = None
     in_session: bool = False
 
-    def has(self, flag: OpFlag) -> bool:
+    def has(self, flag: int) -> bool:
         """Whether a flag is set."""
         return bool(self.flags & flag)
 

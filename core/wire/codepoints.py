@@ -7,7 +7,7 @@ are kept as the numbers they are.
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 
@@ -48,21 +48,24 @@ ADMINISTRATIVE: Final = frozenset(
 """Operations that a query interface (UDP) refuses."""
 
 
-class OpFlag(IntFlag):
-    """Flags of a message (RFC 3652 §2.2.2.3); bits that are not listed mean nothing to this node."""
+class OpFlag:
+    """Flags of a message (RFC 3652 §2.2.2.3); bits that are not listed mean nothing to this node.
 
-    AUTHORITATIVE = 0x8000_0000
-    CERTIFIED = 0x4000_0000
-    ENCRYPTED = 0x2000_0000
-    RECURSIVE = 0x1000_0000
-    CACHE_CERTIFIED = 0x0800_0000
-    CONTINUOUS = 0x0400_0000
-    KEEP_ALIVE = 0x0200_0000
-    PUBLIC_ONLY = 0x0100_0000
-    RETURN_DIGEST = 0x0080_0000
-    OVERWRITE = 0x0040_0000
-    MINT = 0x0020_0000
-    NO_REFERRAL = 0x0010_0000
+    Plain integers: an IntFlag computes each "and" in Python, on the way of every message.
+    """
+
+    AUTHORITATIVE: Final = 0x8000_0000
+    CERTIFIED: Final = 0x4000_0000
+    ENCRYPTED: Final = 0x2000_0000
+    RECURSIVE: Final = 0x1000_0000
+    CACHE_CERTIFIED: Final = 0x0800_0000
+    CONTINUOUS: Final = 0x0400_0000
+    KEEP_ALIVE: Final = 0x0200_0000
+    PUBLIC_ONLY: Final = 0x0100_0000
+    RETURN_DIGEST: Final = 0x0080_0000
+    OVERWRITE: Final = 0x0040_0000
+    MINT: Final = 0x0020_0000
+    NO_REFERRAL: Final = 0x0010_0000
 
 
 class Version(NamedTuple):

@@ -28,11 +28,11 @@ from core.wire.envelope import Envelope
 HEADER_BYTES: Final = 24
 _LAYOUT: Final = struct.Struct(">IIIHBBII")
 _LENGTH: Final = 4
-_FLAGS_COPIED: Final = int(
+_FLAGS_COPIED: Final = (
     OpFlag.CERTIFIED | OpFlag.CACHE_CERTIFIED | OpFlag.ENCRYPTED | OpFlag.PUBLIC_ONLY
     | OpFlag.RETURN_DIGEST | OpFlag.NO_REFERRAL | OpFlag.MINT
 )  # fmt: skip
-_FLAGS_ALWAYS: Final = int(OpFlag.AUTHORITATIVE | OpFlag.RECURSIVE)
+_FLAGS_ALWAYS: Final = OpFlag.AUTHORITATIVE | OpFlag.RECURSIVE
 
 
 class Header(NamedTuple):
@@ -46,7 +46,7 @@ class Header(NamedTuple):
     expiration: int
     reserved: int = 0
 
-    def has(self, flag: OpFlag) -> bool:
+    def has(self, flag: int) -> bool:
         """Whether a flag is set."""
         return bool(self.flags & flag)
 
