@@ -1,7 +1,7 @@
 """``saltern demo``: the main job on sample data, told as a story.
 
 Everything runs for real: ``saltern init`` and ``serve`` as processes, registration
-and resolution over HTTP, a node that is killed and started again.
+and resolution over HTTP and the Handle protocol, a node that is killed and started again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from urllib.parse import quote
 
 from core import clock
 
-_ANY_PORT: Final = ("--set", "http.port=0", "--set", "https.port=0", "--set", "management.port=0")
+_ANY_PORT: Final = (
+    "--set", "http.port=0", "--set", "https.port=0", "--set", "handle.port=0", "--set", "management.port=0",
+)  # fmt: skip
 _SHOWN: Final = 3
 
 
@@ -74,6 +76,12 @@ def _story(folder: Path) -> None:
             _show(ready, product.handle)
         _say("   大小写无关 ASCII case does not matter:")
         _show(ready, products[-1].handle.lower())
+        product = products[1]
+        for over in ("udp", "tcp"):
+            _chapter(
+                f"   Handle 协议 Handle protocol ({over.upper()}):", f"saltern resolve {product.handle} --over {over}"
+            )
+            _command("resolve", product.handle, "--server", f"127.0.0.1:{ready['handle']}", "--over", over)
         _chapter("   浏览器 A browser is redirected:", f"GET /{products[0].handle}")
         status, headers, _ = _http(ready, "GET", f"/{products[0].handle}")
         _say(f"   {status} → {headers['Location']}")
