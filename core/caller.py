@@ -72,14 +72,18 @@ class Callers:
         if login is None:
             raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
         if "signature" not in members:
-            return login.identity
+            proven = login.proven
+            return proven.identity if proven and self._prover.still(proven.identity, proven.mark) else None
         try:
             proof = login_proof(members, login.nonce)
         except WireError:
             _refuse()
-        if not await self._prover.proves(proof, VERSION):
+        mark = await self._prover.proves(proof, VERSION)
+        if mark is None:
             _refuse()
-        return self._logins.prove(login, proof.identity).identity
+        if self._logins.prove(login, proof.identity, mark) is None:  # it was ended meanwhile
+            raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
+        return proof.identity
 
 
 def _refuse() -> NoReturn:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from core import limits
-from core.errors import LimitError, NodeError, Outcome, WireError
+from core.errors import LimitError, NodeError, Outcome, StoreError, WireError
 from core.hdl.exchange import Transport
 from core.outcomes import STATUSES
 from core.wire.envelope import ENVELOPE_BYTES, decode_envelope
@@ -56,7 +56,10 @@ class HttpMessages:
             )
             return _rendered(self._service.refuse(envelope, refusal).first.octets)
         answers = await self._service.answer(envelope, payload, Transport.HTTP)
-        whole = await _whole(answers)
+        try:
+            whole = await _whole(answers)
+        except StoreError as failed:
+            return _rendered(self._service.refuse(envelope, failed).first.octets)
         if whole is None:
             refusal = LimitError(f"The list has more than {limits.LIST_BYTES_MAX} octets; ask for it over TCP")
             return _rendered(self._service.refuse(envelope, refusal).first.octets)

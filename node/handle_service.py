@@ -9,7 +9,6 @@ flags, its digest (RFC 3652 §3.5.2).
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +16,7 @@ from typing import Final, NamedTuple, Protocol
 
 from core import clock, limits
 from core.admission import Identity
+from core.budget import Budget
 from core.clock import Millis
 from core.errors import AdmissionError, NodeError, Outcome, StoreError, WireError
 from core.hdl import session as sessions
@@ -90,8 +90,11 @@ class Api(Protocol):
 class Prover(Protocol):
     """Decides whether a proof is right."""
 
-    async def proves(self, proof: Proof, version: Version) -> bool:
-        """Whether it is. Errors: StoreError where too many wait."""
+    async def proves(self, proof: Proof, version: Version, *, for_others: bool = False) -> bytes | None:
+        """Return the mark of the key that proves it, None if none does. Errors: StoreError where too many wait."""
+
+    def still(self, identity: Identity, mark: bytes) -> bool:
+        """Whether the key of that mark is still the identity's."""
 
 
 class Sent(NamedTuple):
@@ -160,6 +163,11 @@ class HandleService:
         self._require_here = require_here
         self._now_ms = now_ms
         self._make_exponent = make_exponent
+        now_s = now_ms() / 1_000
+        self._setups = {
+            transport: Budget(limits.SETUPS_UDP_PER_S if transport is Transport.UDP else limits.SETUPS_PER_S, now_s)
+            for transport in Transport
+        }
         self._own: dict[int, Callable[[_Exchange], Awaitable[Reply]]] = {
             OpCode.CHALLENGE_RESPONSE: self._challenge_response,
             OpCode.VERIFY_RESPONSE: self._verify,
@@ -176,8 +184,6 @@ class HandleService:
             reply = await self._reply(exchange)
         except NodeError as error:
             reply = _refusal(error)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             ticket = secrets.token_hex(6)
             _LOG.exception("ticket %s: a message failed", ticket)
@@ -222,6 +228,9 @@ class HandleService:
         if header is not None:  # a message that is damaged behind it is refused by its name
             exchange.asked = Message(header, b"")
         exchange.message = exchange.asked = decode_message(payload)
+        if exchange.message.header.code:
+            # Both directions have one key: an answer sent back must not count as a request.
+            raise WireError("This is an answer, not a request")
         exchange.keep = exchange.message.header.has(OpFlag.KEEP_ALIVE)
 
     def _decrypted(self, exchange: _Exchange, payload: bytes) -> bytes:
@@ -288,6 +297,8 @@ class HandleService:
         session, header = exchange.session, exchange.message.header
         if session is None or not session.authenticated or not covers_counter(exchange.envelope.version):
             return None
+        if not self._prover.still(session.identity, session.mark):
+            return None  # the key that proved it is gone
         if not exchange.mac_right:
             if header.op in (OpCode.RESOLUTION, OpCode.GET_SITE_INFO) and header.has(OpFlag.PUBLIC_ONLY):
                 return None
@@ -321,9 +332,10 @@ class HandleService:
         nonce = secrets.token_bytes(limits.NONCE_BYTES)
         clear = encode_message(message._replace(credential=b""))
         session_id = exchange.session_id if in_session else 0
-        exchange.session_id = self._dialogues.challenge(
-            Challenge(nonce, clear, exchange.version, session_id, exchange.mac_right)
-        )
+        kept_as = self._dialogues.challenge(Challenge(nonce, clear, exchange.version, session_id, exchange.mac_right))
+        if kept_as is None:  # somebody without the session's key must not replace what its owner waits for
+            raise SessionError("Session authentication failed.", outcome=Outcome.SESSION_KEY_INVALID)
+        exchange.session_id = kept_as
         body = bstr(nonce)
         if exchange.version < DIGESTS_FROM:
             body += bstr(digest(MD5, message.signed_part))
@@ -336,10 +348,10 @@ class HandleService:
 
     async def _challenge_response(self, exchange: _Exchange) -> Reply:
         """Operation 200: answer the request that was challenged. Errors: NodeError."""
-        challenge = self._dialogues.take_challenge(exchange.session_id)
-        if challenge is None:
-            raise SessionError(_UNKNOWN_SESSION, outcome=Outcome.SESSION_UNKNOWN)
         answer = bodies.decode_challenge_response(exchange.message.body)
+        challenge = self._dialogues.take_challenge(exchange.session_id)
+        if challenge is None or (challenge.session_id and exchange.session is None):
+            raise SessionError(_UNKNOWN_SESSION, outcome=Outcome.SESSION_UNKNOWN)
         exchange.asked = decode_message(challenge.message)
         exchange.session_id = challenge.session_id
         session = exchange.session = exchange.session if challenge.session_id else None
@@ -348,12 +360,13 @@ class HandleService:
             raise WireError(_QUERY_ONLY)
         data = challenge.nonce + digest(digest_algorithm(challenge.version), exchange.asked.signed_part)
         proof = Proof(answer.identity, answer.method, answer.signed, data)
-        if not await self._prover.proves(proof, challenge.version):
+        mark = await self._prover.proves(proof, challenge.version)
+        if mark is None:
             raise AdmissionError("", outcome=Outcome.AUTHENTICATION_FAILED)
         if session is not None and not session.anonymous and not challenge.mac_right:
             raise SessionError("The session key authentication failed.", outcome=Outcome.SESSION_KEY_INVALID)
         if session is not None:
-            exchange.session = self._dialogues.authenticate(exchange.session_id, answer.identity) or session
+            exchange.session = self._dialogues.authenticate(exchange.session_id, answer.identity, mark) or session
         if op == OpCode.KEY_LOGIN:
             return _logged_in(exchange, answer.identity)
         return await self._serve(exchange, answer.identity, in_session=False)
@@ -363,8 +376,8 @@ class HandleService:
         asked = bodies.decode_verification(exchange.message.body)
         self._require_here(asked.identity.handle)
         proof = Proof(asked.identity, AUTH_SECRET_KEY, asked.signed, asked.nonce + asked.digest)
-        right = await self._prover.proves(proof, exchange.version)
-        return Reply(Outcome.OK, bytes((right,)))
+        mark = await self._prover.proves(proof, exchange.version, for_others=True)
+        return Reply(Outcome.OK, bytes((mark is not None,)))
 
     async def _log_in(self, exchange: _Exchange) -> Reply:
         """Operation 2001 of the national SDKs: nothing but proof of identity. Errors: NodeError."""
@@ -380,6 +393,8 @@ class HandleService:
         if not self._sessions_offered:
             raise SessionError("Sessions are switched off here (handle.sessions)", outcome=Outcome.UNSUPPORTED)
         setup = bodies.decode_session_setup(exchange.message.body)
+        if len(setup.identity.handle) > limits.HANDLE_BYTES_MAX:
+            raise SessionError(f"An identity's handle has at most {limits.HANDLE_BYTES_MAX} octets")
         if exchange.version < AES_SESSIONS_FROM:
             raise SessionError(f"Sessions need protocol {AES_SESSIONS_FROM}: before it there is only DES")
         if setup.mode in (1, 2, 3):
@@ -392,6 +407,8 @@ class HandleService:
             raise SessionError("Error encoding public session key") from None
         if not isinstance(key, DhKey):
             raise SessionError("Error encoding public session key")
+        if not self._setups[exchange.transport].take(self._now_ms() / 1_000):
+            raise StoreError("Too many sessions are set up just now; try again, or answer a challenge")
         agreement = sessions.agree(key, self._make_exponent())
         life_s = max(setup.timeout_s, 1)
         exchange.session_id = self._dialogues.open(Session(agreement.key, setup.identity, life_s))

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from core import clock, limits
-from core.errors import WireError
+from core.errors import StoreError, WireError
 from core.hdl.exchange import Transport
 from core.wire.envelope import ENVELOPE_BYTES, Envelope, decode_envelope
 from node.handle_service import Answers, HandleService
@@ -33,11 +33,12 @@ class TcpFront:
 
     def __init__(
         self, service: HandleService, observe: Callable[[Transport], None],
-        now_s: Callable[[], float] = clock.monotonic_s,
+        now_s: Callable[[], float] = clock.monotonic_s, connections_max: int = limits.HANDLE_CONNECTIONS_MAX,
     ) -> None:  # fmt: skip
         self.service = service
         self.observe = observe
         self.now_s = now_s
+        self.connections_max = connections_max
         self.buffered = 0
         self.connections: set[TcpConnection] = set()
         self._server: asyncio.Server | None = None
@@ -67,6 +68,10 @@ class TcpFront:
         for connection in list(self.connections):
             connection.abort()
 
+    def make_room(self) -> None:
+        """Close the connection that holds the most of what has not come whole."""
+        max(self.connections, key=lambda each: each.waiting).abort()
+
     def lost(self, connection: TcpConnection) -> None:
         """Forget a connection."""
         self.connections.discard(connection)
@@ -94,12 +99,18 @@ class TcpConnection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._ending = False
+        self._due = False
         self.until_s = front.now_s() + limits.HANDLE_IDLE_S
+
+    @property
+    def waiting(self) -> int:
+        """Octets that have come and are not answered."""
+        return len(self._buffer)
 
     # --- transport ---
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if len(self._front.connections) >= limits.HANDLE_CONNECTIONS_MAX:
+        if len(self._front.connections) >= self._front.connections_max:
             self._transport.abort()
             return
         self._front.connections.add(self)
@@ -120,8 +131,9 @@ class TcpConnection(asyncio.Protocol):
         self._buffer += data
         self._front.buffered += len(data)
         if self._front.buffered > limits.HANDLE_BUFFERED_BYTES_MAX:
-            self.abort()
-            return
+            self._front.make_room()
+            if self._transport.is_closing():
+                return
         if len(self._buffer) > _READ_AHEAD:
             self._transport.pause_reading()
         self._pump()
@@ -129,7 +141,7 @@ class TcpConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client says no more; what it asked is still answered."""
         self._ending = True
-        return self._task is not None or not self._writable.is_set()
+        return self._task is not None or self._due or not self._writable.is_set()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -140,7 +152,8 @@ class TcpConnection(asyncio.Protocol):
 
     # --- messages ---
     def _pump(self) -> None:
-        """Answer the messages that are whole, in their order."""
+        """Answer the messages that are whole, in their order; after some, let others have their turn."""
+        self._due = False
         for _ in range(_MESSAGES_A_TURN):
             if self._task is not None or self._transport is None or not self._writable.is_set():
                 return
@@ -156,6 +169,7 @@ class TcpConnection(asyncio.Protocol):
                 self._answered(self._front.service.answer_at_once(envelope, payload, Transport.TCP))
             else:
                 self._task = asyncio.get_running_loop().create_task(self._answer(envelope, payload))
+        self._due = True
         asyncio.get_running_loop().call_soon(self._pump)
 
     def _next(self) -> tuple[Envelope, bytes] | None:
@@ -195,6 +209,10 @@ class TcpConnection(asyncio.Protocol):
                 async for sent in answers.more:
                     await self._room()
                     self._transport.write(sent.octets)
+        except StoreError as error:
+            _LOG.error("a list is cut: %s", error.message)
+            self.abort()
+            return
         except Exception:
             _LOG.exception("an answer failed on its way")
             self.abort()

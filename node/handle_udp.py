@@ -2,7 +2,8 @@
 
 1. An answer is at most ``answer_bytes`` long, for a source may be forged; of a longer one
    the first packets go out, which say how long it is, and the client comes by TCP.
-2. A datagram that is an answer is dropped: two servers never talk in circles.
+2. A datagram that is an answer, or shorter than a header, is dropped: two servers never talk
+   in circles.
 3. Requests in several packets are put together within UDP_ASSEMBLY_S; of those under way
    the oldest goes first.
 """
@@ -17,9 +18,10 @@ from core import clock, limits
 from core.errors import WireError
 from core.hdl.exchange import Transport
 from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelope, packets
-from core.wire.message import peek_header
+from core.wire.message import HEADER_BYTES, peek_header
 from node.handle_service import Answers, HandleService
 
+_LEAST_BYTES = ENVELOPE_BYTES + HEADER_BYTES  # what is shorter says nothing that could be answered
 _Address = tuple[str, int]
 _Place = tuple[_Address, int, int]
 
@@ -62,7 +64,7 @@ class UdpFront(asyncio.DatagramProtocol):
         self._transport = cast("_Socket", transport)
 
     def datagram_received(self, data: bytes, addr: _Address) -> None:
-        if len(data) < ENVELOPE_BYTES:
+        if len(data) < _LEAST_BYTES:
             return
         envelope, payload = decode_envelope(data), data[ENVELOPE_BYTES:]
         try:
@@ -91,7 +93,9 @@ class UdpFront(asyncio.DatagramProtocol):
         """A source that cannot be reached is nobody's fault."""
 
     def close(self) -> None:
-        """Receive nothing more."""
+        """Receive nothing more, give up what waits."""
+        for task in self._tasks:
+            task.cancel()
         if self._transport is not None:
             self._transport.close()
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import select
 import shutil
 import signal
@@ -57,12 +58,21 @@ def serve(config: Config) -> int:
     """Run a node until it is told to stop; return the exit code. Errors: ConfigError."""
     if not wiring.store_folder(config).is_dir():
         raise ConfigError(f"no store in {config.data}; `saltern init DIR --prefix P` makes one")
+    _raise_descriptors()
     wiring.tls_context(config)  # a certificate that cannot be used is found before anything starts
     lock = DataLock(config.data)
     try:
         return _Supervisor(config).run()
     finally:
         lock.close()
+
+
+def _raise_descriptors() -> None:
+    """Let the node open as many descriptors as the system allows; shells begin with 1 024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, limits.DESCRIPTORS_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class _Supervisor:

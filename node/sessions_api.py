@@ -69,7 +69,7 @@ class SessionsApi:
             members = members_of(request)
             if "sessionId" in members:
                 raise WireError("sessionId: a new session gets its own")
-            response = self._rendered(request, Outcome.CREATED, self._logins.make(request.identity), members)
+            response = self._rendered(request, Outcome.CREATED, self._new(request.identity), members)
         except NodeError as error:
             return render_error(request, error)
         return response._replace(headers=(("Location", _THIS), *response.headers))
@@ -80,6 +80,9 @@ class SessionsApi:
         except NodeError as error:
             return render_error(request, error)
         return Response(HTTP_NO_CONTENT, cors(request)) if ended else _bare(request, Outcome.FORBIDDEN)
+
+    def _new(self, identity: Identity | None) -> Login:
+        return self._logins.make() if identity is None else self._logins.make(identity, self._prover.mark(identity))
 
     def _show(self, request: Request) -> Response:
         try:
@@ -94,13 +97,17 @@ class SessionsApi:
         return self._rendered(request, Outcome.OK, login, {})
 
     async def _log_in(self, request: Request) -> Response:
+        login = None
         try:
             members = members_of(request)
             login = self._logins.find(members.get("sessionId", ""))
             if login is None:
                 raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
             if login.identity is None or "signature" in members:
-                login = self._logins.prove(login, await self._proven(members, login))
+                identity, mark = await self._proven(members, login)
+                login = self._logins.prove(login, identity, mark)
+                if login is None:  # it was ended meanwhile
+                    raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
             return self._rendered(request, Outcome.OK, login, members)
         except NodeError as error:
             if error.ended is Outcome.SESSION_UNKNOWN:
@@ -110,15 +117,16 @@ class SessionsApi:
                 return render_json(request, error.ended, f'{text},"error":"Identity not verified"}}')
             return render_error(request, error)
 
-    async def _proven(self, members: Members, login: Login) -> Identity:
+    async def _proven(self, members: Members, login: Login) -> tuple[Identity, bytes]:
         """Errors: AdmissionError if the log-in is not right."""
         try:
             proof = login_proof(members, login.nonce)
         except WireError as error:
             raise AdmissionError(error.message, outcome=Outcome.AUTHENTICATION_FAILED) from None
-        if not await self._prover.proves(proof, VERSION):
+        mark = await self._prover.proves(proof, VERSION)
+        if mark is None:
             raise AdmissionError("Identity not verified", outcome=Outcome.AUTHENTICATION_FAILED)
-        return proof.identity
+        return proof.identity, mark
 
     def _rendered(self, request: Request, outcome: Outcome, login: Login, members: Members) -> Response:
         text = f'{{"sessionId":{quote(login.session_id)},"nonce":{quote(_base64(login.nonce))}'
@@ -143,7 +151,8 @@ class SessionsApi:
             signed = mac_proof(members, octets(members, "signature"))
             self._require_here(handle)
             data = octets(members, "nonce") + octets(members, "cnonce")
-            right = await self._prover.proves(Proof(identity, AUTH_SECRET_KEY, signed, data), VERSION)
+            proof = Proof(identity, AUTH_SECRET_KEY, signed, data)
+            right = await self._prover.proves(proof, VERSION, for_others=True) is not None
         except NodeError as error:
             return render_error(request, error)
         valid = f',"isValid":{str(right).lower()},"handle":{quote(handle)}'

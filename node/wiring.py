@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import ssl
 from pathlib import Path
 from typing import NamedTuple
 
-from core import clock
+from core import clock, limits
 from core.admission import ServerAdmins, parse_server_admins
 from core.caller import Callers
 from core.config import Config
@@ -152,7 +153,7 @@ def make_fronts(config: Config, store: LmdbEngine, run: RunStore, counters: Coun
     return Fronts(
         HttpFront(routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http),
         UdpFront(service, config.integer("handle.udp_answer_max"), counters.message),
-        TcpFront(service, counters.message),
+        TcpFront(service, counters.message, connections_max=_connections_max()),
     )
 
 
@@ -174,6 +175,16 @@ def _status(store: LmdbEngine) -> dict[str, object]:
         "prefixes": statistics.rows["prefixes"],
         "lastChange": serial,
     }
+
+
+def _connections_max() -> int:
+    """Half of the descriptors that this process may open: the others are for HTTP, the store, the registrar."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (
+        limits.HANDLE_CONNECTIONS_MAX
+        if soft == resource.RLIM_INFINITY
+        else min(limits.HANDLE_CONNECTIONS_MAX, soft // 2)
+    )
 
 
 def _can_read(store: LmdbEngine) -> bool:

@@ -12,12 +12,15 @@ from core.store.prefix_rows import HOSTED
 
 
 class Put(NamedTuple):
-    """Create a record, or replace it (Handle operation 100). ``mint`` appends a random suffix."""
+    """Create a record, or replace it (Handle operation 100).
+
+    ``mint`` is appended with a random UUID behind it; None: the handle is whole.
+    """
 
     handle: str
     values: Values
     overwrite: bool = False
-    mint: bool = False
+    mint: str | None = None
 
 
 class Add(NamedTuple):

@@ -22,6 +22,7 @@ from core.wire.cursor import text
 from registry.commands import ANONYMOUS, Actor, Add, Command, Delete, Home, Modify, Put, Remove, Request, Result, Unhome
 from registry.values import check_shapes, public_writes
 
+_MINTED: Final = "MINT-"  # the reference server's form; a random UUID follows
 _NEEDED: Final = Outcome.AUTHENTICATION_NEEDED
 
 
@@ -69,6 +70,8 @@ class HandleApi:
         if asked.identity is None:
             if not isinstance(command, Modify) or not self._is_anyones(command):
                 raise AdmissionError("", outcome=_NEEDED)
+            if not command.values:
+                return Reply(Outcome.OK)
             actor = ANONYMOUS
         result = await self._registrar.call(Request(command, actor))
         return _reply(asked, command, result)
@@ -76,11 +79,9 @@ class HandleApi:
     # --- reading requests: the faults of their own ---
     def _create(self, asked: Asked) -> Command:
         handle, values = bodies.decode_change(asked.body)
-        if asked.has(OpFlag.MINT):
-            handle += "MINT-"  # the reference server's form; a random UUID follows
         self._require_here(handle)
         check_shapes(values)
-        return Put(handle, values, asked.has(OpFlag.OVERWRITE), mint=asked.has(OpFlag.MINT))
+        return Put(handle, values, asked.has(OpFlag.OVERWRITE), mint=_MINTED if asked.has(OpFlag.MINT) else None)
 
     def _delete(self, asked: Asked) -> Command:
         handle = bodies.decode_handle(asked.body)

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from core import limits
 from core.admission import Identity
-from core.errors import AdmissionError, IdentifierError, Outcome, StoreError
+from core.errors import AdmissionError, IdentifierError, Outcome
 from core.hdl.exchange import Asked, Reply
 from core.ident.handle import PREFIX_HANDLES, PrefixKey, check_handle, check_prefix, prefix_handle_of, prefix_of
 from core.records import HandleValue, SiteInfo, ValuePermission
@@ -121,15 +121,11 @@ class HandleApi:
         return Reply(Outcome.OK, body, more=self._further(prefix, start))
 
     async def _further(self, prefix: PrefixKey, start: bytes | None) -> AsyncIterator[bytes]:
-        """Yield the further bodies of a list, each read from a snapshot of its own."""
+        """Yield the further bodies of a list, each read from a snapshot of its own. Errors: StoreError."""
         while start is not None:
-            try:
-                with self._store.snapshot() as snapshot:
-                    names, start = self._names(snapshot, prefix, start)
-            except StoreError:
-                return  # the list ends without its last message; the client notices
-            if names:
-                yield bodies.encode_texts(names)
+            with self._store.snapshot() as snapshot:
+                names, start = self._names(snapshot, prefix, start)
+            yield bodies.encode_texts(names)  # also none: the message before announced one more
             await asyncio.sleep(0)
 
     def _names(self, snapshot: Snapshot, prefix: PrefixKey, start: bytes) -> tuple[list[str], bytes | None]:

@@ -32,13 +32,22 @@ class Dialogues:
         self._now_ms = now_ms
 
     # --- challenges ---
-    def challenge(self, challenge: Challenge) -> int:
-        """Keep a request until its sender is proven; return the id to answer under."""
+    def challenge(self, challenge: Challenge) -> int | None:
+        """Keep a request until its sender is proven; return the id to answer under.
+
+        None for one without the MAC of its session where one with it waits.
+        """
         now = self._now_ms()
         row = Row(pack_challenge(challenge), now + limits.CHALLENGE_S * 1_000)
         if not challenge.session_id:
             return self._add(CHALLENGE, row, now)
-        self._run.update(CHALLENGE, _key(challenge.session_id), now, lambda _: (row, None))
+
+        def replaced(known: Row | None) -> tuple[Row | None, bool]:
+            kept = known is not None and not challenge.mac_right and unpack_challenge(known.payload).mac_right
+            return (known, False) if kept else (row, True)
+
+        if not self._run.update(CHALLENGE, _key(challenge.session_id), now, replaced):
+            return None
         return challenge.session_id
 
     def challenged(self, session_id: int) -> bool:
@@ -71,8 +80,8 @@ class Dialogues:
         changed = self._change(session_id, lambda session: session._replace(sent=session.sent + 1))
         return 0 if changed is None else changed.sent
 
-    def authenticate(self, session_id: int, identity: Identity) -> Session | None:
-        """Let a session stand for the identity that it was set up for, now proven.
+    def authenticate(self, session_id: int, identity: Identity, mark: bytes) -> Session | None:
+        """Let a session stand for the identity that it was set up for, now proven by the key of that mark.
 
         None if it is gone or was set up for another. Bounds: SESSION_S_MAX.
         """
@@ -82,9 +91,7 @@ class Dialogues:
             session = None if row is None else unpack_session(row.payload)
             if row is None or session is None or session.identity != identity:
                 return row, None
-            if session.authenticated:
-                return row, session
-            session = session._replace(authenticated=True)
+            session = session._replace(mark=mark)
             life_s = min(session.life_s, limits.SESSION_S_MAX)
             return Row(pack_session(session), now + life_s * 1_000), session
 

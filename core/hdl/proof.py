@@ -38,9 +38,11 @@ from core.wire.valuetypes import HS_PUBKEY, HS_SECKEY
 _NOBODY: Final = secrets.token_bytes(32)
 """The secret where there is none, so that both cases take as long."""
 
+_KEY_TYPES: Final = {AUTH_SECRET_KEY: HS_SECKEY, AUTH_PUBLIC_KEY: HS_PUBKEY}
 _WRAPPED: Final = {1: "md5", 2: "sha1", 3: "sha256"}
 _HMAC: Final = {0x12: "sha1", 0x13: "sha256"}
 _PBKDF2: Final = 0x22
+_SHA1_BITS: Final = 160
 
 _DIGESTS: Final[dict[bytes, hashes.HashAlgorithm]] = {
     b"SHA-256": hashes.SHA256(),
@@ -68,35 +70,53 @@ class Proof(NamedTuple):
         return self.method == AUTH_SECRET_KEY and self.signed[:1] == bytes((_PBKDF2,))
 
 
-def proves(proof: Proof, records: Records, version: Version) -> bool:
-    """Whether the proof is right. Bounds: PBKDF2_ITERATIONS_MAX, PBKDF2_KEY_BITS_MAX."""
-    return check(proof, keys_of(proof, records), version)
-
-
 def keys_of(proof: Proof, records: Records) -> tuple[bytes, ...]:
-    """Return the data of the values that may prove it."""
-    wanted = {AUTH_SECRET_KEY: HS_SECKEY, AUTH_PUBLIC_KEY: HS_PUBKEY}.get(proof.method)
-    identity = proof.identity
+    """Return the data of the values that may prove it. Bounds: PROOF_KEYS_MAX."""
+    return _keys(proof.identity, _KEY_TYPES.get(proof.method), records)
+
+
+def still_proves(identity: Identity, mark: bytes, records: Records) -> bool:
+    """Whether the key of that mark is still one of the identity's."""
+    keys = [key for kind in _KEY_TYPES.values() for key in _keys(identity, kind, records)]
+    return any(hmac.compare_digest(mark_of(key), mark) for key in keys)
+
+
+def key_mark(identity: Identity, records: Records) -> bytes:
+    """Return the mark of the first key of an identity, of no key where it has none."""
+    return next((mark_of(key) for kind in _KEY_TYPES.values() for key in _keys(identity, kind, records)), mark_of(b""))
+
+
+def mark_of(key: bytes) -> bytes:
+    """Return by what a key is known again: its SHA-256, so that no key stands in the run store."""
+    return hashlib.sha256(b"saltern key\0" + key).digest()
+
+
+def _keys(identity: Identity, wanted: str | None, records: Records) -> tuple[bytes, ...]:
     try:
         values = records.load(records.key(identity.handle)) or ()
     except UnicodeEncodeError:
         return ()
     any_key = identity.value_index == 0 and wanted == HS_PUBKEY
-    return tuple(v.data for v in values if v.type == wanted and (any_key or v.value_index == identity.value_index))
+    found = [v.data for v in values if v.type == wanted and (any_key or v.value_index == identity.value_index)]
+    return tuple(found[: limits.PROOF_KEYS_MAX])
 
 
-def check(proof: Proof, keys: tuple[bytes, ...], version: Version) -> bool:
-    """Whether one of the keys proves it; needs nothing of the store, so it may run in a thread."""
+def check(proof: Proof, keys: tuple[bytes, ...], version: Version) -> bytes | None:
+    """Return the key that proves it, None if none does.
+
+    Needs nothing of the store, so it may run in a thread. Bounds: PBKDF2_ITERATIONS_MAX,
+    PBKDF2_KEY_BITS_MAX, RSA_MODULUS_BITS_MAX, RSA_EXPONENT_BITS_MAX.
+    """
     try:
         if proof.method == AUTH_SECRET_KEY:
             secret = keys[0] if keys and keys[0] else None
             right = _secret_proves(secret or _NOBODY, proof.signed, proof.data, version)
-            return right and secret is not None
+            return secret if right else None
         if proof.method == AUTH_PUBLIC_KEY:
-            return any(_signature_proves(key, proof.signed, proof.data) for key in keys)
+            return next((key for key in keys if _signature_proves(key, proof.signed, proof.data)), None)
     except WireError:
-        return False
-    return False
+        return None
+    return None
 
 
 def _secret_proves(secret: bytes, signed: bytes, data: bytes, version: Version) -> bool:
@@ -118,10 +138,11 @@ def _secret_proves(secret: bytes, signed: bytes, data: bytes, version: Version) 
 
 def derive_key(secret: bytes, salt: bytes, iterations: int, bits: int) -> bytes:
     """Return the key of PBKDF2-HMAC-SHA1. Errors: WireError beyond PBKDF2_ITERATIONS_MAX, PBKDF2_KEY_BITS_MAX."""
-    if not 0 < iterations <= limits.PBKDF2_ITERATIONS_MAX:
-        raise WireError(f"{iterations} iterations; 1 … {limits.PBKDF2_ITERATIONS_MAX} are taken")
     if not 0 < bits <= limits.PBKDF2_KEY_BITS_MAX or bits % 8:
         raise WireError(f"a key of {bits} bits; whole octets up to {limits.PBKDF2_KEY_BITS_MAX} bits are taken")
+    blocks = -(-bits // _SHA1_BITS)
+    if not 0 < iterations * blocks <= limits.PBKDF2_ITERATIONS_MAX:
+        raise WireError(f"{iterations} iterations; 1 … {limits.PBKDF2_ITERATIONS_MAX // blocks} are taken")
     return hashlib.pbkdf2_hmac("sha1", secret, salt, iterations, bits // 8)
 
 
@@ -136,6 +157,11 @@ def _signature_proves(key_data: bytes, signed: bytes, data: bytes) -> bool:
     signature = cursor.bstr()
     key = decode_public_key(key_data)
     if algorithm is None or not isinstance(key, RsaKey):
+        return False
+    if (
+        key.modulus.bit_length() > limits.RSA_MODULUS_BITS_MAX
+        or key.exponent.bit_length() > limits.RSA_EXPONENT_BITS_MAX
+    ):
         return False
     try:
         public = rsa.RSAPublicNumbers(key.exponent, key.modulus).public_key()

@@ -10,8 +10,8 @@ Each direction counts its messages that carry a credential, from 1.
    a MAC covers neither counter nor ids, so each change is challenged anew.
 3. Only AES is offered, so sessions need version 2.4.
 
-Row of the run store: octet 1, then msgpack [key, handle, index, life in seconds,
-authenticated, sent, forgotten, counters]. Source: RFC 3652 §3.6 and the reference server.
+Row of the run store: octet 1, then msgpack [key, handle, index, life in seconds, mark,
+sent, forgotten, counters]. Source: RFC 3652 §3.6 and the reference server.
 
 DIVERGES: docs/standards/divergences.md#session-counters-are-strict
 """
@@ -47,21 +47,30 @@ class SessionError(NodeError):
 class Session(NamedTuple):
     """One session. ``sent``: counter of the last answer; ``counters``: taken ones, the newest last.
 
-    ``life_s``: how long it was asked to live once its identity is proven.
+    ``life_s``: how long it was asked to live once its identity is proven. ``mark``: of the key
+    that proved it, empty before.
     """
 
     key: bytes
     identity: Identity
     life_s: int
-    authenticated: bool = False
+    mark: bytes = b""
     sent: int = 0
     forgotten: int = 0
     counters: tuple[int, ...] = ()
 
     @property
+    def authenticated(self) -> bool:
+        """Whether its identity was proven."""
+        return bool(self.mark)
+
+    @property
     def anonymous(self) -> bool:
         """Whether it was set up without an identity, so that it is always challenged."""
         return not self.identity.handle
+
+    def __repr__(self) -> str:
+        return f"Session({self.identity!r}, authenticated={self.authenticated}, key=…)"
 
 
 def pack_session(session: Session) -> bytes:
@@ -76,8 +85,8 @@ def unpack_session(row: bytes) -> Session:
     try:
         if row[:1] != _VERSION:
             raise ValueError(f"version {row[:1]!r}")
-        key, handle, index, life_s, authenticated, sent, forgotten, counters = msgpack.unpackb(row[1:])
-        return Session(key, Identity(handle, index), life_s, authenticated, sent, forgotten, tuple(counters))
+        key, handle, index, life_s, mark, sent, forgotten, counters = msgpack.unpackb(row[1:])
+        return Session(key, Identity(handle, index), life_s, mark, sent, forgotten, tuple(counters))
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise StoreError(f"a session cannot be read: {error}") from None
 
@@ -98,6 +107,9 @@ class Agreement(NamedTuple):
     public: DhKey
     key: bytes
 
+    def __repr__(self) -> str:
+        return "Agreement(key=…)"
+
 
 def agree(peer: DhKey, exponent: int | None = None) -> Agreement:
     """Answer the peer's public key with one of the same group.
@@ -112,7 +124,11 @@ def agree(peer: DhKey, exponent: int | None = None) -> Agreement:
         )
     if not (1 < peer.y < peer.p - 1 and 1 < peer.g < peer.p - 1):
         raise SessionError("The session key lies outside its group")
-    own = exponent if exponent is not None else secrets.randbits(limits.DH_EXPONENT_BITS) | 1 << 511
+    own = (
+        exponent
+        if exponent is not None
+        else secrets.randbits(limits.DH_EXPONENT_BITS) | 1 << (limits.DH_EXPONENT_BITS - 1)
+    )
     secret = pow(peer.y, own, peer.p)
     if secret in (0, 1, peer.p - 1):
         raise SessionError("The session key lies in a group of two elements")

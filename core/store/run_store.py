@@ -9,6 +9,8 @@ it, and a flood must be faster than an honest client's next message.
     rows     kind, id             -> 8 when it ends (ms), payload
     ends     kind, 8 ends, id     -> nothing; the order in which rows go
     totals   kind                 -> 8 rows, 8 octets
+
+Octets count as the pages take them: half-full at worst, whole where a row is long.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ T = TypeVar("T")
 
 _TIME: Final = 8
 _LOCK_BYTES: Final = 32_768
+_PAGE: Final = 4_096
+_LONG: Final = 1_900  # rows of half a page and more get pages of their own
+_OVERHEAD: Final = 128  # key, header, the row of the order
 
 
 class Kind(NamedTuple):
@@ -104,7 +109,7 @@ class RunStore:
                 if old is not None:
                     self._remove(transaction, key, old)
                 if new is not None:
-                    self._make_room(transaction, kind, len(new.payload))
+                    self._make_room(transaction, kind, _taken(_TIME + len(new.payload)))
                     self._put(transaction, key, new)
         except lmdb.Error as error:
             raise _unusable(error) from None
@@ -141,12 +146,12 @@ class RunStore:
         ends = row.ends_ms.to_bytes(_TIME, "big")
         transaction.put(key, ends + row.payload, db=self._rows)
         transaction.put(key[:1] + ends + key[1:], b"", db=self._ends)
-        self._count(transaction, key[:1], 1, len(row.payload))
+        self._count(transaction, key[:1], 1, _taken(_TIME + len(row.payload)))
 
     def _remove(self, transaction: Any, key: bytes, stored: bytes) -> None:
         transaction.delete(key, db=self._rows)
         transaction.delete(key[:1] + stored[:_TIME] + key[1:], db=self._ends)
-        self._count(transaction, key[:1], -1, _TIME - len(stored))
+        self._count(transaction, key[:1], -1, -_taken(len(stored)))
 
     def _make_room(self, transaction: Any, kind: Kind, size: int) -> None:
         while True:
@@ -176,6 +181,13 @@ class RunStore:
         before = self._total(transaction, tag)
         total = (before[0] + rows).to_bytes(8, "big") + (before[1] + octets).to_bytes(8, "big")
         transaction.put(tag, total, db=self._totals)
+
+
+def _taken(octets: int) -> int:
+    """Return what a row of that length takes in the file, at worst."""
+    if octets < _LONG:
+        return 2 * (octets + _OVERHEAD)
+    return _PAGE * -(-(octets + _OVERHEAD) // _PAGE) + _OVERHEAD
 
 
 def _living(stored: bytes | None, now_ms: int) -> Row | None:
