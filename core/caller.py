@@ -17,7 +17,7 @@ from core.admission import Identity
 from core.authentication import parse_basic, proves
 from core.errors import AdmissionError, Outcome, StoreError, WireError
 from core.hdl.authorization import login_proof, parse_authorization
-from core.hdl.logins import Logins
+from core.hdl.logins import Login, Logins
 from core.hdl.prover import Prover, RecordsOf, Store
 from core.wire.codepoints import VERSION
 from core.wire.http import BASIC_CHALLENGE, Headers, Request
@@ -50,10 +50,7 @@ class Callers:
             login = self._logins.make()
         except StoreError:
             return (BASIC_CHALLENGE,)
-        nonce = base64.b64encode(login.nonce).decode()
-        error = f', error="{_FAILED}"' if ended is Outcome.AUTHENTICATION_FAILED else ""
-        offer = (_HEADER, f'Handle sessionId="{login.session_id}", nonce="{nonce}"{error}')
-        return (offer,) if ended is Outcome.SESSION_UNKNOWN else (BASIC_CHALLENGE, offer)
+        return challenges(login, ended)
 
     def _by_secret(self, header: str) -> Identity:
         credentials = parse_basic(header)
@@ -68,6 +65,8 @@ class Callers:
         members = parse_authorization(header)
         if members is None:
             _refuse()
+        if "cnonce" in members and not members.keys() & {"sessionId", "signature"}:
+            return None  # asks this server to prove itself, and says nothing of the sender
         login = self._logins.find(members.get("sessionId", ""))
         if login is None:
             raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
@@ -84,6 +83,14 @@ class Callers:
         if self._logins.prove(login, proof.identity, mark) is None:  # it was ended meanwhile
             raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
         return proof.identity
+
+
+def challenges(login: Login, ended: Outcome) -> Headers:
+    """Return the ways to log in, the session among them."""
+    nonce = base64.b64encode(login.nonce).decode()
+    error = f', error="{_FAILED}"' if ended is Outcome.AUTHENTICATION_FAILED else ""
+    offer = (_HEADER, f'Handle sessionId="{login.session_id}", nonce="{nonce}"{error}')
+    return (offer,) if ended is Outcome.SESSION_UNKNOWN else (BASIC_CHALLENGE, offer)
 
 
 def _refuse() -> NoReturn:

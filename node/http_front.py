@@ -33,7 +33,7 @@ _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 Answer = Callable[[Request], Awaitable[Response]]
-CheckHead = Callable[[Request], Awaitable[None]]
+CheckHead = Callable[[Request], Awaitable[Response | None]]
 Observe = Callable[[str, int], None]
 
 
@@ -72,8 +72,11 @@ class HttpFront:
         path = raw.raw_path.partition("?")[0]
         request = None
         try:
-            request = await self._read(raw, path)
-            response = await self._answer(request)
+            head = self._head(raw, path)
+            response = await self._refusal_by_head(raw, head)
+            if response is None:
+                request = await self._read(raw, head)
+                response = await self._answer(request)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except NodeError as error:
@@ -91,10 +94,10 @@ class HttpFront:
             answer.force_close()
         return answer
 
-    async def _read(self, raw: web.BaseRequest, path: str) -> Request:
+    def _head(self, raw: web.BaseRequest, path: str) -> Request:
         if path[:1] != "/":  # absolute form (RFC 9112 §3.2.2)
             path = "/" + path.partition("://")[2].partition("/")[2]
-        head = Request(
+        return Request(
             raw.method,
             path,
             _as_utf8(raw.raw_path.partition("?")[2].partition("#")[0]),
@@ -102,15 +105,22 @@ class HttpFront:
             b"",
             raw.secure or (self._plain_auth and _from_this_machine(raw)),
         )
+
+    async def _refusal_by_head(self, raw: web.BaseRequest, head: Request) -> Response | None:
+        """Return what to answer instead of reading the body, None to read it. Errors: NodeError."""
+        if not raw.body_exists:
+            return None
+        _check_body(raw, body_bytes_max(head.path))
+        refusal = await self._check_head(head)
+        return None if refusal is None else refusal._replace(close=True)
+
+    async def _read(self, raw: web.BaseRequest, head: Request) -> Request:
         if not raw.body_exists:
             return head
-        bytes_max = body_bytes_max(path)
-        _check_body(raw, bytes_max)
-        await self._check_head(head)
         if raw.headers.get("Expect", "").lower() == "100-continue":
             await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             raw.writer.output_size = 0  # the answer itself has not begun
-        return head._replace(body=await self._read_body(raw, bytes_max))
+        return head._replace(body=await self._read_body(raw, body_bytes_max(head.path)))
 
     async def _read_body(self, raw: web.BaseRequest, bytes_max: int) -> bytes:
         """Return the body, which counts until its request is answered.

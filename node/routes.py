@@ -69,14 +69,21 @@ class Routes:
         self._messages = messages
         self._ready = ready
 
-    async def check_head(self, request: Request) -> None:
-        """Refuse a request by its head, before its body is read. Errors: NodeError."""
-        if request.path == BATCH_PATH and request.method == "POST":
+    async def check_head(self, request: Request) -> Response | None:
+        """Return the refusal of a request by its head, before its body is read; None if there is none."""
+        if request.path != BATCH_PATH or request.method != "POST":
+            return None
+        try:
             self._batches.check_head(await self._callers.identify(request))
+        except NodeError as error:
+            return self._challenged(problem_of(error, request.path))
+        return None
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
-        response = await self._answer(request)
+        return self._challenged(await self._answer(request))
+
+    def _challenged(self, response: Response) -> Response:
         if response.challenge is None:
             return response
         return response._replace(headers=(*self._callers.challenge(response.challenge), *response.headers))

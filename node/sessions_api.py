@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from core.admission import Identity
+from core.caller import challenges
 from core.errors import AdmissionError, NodeError, Outcome, WireError
 from core.hdl.authorization import Members, login_proof, mac_proof, members_of, octets
 from core.hdl.logins import Login, Logins
@@ -69,9 +70,11 @@ class SessionsApi:
             members = members_of(request)
             if "sessionId" in members:
                 raise WireError("sessionId: a new session gets its own")
-            response = self._rendered(request, Outcome.CREATED, self._new(request.identity), members)
+            cnonce = _to_be_signed(members)
+            text = self._signed(self._new(request.identity), cnonce)
         except NodeError as error:
             return render_error(request, error)
+        response = render_json(request, Outcome.CREATED, text)
         return response._replace(headers=(("Location", _THIS), *response.headers))
 
     def _end(self, request: Request) -> Response:
@@ -87,14 +90,14 @@ class SessionsApi:
     def _show(self, request: Request) -> Response:
         try:
             session_id = members_of(request).get("sessionId")
+            if session_id is None:
+                return render_json(request, Outcome.OK, '{"authenticated":false}')
+            login = self._logins.find(session_id)
         except NodeError as error:
             return render_error(request, error)
-        if session_id is None:
-            return render_json(request, Outcome.OK, '{"authenticated":false}')
-        login = self._logins.find(session_id)
         if login is None:
             return refused_credentials(request, Outcome.SESSION_UNKNOWN)
-        return self._rendered(request, Outcome.OK, login, {})
+        return render_json(request, Outcome.OK, _shown(login))
 
     async def _log_in(self, request: Request) -> Response:
         login = None
@@ -103,18 +106,20 @@ class SessionsApi:
             login = self._logins.find(members.get("sessionId", ""))
             if login is None:
                 raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
-            if login.identity is None or "signature" in members:
+            cnonce = _to_be_signed(members)
+            if "signature" in members or (login.identity is None and cnonce is None):
                 identity, mark = await self._proven(members, login)
                 login = self._logins.prove(login, identity, mark)
                 if login is None:  # it was ended meanwhile
                     raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
-            return self._rendered(request, Outcome.OK, login, members)
+            return render_json(request, Outcome.OK, self._signed(login, cnonce))
         except NodeError as error:
             if error.ended is Outcome.SESSION_UNKNOWN:
                 return refused_credentials(request, error.ended)
             if error.ended is Outcome.AUTHENTICATION_FAILED and login is not None:
-                text = f'{{"sessionId":{quote(login.session_id)},"nonce":{quote(_base64(login.nonce))}'
-                return render_json(request, error.ended, f'{text},"error":"Identity not verified"}}')
+                text = _shown(login._replace(proven=None), ',"error":"Identity not verified"')
+                response = render_json(request, error.ended, text)
+                return response._replace(headers=(*challenges(login, error.ended), *response.headers))
             return render_error(request, error)
 
     async def _proven(self, members: Members, login: Login) -> tuple[Identity, bytes]:
@@ -128,15 +133,12 @@ class SessionsApi:
             raise AdmissionError("Identity not verified", outcome=Outcome.AUTHENTICATION_FAILED)
         return proof.identity, mark
 
-    def _rendered(self, request: Request, outcome: Outcome, login: Login, members: Members) -> Response:
-        text = f'{{"sessionId":{quote(login.session_id)},"nonce":{quote(_base64(login.nonce))}'
-        if "cnonce" in members and self._server_key is not None:
-            signature = self._server_key.sign("SHA-256", login.nonce + octets(members, "cnonce"))
-            text += f',"serverAlg":"SHA-256","serverSignature":"{_base64(signature)}"'
-        if login.identity is not None:
-            named = f"{login.identity.value_index}:{login.identity.handle}"
-            text += f',"authenticated":true,"id":{quote(named)}'
-        return render_json(request, outcome, text + "}")
+    def _signed(self, login: Login, cnonce: bytes | None) -> str:
+        """Return what a session is; with a cnonce also this server's signature of both nonces."""
+        if cnonce is None or self._server_key is None:
+            return _shown(login)
+        signature = _base64(self._server_key.sign("SHA-256", login.nonce + cnonce))
+        return _shown(login, f',"serverAlg":"SHA-256","serverSignature":"{signature}"')
 
     async def verifications(self, request: Request, rest: str) -> Response:
         """Answer ``/api/verifications/<rest>``: whether a MAC under a secret key that lives here is right."""
@@ -170,6 +172,20 @@ def _verified_identity(path: str, parameters: Parameters) -> Identity:
     if len(indexes) > 1:
         raise WireError("Too many indexes specified in verification request")
     return Identity(named[2] if named else path, indexes[0])
+
+
+def _to_be_signed(members: Members) -> bytes | None:
+    """Return the cnonce of one who asks the server to prove itself. Errors: WireError."""
+    return octets(members, "cnonce") if "cnonce" in members and "id" not in members else None
+
+
+def _shown(login: Login, more: str = "") -> str:
+    """Return the JSON text of a session. ``more``: members with a comma in front."""
+    text = f'{{"sessionId":{quote(login.session_id)},"nonce":"{_base64(login.nonce)}"{more}'
+    if login.identity is not None:
+        named = f"{login.identity.value_index}:{login.identity.handle}"
+        text += f',"authenticated":true,"id":{quote(named)}'
+    return text + "}"
 
 
 def _bare(request: Request, outcome: Outcome) -> Response:

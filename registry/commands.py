@@ -12,15 +12,12 @@ from core.store.prefix_rows import HOSTED
 
 
 class Put(NamedTuple):
-    """Create a record, or replace it (Handle operation 100).
-
-    ``mint`` is appended with a random UUID behind it; None: the handle is whole.
-    """
+    """Create a record, or replace it (Handle operation 100). ``mint`` appends a random UUID."""
 
     handle: str
     values: Values
     overwrite: bool = False
-    mint: str | None = None
+    mint: bool = False
 
 
 class Add(NamedTuple):

@@ -22,7 +22,6 @@ from core.wire.cursor import text
 from registry.commands import ANONYMOUS, Actor, Add, Command, Delete, Home, Modify, Put, Remove, Request, Result, Unhome
 from registry.values import check_shapes, public_writes
 
-_MINTED: Final = "MINT-"  # the reference server's form; a random UUID follows
 _NEEDED: Final = Outcome.AUTHENTICATION_NEEDED
 
 
@@ -81,7 +80,7 @@ class HandleApi:
         handle, values = bodies.decode_change(asked.body)
         self._require_here(handle)
         check_shapes(values)
-        return Put(handle, values, asked.has(OpFlag.OVERWRITE), mint=_MINTED if asked.has(OpFlag.MINT) else None)
+        return Put(handle, values, asked.has(OpFlag.OVERWRITE), mint=asked.has(OpFlag.MINT))
 
     def _delete(self, asked: Asked) -> Command:
         handle = bodies.decode_handle(asked.body)

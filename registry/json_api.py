@@ -102,7 +102,7 @@ class JsonApi:
         values = load_forms(forms, 0)  # the registrar stamps them
         overwrite = parameters.exact_flag("overwrite", default=True)
         if not (various or indexes):
-            return Put(handle, values, overwrite, "" if parameters.exact_flag("mintNewSuffix", default=False) else None)
+            return Put(handle, values, overwrite, parameters.exact_flag("mintNewSuffix", default=False))
         if indexes and {value.value_index for value in values} != set(indexes):
             raise WireError("Mismatched indexes in PUT request")
         return Add(handle, values, overwrite)

@@ -212,7 +212,7 @@ class _Work:
     # --- operations ---
     def put(self, command: Put) -> Result:
         """Create or replace one record. Errors: NodeError."""
-        handle = command.handle if command.mint is None else self._minted(command.handle, command.mint)
+        handle = self._minted(command.handle) if command.mint else command.handle
         key = self._served(handle)
         check_shapes(command.values)
         old = self.staging.record(key)
@@ -226,11 +226,11 @@ class _Work:
         self._replace(key, old, command.values)
         return Result(Outcome.OK, handle, replaced=True)
 
-    def _minted(self, stem: str, infix: str) -> str:
+    def _minted(self, stem: str) -> str:
         """Return a new handle that begins with the stem, and that this server of the site is asked for, as the stem."""
         self._registry.check_requested(stem)
         for _ in range(limits.MINT_TRIES_MAX):
-            handle = f"{stem}{infix}{uuid.uuid4()}"
+            handle = f"{stem}{uuid.uuid4()}"
             if self._registry.belongs_here(handle):
                 break
         return handle

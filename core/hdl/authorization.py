@@ -25,7 +25,8 @@ from core.wire.cursor import bstr
 from core.wire.http import Request, media_type
 from core.wire.jsontext import parse
 
-_MEMBER: Final = re.compile(r'\s*([A-Za-z]+)\s*=\s*(?:"([^"]*)"|([^\s,"]*))\s*(?:,|$)')
+# Possessive, so that a header of blanks is refused in time that grows with its length alone.
+_MEMBER: Final = re.compile(r'\s*+([A-Za-z]++)\s*+=\s*+(?:"([^"]*+)"|([^\s,"]*+))\s*+(?:,|$)')
 _MEMBERS_MAX: Final = 32
 _MACS: Final = {"MD5": 1, "SHA1": 2, "SHA-1": 2, "SHA256": 3, "SHA-256": 3, "HMAC-SHA1": 0x12, "HMAC-SHA256": 0x13}
 _PBKDF2: Final = "PBKDF2-HMAC-SHA1"
@@ -35,7 +36,10 @@ Members = Mapping[str, str]
 
 
 def parse_authorization(header: str) -> Members | None:
-    """Return the members of the header; None if its scheme is another or it cannot be read."""
+    """Return the members of the header; None if its scheme is another or it cannot be read.
+
+    A member that comes twice makes it unreadable (RFC 9110 §11.2).
+    """
     scheme, _, rest = header.partition(" ")
     if scheme.lower() != "handle":
         return None
@@ -43,7 +47,7 @@ def parse_authorization(header: str) -> Members | None:
     position = 0
     while position < len(rest):
         match = _MEMBER.match(rest, position)
-        if match is None or len(members) >= _MEMBERS_MAX:
+        if match is None or match[1] in members or len(members) >= _MEMBERS_MAX:
             return None
         members[match[1]] = match[2] if match[2] is not None else match[3]
         position = match.end()

@@ -118,6 +118,8 @@ def _unpack(session_id: str, row: bytes) -> Login:
         if row[:1] != _VERSION:
             raise ValueError(f"version {row[:1]!r}")
         nonce, who = msgpack.unpackb(row[1:])
+        if not isinstance(nonce, bytes):
+            raise TypeError("no nonce")
         proven = None if who is None else Proven(Identity(who[0], who[1]), who[2], who[3])
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise StoreError(f"a log-in cannot be read: {error}") from None

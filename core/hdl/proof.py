@@ -10,8 +10,8 @@ A challenge is a nonce and the digest of the request; the answer is, by method,
                 before version 2.1 no code, MD5 of key, data, key
     HS_PUBKEY   bstr name of the digest, bstr signature (PKCS #1 v1.5) of nonce and digest
 
-The names of digests may also be codes of one octet. Index 0 tries every RSA key of the
-record. Only identities whose record lives here are proven. Source: RFC 3652 §3.5.2 and
+The names of digests may also be codes of one octet. Index 0 tries the RSA keys of the
+record, KEYS_TRIED_MAX of them. Only identities whose record lives here are proven. Source: RFC 3652 §3.5.2 and
 the reference server.
 """
 
@@ -71,7 +71,7 @@ class Proof(NamedTuple):
 
 
 def keys_of(proof: Proof, records: Records) -> tuple[bytes, ...]:
-    """Return the data of the values that may prove it. Bounds: PROOF_KEYS_MAX."""
+    """Return the data of the values that may prove it. Bounds: KEYS_TRIED_MAX."""
     return _keys(proof.identity, _KEY_TYPES.get(proof.method), records)
 
 
@@ -98,7 +98,7 @@ def _keys(identity: Identity, wanted: str | None, records: Records) -> tuple[byt
         return ()
     any_key = identity.value_index == 0 and wanted == HS_PUBKEY
     found = [v.data for v in values if v.type == wanted and (any_key or v.value_index == identity.value_index)]
-    return tuple(found[: limits.PROOF_KEYS_MAX])
+    return tuple(found[: limits.KEYS_TRIED_MAX])
 
 
 def check(proof: Proof, keys: tuple[bytes, ...], version: Version) -> bytes | None:
@@ -189,5 +189,9 @@ class ServerKey:
 
 
 def signature_proof(algorithm: str, signature: bytes) -> bytes:
-    """Return the signed response of HS_PUBKEY from its parts."""
-    return bstr(algorithm.encode()) + bstr(signature)
+    """Return the signed response of HS_PUBKEY from its parts. Errors: WireError for an unknown algorithm."""
+    try:
+        name = algorithm.encode("ascii")
+    except UnicodeEncodeError:
+        raise WireError("Unknown algorithm") from None
+    return bstr(name) + bstr(signature)

@@ -91,7 +91,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         commands=st.lists(
             st.one_of(
-                st.builds(Put, HANDLES, VALUES.map(values_of), st.booleans(), st.none()),
+                st.builds(Put, HANDLES, VALUES.map(values_of), st.booleans(), st.just(False)),
                 st.builds(Add, HANDLES, VALUES.map(values_of), st.booleans()),
                 st.builds(Modify, HANDLES, VALUES.map(values_of)),
                 st.builds(Remove, HANDLES, st.lists(INDEXES, min_size=1, max_size=2, unique=True).map(tuple)),

@@ -147,7 +147,7 @@ def test_values_keep_the_order_that_the_operation_defines(store: Engine, registr
 def test_minting_appends_a_random_suffix(store: Engine, registry: Registry) -> None:
     """Two requests for the same stem make two handles."""
     first, second = run(
-        registry, Put("88.118.7/M-", (value(1, "a"),), mint=""), Put("88.118.7/M-", (value(1, "a"),), mint=True)
+        registry, Put("88.118.7/M-", (value(1, "a"),), mint=True), Put("88.118.7/M-", (value(1, "a"),), mint=True)
     )
     assert first.handle != second.handle
     assert first.handle.startswith("88.118.7/M-")
@@ -166,7 +166,7 @@ def test_a_result_says_whether_something_was_replaced(registry: Registry) -> Non
         (Add(handle, (one,), overwrite=True), True),
         (Add(handle, (one, value(3, "c")), overwrite=True), True),
         (Modify(handle, (one,)), False),
-        (Put("88.118.7/M-", (one,), overwrite=True, mint=""), False),
+        (Put("88.118.7/M-", (one,), overwrite=True, mint=True), False),
     ]
     assert [result.replaced for result in run(registry, *(each for each, _ in commands))] == [r for _, r in commands]
 

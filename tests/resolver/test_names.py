@@ -172,7 +172,7 @@ def test_another_servers_handle_is_refused_before_all_else() -> None:
     for prefix in ("88.9999.1", "99.1"):
         theirs = next(each for each in (f"{prefix}/{n}" for n in range(100)) if not takes(each))
         assert ask(store, FIRST_OF_THREE, theirs).message == WRONG_SERVER
-        commands = (Put(theirs, values), Put(theirs, values, mint=""), Add(theirs, values), Modify(theirs, values))
+        commands = (Put(theirs, values), Put(theirs, values, mint=True), Add(theirs, values), Modify(theirs, values))
         for command in (*commands, Remove(theirs, (1,)), Delete(theirs)):
             result = run(store, FIRST_OF_THREE, command)[0]
             assert (result.outcome, result.message) == (Outcome.NOT_RESPONSIBLE, WRONG_SERVER)
@@ -199,6 +199,6 @@ def test_what_is_minted_belongs_to_the_server_that_minted_it() -> None:
     store = MemoryEngine()
     run(store, FIRST_OF_THREE, Home("88.9999.1"))
     stem = next(exchange["handle"] for exchange in EXCHANGES if exchange["responseCode"] == 1)
-    for result in run(store, FIRST_OF_THREE, *[Put(stem, (value(1, "URL", b"u"),), mint="")] * 20):
+    for result in run(store, FIRST_OF_THREE, *[Put(stem, (value(1, "URL", b"u"),), mint=True)] * 20):
         assert result.done
         assert ask(store, FIRST_OF_THREE, result.handle).outcome is Outcome.OK
