@@ -75,6 +75,7 @@ _READS: Final = (OpCode.RESOLUTION, OpCode.GET_SITE_INFO)
 
 # The reference server's words: clients show them.
 _UNKNOWN_SESSION: Final = "Invalid session id or session time out. Please try again."
+_NO_KEY: Final = "Session information not available or time out. Unable to decrypt request message."
 _QUERY_ONLY: Final = "Received admin request on non-admin interface"
 
 
@@ -237,7 +238,7 @@ class HandleService:
         if not exchange.session_id:
             raise SessionError("Invalid session id. Unable to decrypt request message.")
         if exchange.session is None:
-            raise SessionError(_UNKNOWN_SESSION, outcome=Outcome.SESSION_UNKNOWN)
+            raise SessionError(_NO_KEY, outcome=Outcome.SESSION_UNKNOWN)
         try:
             return sessions.decrypt(exchange.session.key, payload)
         except WireError as error:

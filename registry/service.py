@@ -338,7 +338,7 @@ class _Work:
 
     def _require_every_right(self) -> None:
         if not self._every_right:
-            raise AdmissionError("Only the operator and server administrators home and unhome prefixes")
+            raise _not_allowed()
 
     def _require_administrators(self, prefix: PrefixKey, row: bytes | None) -> None:
         """Errors: AdmissionError if the row of the prefix would lock the server administrators out."""
