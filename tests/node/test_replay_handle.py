@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from core import limits
-
 from tests.kit.handle_client import Lost, Tcp, Udp, answer_version
 from tests.kit.handle_messages import Flag, Message, decode_reply, split_packets
 from tests.kit.handle_proofs import request_digest
