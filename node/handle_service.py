@@ -1,7 +1,7 @@
 """The Handle protocol between the wire and the services: who asks, and how it is answered.
 
 For each message: decrypt → decode → session (MAC, counter) → the service → challenge
-where it asks for one → digest, signature or MAC, encryption. What lives between two
+where it asks for one → the way out (``handle_answers``). What lives between two
 messages lies in the run store, so any worker can take the next one. An answer to
 operation 200 is the answer to the request that was challenged: its operation, its
 flags, its digest (RFC 3652 §3.5.2).
@@ -25,7 +25,6 @@ from core.hdl.dialogues import Dialogues
 from core.hdl.exchange import Asked, Reply, Transport
 from core.hdl.proof import Proof, ServerKey
 from core.hdl.session import Session, SessionError
-from core.outcomes import handle_code
 from core.records import DhKey
 from core.wire import body as bodies
 from core.wire.codepoints import (
@@ -33,39 +32,30 @@ from core.wire.codepoints import (
     AES_SESSIONS_FROM,
     AUTH_SECRET_KEY,
     DIGESTS_FROM,
-    SITE_SERIAL_UNKNOWN,
-    VERSION,
     OpCode,
     OpFlag,
     Version,
 )
 from core.wire.credential import (
     MAC,
-    SIGNED,
-    Credential,
     Signing,
     covers_counter,
     decode_credential,
-    encode_credential,
     session_mac,
-    signature_algorithm,
-    signature_input,
 )
 from core.wire.cursor import Cursor, bstr, text
-from core.wire.envelope import Envelope, encode_envelope
+from core.wire.envelope import Envelope
 from core.wire.message import (
     MD5,
-    Header,
     Message,
-    answer_flags,
     decode_message,
     digest,
     digest_algorithm,
     encode_message,
-    negotiate,
     peek_header,
 )
 from core.wire.publickey import decode_public_key, encode_public_key
+from node.handle_answers import Answering, Exchange, Sent
 
 _LOG: Final = logging.getLogger("saltern.handle")
 _IV_BYTES: Final = 16
@@ -98,18 +88,6 @@ class Prover(Protocol):
         """Whether the key of that mark is still the identity's."""
 
 
-class Sent(NamedTuple):
-    """One message, ready for its envelope and the wire."""
-
-    envelope: Envelope
-    payload: bytes
-
-    @property
-    def octets(self) -> bytes:
-        """Envelope and message, for streams."""
-        return encode_envelope(self.envelope) + self.payload
-
-
 class Answers(NamedTuple):
     """The answer to one message; lists have more. ``keep``: the client asked to keep the connection."""
 
@@ -117,22 +95,6 @@ class Answers(NamedTuple):
     more: AsyncIterator[Sent] | None
     keep: bool
     outcome: Outcome
-
-
-class _Exchange:
-    """One message, while it is answered. ``asked`` is what the answer answers."""
-
-    def __init__(self, envelope: Envelope, transport: Transport) -> None:
-        self.envelope = envelope
-        self.transport = transport
-        self.version = negotiate(envelope)
-        self.session_id = envelope.session_id
-        self.session: Session | None = None
-        self.mac_right = True
-        # Until the message is read, the answer names no operation and has the flags of a plain one.
-        self.message = Message(Header(0, 0, 0, SITE_SERIAL_UNKNOWN, 0, 0), b"")
-        self.asked = self.message
-        self.keep = False
 
 
 class HandleService:
@@ -158,8 +120,7 @@ class HandleService:
         self._apis = {operation: api for api in apis for operation in api.operations}
         self._prover = prover
         self._dialogues = dialogues
-        self._server_key = server_key
-        self._site_serial = site_serial
+        self._answering = Answering(dialogues, server_key, site_serial, now_ms)
         self._sessions_offered = sessions_offered
         self._require_here = require_here
         self._now_ms = now_ms
@@ -169,7 +130,7 @@ class HandleService:
             transport: Budget(limits.SETUPS_UDP_PER_S if transport is Transport.UDP else limits.SETUPS_PER_S, now_s)
             for transport in Transport
         }
-        self._own: dict[int, Callable[[_Exchange], Awaitable[Reply]]] = {
+        self._own: dict[int, Callable[[Exchange], Awaitable[Reply]]] = {
             OpCode.CHALLENGE_RESPONSE: self._challenge_response,
             OpCode.VERIFY_RESPONSE: self._verify,
             OpCode.SESSION_SETUP: self._set_up,
@@ -179,7 +140,7 @@ class HandleService:
 
     async def answer(self, envelope: Envelope, payload: bytes, transport: Transport) -> Answers:
         """Answer one message, whatever it is."""
-        exchange = _Exchange(envelope, transport)
+        exchange = Exchange(envelope, transport)
         try:
             self._open(exchange, payload)
             reply = await self._reply(exchange)
@@ -189,8 +150,8 @@ class HandleService:
             ticket = secrets.token_hex(6)
             _LOG.exception("ticket %s: a message failed", ticket)
             reply = Reply(Outcome.INTERNAL, text(f"The node failed; ticket {ticket}"))
-        first = self._sent(exchange, reply, reply.body, last=reply.more is None)
-        more = None if reply.more is None else self._rest(exchange, reply, reply.more)
+        first = self._answering.sent(exchange, reply, reply.body, last=reply.more is None)
+        more = None if reply.more is None else self._answering.rest(exchange, reply, reply.more)
         return Answers(first, more, exchange.keep, reply.outcome)
 
     def at_once(self, envelope: Envelope, payload: bytes) -> bool:
@@ -211,12 +172,12 @@ class HandleService:
 
     def refuse(self, envelope: Envelope, error: NodeError) -> Answers:
         """Return the refusal of a message that was not even read."""
-        exchange = _Exchange(envelope, Transport.TCP)
+        exchange = Exchange(envelope, Transport.TCP)
         reply = _refusal(error)
-        return Answers(self._sent(exchange, reply, reply.body, last=True), None, False, reply.outcome)
+        return Answers(self._answering.sent(exchange, reply, reply.body, last=True), None, False, reply.outcome)
 
     # --- the way in ---
-    def _open(self, exchange: _Exchange, payload: bytes) -> None:
+    def _open(self, exchange: Exchange, payload: bytes) -> None:
         """Decrypt and decode. Errors: NodeError."""
         envelope = exchange.envelope
         if envelope.session_id:
@@ -234,7 +195,7 @@ class HandleService:
             raise WireError("This is an answer, not a request")
         exchange.keep = exchange.message.header.has(OpFlag.KEEP_ALIVE)
 
-    def _decrypted(self, exchange: _Exchange, payload: bytes) -> bytes:
+    def _decrypted(self, exchange: Exchange, payload: bytes) -> bytes:
         if not exchange.session_id:
             raise SessionError("Invalid session id. Unable to decrypt request message.")
         if exchange.session is None:
@@ -244,7 +205,7 @@ class HandleService:
         except WireError as error:
             raise SessionError(f"Unable to decrypt request message: {error.message}") from None
 
-    async def _reply(self, exchange: _Exchange) -> Reply:
+    async def _reply(self, exchange: Exchange) -> Reply:
         op = exchange.message.header.op
         if exchange.transport is Transport.UDP and op in ADMINISTRATIVE:
             raise WireError(_QUERY_ONLY)
@@ -254,7 +215,7 @@ class HandleService:
             return await own(exchange)
         return await self._serve(exchange, self._identity(exchange))
 
-    def _check_mac(self, exchange: _Exchange) -> None:
+    def _check_mac(self, exchange: Exchange) -> None:
         """Check the session's MAC and take its counter, before anything else is looked at.
 
         The first request of a session is told only after its challenge that its MAC is wrong,
@@ -290,7 +251,7 @@ class HandleService:
             )
         exchange.session = changed
 
-    def _identity(self, exchange: _Exchange) -> Identity | None:
+    def _identity(self, exchange: Exchange) -> Identity | None:
         """Return the identity that the session proves for this message.
 
         Errors: SessionError where a message that asks for it lacks its MAC.
@@ -306,7 +267,7 @@ class HandleService:
             raise SessionError("Session request missing MAC code.", outcome=Outcome.CREDENTIAL_MISSING)
         return session.identity
 
-    async def _serve(self, exchange: _Exchange, identity: Identity | None, *, in_session: bool = True) -> Reply:
+    async def _serve(self, exchange: Exchange, identity: Identity | None, *, in_session: bool = True) -> Reply:
         """Have the service answer; make a challenge where it asks for one. Errors: NodeError."""
         header = exchange.asked.header
         api = self._apis.get(header.op)
@@ -326,7 +287,7 @@ class HandleService:
         return self._challenge(exchange)
 
     # --- challenges ---
-    def _challenge(self, exchange: _Exchange) -> Reply:
+    def _challenge(self, exchange: Exchange) -> Reply:
         """Keep the request until its sender is proven; return the challenge. Errors: NodeError."""
         self._require_known(exchange)
         message, in_session = exchange.asked, exchange.session is not None
@@ -342,12 +303,12 @@ class HandleService:
             body += bstr(digest(MD5, message.signed_part))
         return Reply(_NEEDED, body)
 
-    def _require_known(self, exchange: _Exchange) -> None:
+    def _require_known(self, exchange: Exchange) -> None:
         """Errors: SessionError for an id that is neither a session's nor that of a challenge that waits."""
         if exchange.session_id and exchange.session is None and not self._dialogues.challenged(exchange.session_id):
             raise SessionError(_UNKNOWN_SESSION, outcome=Outcome.SESSION_UNKNOWN)
 
-    async def _challenge_response(self, exchange: _Exchange) -> Reply:
+    async def _challenge_response(self, exchange: Exchange) -> Reply:
         """Operation 200: answer the request that was challenged. Errors: NodeError."""
         answer = bodies.decode_challenge_response(exchange.message.body)
         challenge = self._dialogues.take_challenge(exchange.session_id)
@@ -372,7 +333,7 @@ class HandleService:
             return _logged_in(exchange, answer.identity)
         return await self._serve(exchange, answer.identity, in_session=False)
 
-    async def _verify(self, exchange: _Exchange) -> Reply:
+    async def _verify(self, exchange: Exchange) -> Reply:
         """Operation 201: whether an answer to another server's challenge is right. Errors: NodeError."""
         asked = bodies.decode_verification(exchange.message.body)
         self._require_here(asked.identity.handle)
@@ -380,7 +341,7 @@ class HandleService:
         mark = await self._prover.proves(proof, exchange.version, for_others=True)
         return Reply(Outcome.OK, bytes((mark is not None,)))
 
-    async def _log_in(self, exchange: _Exchange) -> Reply:
+    async def _log_in(self, exchange: Exchange) -> Reply:
         """Operation 2001 of the national SDKs: nothing but proof of identity. Errors: NodeError."""
         identity = self._identity(exchange)
         if identity is None:
@@ -389,7 +350,7 @@ class HandleService:
         return _logged_in(exchange, identity)
 
     # --- sessions ---
-    async def _set_up(self, exchange: _Exchange) -> Reply:
+    async def _set_up(self, exchange: Exchange) -> Reply:
         """Operation 400. Errors: NodeError."""
         if not self._sessions_offered:
             raise SessionError("Sessions are switched off here (handle.sessions)", outcome=Outcome.UNSUPPORTED)
@@ -418,7 +379,7 @@ class HandleService:
         public = code + encode_public_key(agreement.public)
         return Reply(Outcome.OK, bodies.encode_session_answer(setup.mode, public))
 
-    async def _terminate(self, exchange: _Exchange) -> Reply:
+    async def _terminate(self, exchange: Exchange) -> Reply:
         """Operation 401. Errors: NodeError."""
         if exchange.session is None:
             raise SessionError(_UNKNOWN_SESSION, outcome=Outcome.SESSION_UNKNOWN)
@@ -427,58 +388,6 @@ class HandleService:
         self._dialogues.end(exchange.session_id)
         exchange.session = None
         return Reply(Outcome.OK)
-
-    # --- the way out ---
-    async def _rest(self, exchange: _Exchange, reply: Reply, more: AsyncIterator[bytes]) -> AsyncIterator[Sent]:
-        """Yield the further messages of a list; only the last has no CONTINUOUS."""
-        before: bytes | None = None
-        async for body in more:
-            if before is not None:
-                yield self._sent(exchange, reply, before, last=False)
-            before = body
-        if before is not None:
-            yield self._sent(exchange, reply, before, last=True)
-
-    def _sent(self, exchange: _Exchange, reply: Reply, body: bytes, *, last: bool) -> Sent:
-        asked = exchange.asked.header
-        flags = answer_flags(asked.flags) | reply.flags
-        if exchange.version < DIGESTS_FROM:
-            flags &= ~OpFlag.RETURN_DIGEST
-        elif reply.outcome is _NEEDED:
-            flags |= OpFlag.RETURN_DIGEST
-        if self._server_key is None and exchange.session is None:
-            flags &= ~OpFlag.CERTIFIED
-        if not last:
-            flags |= OpFlag.CONTINUOUS
-        if flags & OpFlag.RETURN_DIGEST:
-            algorithm = digest_algorithm(exchange.version)
-            body = bodies.encode_digest(algorithm, digest(algorithm, exchange.asked.signed_part)) + body
-        code = handle_code(reply.outcome, exchange.version)
-        expiration = self._now_ms() // 1_000 + limits.HANDLE_ANSWER_S
-        header = Header(asked.op, code, flags, self._site_serial, exchange.message.header.recursion, expiration)
-        message = Message(header, body)
-        envelope = Envelope(exchange.version, VERSION, exchange.session_id, exchange.envelope.request_id, 0)
-        if flags & OpFlag.CERTIFIED:
-            message = message._replace(credential=self._credential(exchange, envelope, message))
-        payload = encode_message(message)
-        if exchange.session is not None and (flags & OpFlag.ENCRYPTED or reply.private):
-            payload = sessions.encrypt(exchange.session.key, payload, secrets.token_bytes(_IV_BYTES))
-            return Sent(envelope.with_encryption(len(payload)), payload)
-        return Sent(envelope._replace(length=len(payload)), payload)
-
-    def _credential(self, exchange: _Exchange, envelope: Envelope, message: Message) -> bytes:
-        signing = Signing(exchange.version, VERSION, envelope.session_id, envelope.request_id, 0)
-        if exchange.session is not None:
-            try:
-                signing = signing._replace(counter=self._dialogues.next_answer(exchange.session_id))
-            except StoreError:
-                return b""  # an answer without a proof: the client asks again
-            return encode_credential(session_mac(exchange.session.key, signing, message.signed_part))
-        if self._server_key is None:
-            return b""
-        algorithm = signature_algorithm(exchange.version)
-        signature = self._server_key.sign(algorithm, signature_input(signing, message.signed_part))
-        return encode_credential(Credential(SIGNED, algorithm, signature))
 
 
 def _refusal(error: NodeError) -> Reply:
@@ -491,7 +400,7 @@ def _not_offered(op: int) -> NodeError:
     return WireError(f"Operation {op} is not offered", outcome=Outcome.UNSUPPORTED)
 
 
-def _logged_in(exchange: _Exchange, identity: Identity) -> Reply:
+def _logged_in(exchange: Exchange, identity: Identity) -> Reply:
     named = bodies.decode_reference(Cursor(exchange.asked.body))
     if named != identity:
         raise AdmissionError("")

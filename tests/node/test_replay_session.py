@@ -29,7 +29,7 @@ from core.store.lmdb_engine import LmdbEngine
 from core.store.run_store import RunStore
 from core.wire.envelope import decode_envelope
 from core.wire.site import decode_site
-from node import handle_service
+from node import handle_answers, handle_service
 from node.handle_service import HandleService
 from registry.commands import OPERATOR, Home, Put, Request, Result
 from registry.handle_api import HandleApi as WritingHandleApi
@@ -66,7 +66,7 @@ class Recording:
         self.now_s = 1_700_000_000  # when the records were made
         self.key = rsa.generate_private_key(65_537, 2_048)
         ids = [session_id]
-        for module in (dialogues, handle_service):
+        for module in (dialogues, handle_answers, handle_service):
             drawn = SimpleNamespace(**{name: getattr(secrets, name) for name in ("compare_digest", "token_hex")})
             drawn.token_bytes = self._next_octets
             drawn.randbelow = lambda _: ids.pop() - 1
