@@ -264,6 +264,9 @@ def _listeners(
             if kind is socket.SOCK_STREAM:
                 listener.listen(limits.LISTEN_BACKLOG)
             listener.setblocking(False)
+    except socket.gaierror as error:
+        named = "handle.address" if setting == "handle.port" else "http.address"
+        raise ConfigError(f"{named}: {address!r} 不是 IP 地址 is no IP address: {error.strerror}") from None
     except OSError as error:
         for listener in sockets:
             listener.close()
