@@ -310,7 +310,9 @@ class HandleService:
 
     async def _challenge_response(self, exchange: Exchange) -> Reply:
         """Operation 200: answer the request that was challenged. Errors: NodeError."""
-        answer = bodies.decode_challenge_response(exchange.message.body)
+        if not self._dialogues.challenged(exchange.session_id):
+            raise SessionError(_UNKNOWN_SESSION, outcome=Outcome.SESSION_UNKNOWN)
+        answer = bodies.decode_challenge_response(exchange.message.body)  # unreadable, it takes no challenge away
         challenge = self._dialogues.take_challenge(exchange.session_id)
         if challenge is None or (challenge.session_id and exchange.session is None):
             raise SessionError(_UNKNOWN_SESSION, outcome=Outcome.SESSION_UNKNOWN)
@@ -355,14 +357,14 @@ class HandleService:
         if not self._sessions_offered:
             raise SessionError("Sessions are switched off here (handle.sessions)", outcome=Outcome.UNSUPPORTED)
         setup = bodies.decode_session_setup(exchange.message.body)
-        if len(setup.identity.handle) > limits.HANDLE_BYTES_MAX:
-            raise SessionError(f"An identity's handle has at most {limits.HANDLE_BYTES_MAX} octets")
         if exchange.version < AES_SESSIONS_FROM:
             raise SessionError(f"Sessions need protocol {AES_SESSIONS_FROM}: before it there is only DES")
         if setup.mode in (1, 2, 3):
             raise SessionError("Only key exchange mode 4 (Diffie-Hellman) is offered")
         if setup.mode != bodies.SESSION_BY_DIFFIE_HELLMAN:
             raise SessionError("Unrecognized key exchange mode")
+        if len(setup.identity.handle.encode()) > limits.HANDLE_BYTES_MAX:
+            raise SessionError(f"The identity has more than {limits.HANDLE_BYTES_MAX} octets")
         try:
             key = decode_public_key(setup.key)
         except WireError:

@@ -2,7 +2,8 @@
 
 1. Messages of one connection are answered in their order. The connection stays open as
    long as each asks for it (KEEP_ALIVE), else it is closed behind the answer.
-2. A message that announces too much is refused before it is read.
+2. A message that announces too much is refused before it is read; what comes of it is
+   read away for LINGER_S, so that the refusal is not lost.
 3. Bounds: HANDLE_CONNECTIONS_MAX, HANDLE_BUFFERED_BYTES_MAX, HANDLE_IDLE_S,
    HANDLE_MESSAGE_S. A client that does not read its answers is not read from.
 """
@@ -99,7 +100,7 @@ class TcpConnection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._ending = False
-        self._due = False
+        self._lingering = False
         self.until_s = front.now_s() + limits.HANDLE_IDLE_S
 
     @property
@@ -126,7 +127,7 @@ class TcpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ending or self._transport is None:
             return
-        if not self._buffer:
+        if not self._buffer and self._task is None:
             self.until_s = self._front.now_s() + limits.HANDLE_MESSAGE_S
         self._buffer += data
         self._front.buffered += len(data)
@@ -139,9 +140,11 @@ class TcpConnection(asyncio.Protocol):
         self._pump()
 
     def eof_received(self) -> bool:
-        """The client says no more; what it asked is still answered."""
+        """The client says no more; what it asked is still answered, and then the connection closed."""
         self._ending = True
-        return self._task is not None or self._due or not self._writable.is_set()
+        self._lingering = False
+        self._pump()
+        return True
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -153,7 +156,6 @@ class TcpConnection(asyncio.Protocol):
     # --- messages ---
     def _pump(self) -> None:
         """Answer the messages that are whole, in their order; after some, let others have their turn."""
-        self._due = False
         for _ in range(_MESSAGES_A_TURN):
             if self._task is not None or self._transport is None or not self._writable.is_set():
                 return
@@ -169,7 +171,6 @@ class TcpConnection(asyncio.Protocol):
                 self._answered(self._front.service.answer_at_once(envelope, payload, Transport.TCP))
             else:
                 self._task = asyncio.get_running_loop().create_task(self._answer(envelope, payload))
-        self._due = True
         asyncio.get_running_loop().call_soon(self._pump)
 
     def _next(self) -> tuple[Envelope, bytes] | None:
@@ -181,7 +182,7 @@ class TcpConnection(asyncio.Protocol):
             error = WireError(
                 f"A message of {envelope.length} octets is announced; at most {limits.MESSAGE_BYTES_MAX} are taken"
             )
-            self._answered(self._front.service.refuse(envelope, error))
+            self._refuse(self._front.service.refuse(envelope, error))
             return None
         end = ENVELOPE_BYTES + envelope.length
         if len(self._buffer) < end:
@@ -195,7 +196,7 @@ class TcpConnection(asyncio.Protocol):
     def _await_more(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        if self._ending:
+        if self._ending and not self._lingering:
             self._transport.close()
         elif len(self._buffer) <= _READ_AHEAD:
             self._transport.resume_reading()
@@ -236,6 +237,16 @@ class TcpConnection(asyncio.Protocol):
         if not answers.keep or (self._ending and not self._buffer):
             self._ending = True
             self._transport.close()
+
+    def _refuse(self, answers: Answers) -> None:
+        """Say no more than this, and read away what comes. Bounds: LINGER_S."""
+        if self._transport is None:
+            return
+        self._ending = self._lingering = True
+        self._forget(len(self._buffer))
+        self._transport.write(answers.first.octets)
+        self._transport.write_eof()
+        self.until_s = self._front.now_s() + limits.LINGER_S
 
     def _forget(self, count: int) -> None:
         del self._buffer[:count]

@@ -6,6 +6,7 @@
    in circles.
 3. Requests in several packets are put together within UDP_ASSEMBLY_S; of those under way
    the oldest goes first.
+4. A datagram over UDP_DATAGRAM_BYTES_MAX is refused; longer messages come in packets, or by TCP.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelo
 from core.wire.message import HEADER_BYTES, peek_header
 from node.handle_service import Answers, HandleService
 
-_LEAST_BYTES = ENVELOPE_BYTES + HEADER_BYTES  # what is shorter says nothing that could be answered
 _Address = tuple[str, int]
 _Place = tuple[_Address, int, int]
 
@@ -64,10 +64,14 @@ class UdpFront(asyncio.DatagramProtocol):
         self._transport = cast("_Socket", transport)
 
     def datagram_received(self, data: bytes, addr: _Address) -> None:
-        if len(data) < _LEAST_BYTES:
+        if len(data) < ENVELOPE_BYTES:
             return
         envelope, payload = decode_envelope(data), data[ENVELOPE_BYTES:]
+        if _says_nothing(envelope, payload):
+            return
         try:
+            if len(data) > limits.UDP_DATAGRAM_BYTES_MAX:
+                raise WireError(f"A datagram of {len(data)} octets; at most {limits.UDP_DATAGRAM_BYTES_MAX} are taken")
             if envelope.in_packets:
                 whole = self._assembled(envelope, payload, addr)
                 if whole is None:
@@ -77,9 +81,6 @@ class UdpFront(asyncio.DatagramProtocol):
                 raise WireError(f"A message of {envelope.length} octets is announced, {len(payload)} came")
         except WireError as error:
             self._send(self._service.refuse(envelope, error), addr)
-            return
-        header = None if envelope.encrypted else peek_header(payload)
-        if header is not None and header.code:
             return
         self._observe(Transport.UDP)
         if self._service.at_once(envelope, payload):
@@ -132,3 +133,13 @@ class UdpFront(asyncio.DatagramProtocol):
             if left < 0:
                 return
             self._transport.sendto(packet, addr)
+
+
+def _says_nothing(envelope: Envelope, payload: bytes) -> bool:
+    """Whether a datagram is an answer, or too short to be anything; encrypted ones cannot be told."""
+    if not envelope.in_packets and len(payload) < HEADER_BYTES:
+        return True
+    if envelope.encrypted or envelope.sequence:
+        return False
+    header = peek_header(payload)
+    return header is not None and header.code != 0

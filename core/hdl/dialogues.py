@@ -91,9 +91,11 @@ class Dialogues:
             session = None if row is None else unpack_session(row.payload)
             if row is None or session is None or session.identity != identity:
                 return row, None
-            session = session._replace(mark=mark)
+            proven = session._replace(mark=mark)
+            if session.authenticated:  # by a new key; it ends when it was said to end
+                return row._replace(payload=pack_session(proven)), proven
             life_s = min(session.life_s, limits.SESSION_S_MAX)
-            return Row(pack_session(session), now + life_s * 1_000), session
+            return Row(pack_session(proven), now + life_s * 1_000), proven
 
         return self._run.update(SESSION, _key(session_id), now, changed)
 

@@ -155,7 +155,10 @@ def _signature_proves(key_data: bytes, signed: bytes, data: bytes) -> bool:
     cursor = Cursor(signed)
     algorithm = _DIGESTS.get(cursor.bstr())
     signature = cursor.bstr()
-    key = decode_public_key(key_data)
+    try:
+        key = decode_public_key(key_data)
+    except WireError:  # a damaged value does not hide the others of its record
+        return False
     if algorithm is None or not isinstance(key, RsaKey):
         return False
     if (

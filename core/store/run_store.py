@@ -109,7 +109,7 @@ class RunStore:
                 if old is not None:
                     self._remove(transaction, key, old)
                 if new is not None:
-                    self._make_room(transaction, kind, _taken(_TIME + len(new.payload)))
+                    self._make_room(transaction, kind, taken(_TIME + len(new.payload)))
                     self._put(transaction, key, new)
         except lmdb.Error as error:
             raise _unusable(error) from None
@@ -129,8 +129,11 @@ class RunStore:
 
     def count(self, kind: Kind) -> int:
         """Return how many rows of a kind there are, those whose time is over included."""
-        with self._environment.begin() as transaction:
-            return self._total(transaction, kind.tag)[0]
+        try:
+            with self._environment.begin() as transaction:
+                return self._total(transaction, kind.tag)[0]
+        except lmdb.Error as error:
+            raise _unusable(error) from None
 
     def check_readers(self) -> int:
         """Free the slots of readers that were killed; return how many."""
@@ -146,12 +149,12 @@ class RunStore:
         ends = row.ends_ms.to_bytes(_TIME, "big")
         transaction.put(key, ends + row.payload, db=self._rows)
         transaction.put(key[:1] + ends + key[1:], b"", db=self._ends)
-        self._count(transaction, key[:1], 1, _taken(_TIME + len(row.payload)))
+        self._count(transaction, key[:1], 1, taken(_TIME + len(row.payload)))
 
     def _remove(self, transaction: Any, key: bytes, stored: bytes) -> None:
         transaction.delete(key, db=self._rows)
         transaction.delete(key[:1] + stored[:_TIME] + key[1:], db=self._ends)
-        self._count(transaction, key[:1], -1, -_taken(len(stored)))
+        self._count(transaction, key[:1], -1, -taken(len(stored)))
 
     def _make_room(self, transaction: Any, kind: Kind, size: int) -> None:
         while True:
@@ -183,8 +186,8 @@ class RunStore:
         transaction.put(tag, total, db=self._totals)
 
 
-def _taken(octets: int) -> int:
-    """Return what a row of that length takes in the file, at worst."""
+def taken(octets: int) -> int:
+    """Return what a row of that many octets, its time included, takes in the file at worst."""
     if octets < _LONG:
         return 2 * (octets + _OVERHEAD)
     return _PAGE * -(-(octets + _OVERHEAD) // _PAGE) + _OVERHEAD

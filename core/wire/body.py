@@ -98,6 +98,7 @@ class SessionSetup(NamedTuple):
 SESSION_BY_CLIENT_KEY: Final = 1
 SESSION_BY_STORED_KEY: Final = 3
 SESSION_BY_DIFFIE_HELLMAN: Final = 4
+_WITH_KEY: Final = (SESSION_BY_CLIENT_KEY, SESSION_BY_DIFFIE_HELLMAN)
 
 
 # --- requests ----------------------------------------------------------------
@@ -171,7 +172,9 @@ def decode_verification(body: bytes) -> Verification:
 
 def encode_session_setup(setup: SessionSetup) -> bytes:
     """Return the body of operation 400, with the two spare octets of the reference client."""
-    tail = encode_reference(setup.key_at) if setup.key_at is not None else bstr(setup.key) if setup.key else b""
+    tail = bstr(setup.key) if setup.mode in _WITH_KEY else b""
+    if setup.mode == SESSION_BY_STORED_KEY and setup.key_at is not None:
+        tail = encode_reference(setup.key_at)
     head = setup.mode.to_bytes(2, "big") + setup.timeout_s.to_bytes(4, "big", signed=True)
     return head + encode_reference(setup.identity) + tail + _SPARE
 
@@ -180,7 +183,7 @@ def decode_session_setup(body: bytes) -> SessionSetup:
     """Read the body of operation 400."""
     cursor = Cursor(body)
     setup = SessionSetup(cursor.uint16(), cursor.int32(), decode_reference(cursor))
-    if setup.mode in (SESSION_BY_CLIENT_KEY, SESSION_BY_DIFFIE_HELLMAN):
+    if setup.mode in _WITH_KEY:
         return setup._replace(key=cursor.bstr())
     if setup.mode == SESSION_BY_STORED_KEY:
         return setup._replace(key_at=decode_reference(cursor))

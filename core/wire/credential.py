@@ -52,7 +52,7 @@ class Signing(NamedTuple):
 
 def encode_credential(credential: Credential) -> bytes:
     """Return the octets of a credential."""
-    proof = text(credential.algorithm) + bstr(credential.proof)
+    proof = bstr(credential.algorithm.encode("latin-1")) + bstr(credential.proof)
     counter = credential.counter.to_bytes(4, "big", signed=True)
     return _HEAD + bstr(b"") + counter + text(credential.kind) + bstr(proof)
 

@@ -114,7 +114,7 @@ def negotiate(envelope: Envelope) -> Version:
     """
     if envelope.suggested != (0, 0):
         return min(envelope.suggested, VERSION)
-    return envelope.version if envelope.version.major <= VERSION.major else Version(VERSION.major, 0)
+    return min(envelope.version, VERSION) if envelope.version.major <= VERSION.major else Version(VERSION.major, 0)
 
 
 def answer_flags(flags: int) -> int:
