@@ -13,6 +13,8 @@ from collections import Counter
 from pathlib import Path
 
 from tests.kit.killing import KillRounds
+from tests.kit.node import Node
+from tests.kit.noise import endure
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "docs" / "reference" / "soak.md"
@@ -24,6 +26,8 @@ def main() -> int:
     """Run everything; write the report; return 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="kill rounds")
+    parser.add_argument("--messages", type=int, default=100_000, help="messages of noise")
+    parser.add_argument("--wrong", type=int, default=10_000, help="wrong answers to challenges")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     options = parser.parse_args()
     began = time.monotonic()
@@ -38,7 +42,9 @@ def main() -> int:
             runs[-1].run()
             print(f"\rround {number + 1}/{options.rounds}", end="", flush=True)
         runs[-1].check_all()
-    print()
+        print()
+        with Node(Path(folder) / "noise", "88.118.7") as node:
+            endured = endure(node, options.messages, options.wrong, chance)
     totals: Counter[str] = Counter()
     for run in runs:
         totals.update(run.killed)
@@ -51,6 +57,7 @@ def main() -> int:
         "register in batches, kills the node or one process of it by SIGKILL at a random moment, starts it",
         "again, and compares what was written with what its client was told, and 500 identifiers of earlier",
         "rounds; then `saltern doctor --deep`. At the end every identifier of a node is compared.",
+        "Then a node endures noise on the Handle protocol, and a client that never has the right secret.",
         "",
         "| what | figure |",
         "|---|---|",
@@ -61,6 +68,9 @@ def main() -> int:
         f"| writes without an answer, each whole or absent | {sum(run.unknown for run in runs)} |",
         "| rows that `doctor --deep` found wrong | 0 |",
         f"| longest restart to the first answer | {restart_s:.2f} s (bound {RESTART_S:.0f} s) |",
+        f"| messages of noise by UDP and TCP, the same processes go on | {endured.messages} |",
+        f"| wrong answers to challenges, each 403 | {endured.wrong} |",
+        f"| growth of the worker by both | {endured.growth_bytes / (1 << 20):.1f} MiB |",
         f"| took | {time.monotonic() - began:.0f} s |",
         f"| machine | {platform.machine()}, {_cores()} cores, Python {platform.python_version()} |",
         f"| commit | {_commit()} |",

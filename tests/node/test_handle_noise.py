@@ -17,11 +17,11 @@ from tests.kit.handle_node import (
     client_of,
     line_to,
     memory_bytes,
-    question,
     record,
     rsa_key,
 )
 from tests.kit.node import Node
+from tests.kit.noise import garbage
 
 PREFIX = "88.118.7"
 GOOD = f"{PREFIX}/GOOD"
@@ -47,25 +47,6 @@ def unharmed(node: Node) -> Iterator[None]:
     assert_unharmed(node)
 
 
-def garbage(chance: random.Random) -> bytes:
-    """One message: noise, an envelope with noise, or a valid message with wrong bits."""
-    match chance.randrange(4):
-        case 0:
-            return chance.randbytes(chance.randrange(400))
-        case 1:
-            noise = chance.randbytes(chance.randrange(300))
-            return Envelope((2, 11), (2, 11), chance.choice((0, 1, 2**32 - 1)), 9, 0, len(noise)).encode() + noise
-        case 2:
-            op, size = chance.choice([*Op, 302, 402, 1000, 1001, 2001]), chance.randrange(60)
-            return Message(
-                op, body=bstr(GOOD) + chance.randbytes(size), request_id=9, session_id=chance.choice((0, 5))
-            ).encode()
-    octets = bytearray(question(chance.choice((GOOD, f"0.NA/{PREFIX}", "0.SITE/status")), 9).encode())
-    for _ in range(chance.randrange(1, 6)):
-        octets[chance.randrange(len(octets))] = chance.randrange(256)
-    return bytes(octets)
-
-
 @pytest.mark.parametrize("name", ["tcp", "http"])
 def test_noise_never_harms_the_node(node: Node, name: str) -> None:
     """500 messages: each answer is whole and bounded, the memory too; the seed is in the failure's message."""
@@ -73,7 +54,7 @@ def test_noise_never_harms_the_node(node: Node, name: str) -> None:
     chance = random.Random(seed)
     before = memory_bytes(node)
     for _ in range(500):
-        octets = garbage(chance)
+        octets = garbage(chance, PREFIX)
         if name == "http":
             reply = node.ask("POST", "/x", octets, MEDIA)
             assert reply.status in (200, 400), (seed, octets)
