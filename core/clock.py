@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from calendar import timegm
+from email.utils import formatdate
 from functools import lru_cache
 from typing import NewType
 
@@ -42,6 +43,16 @@ def pause(seconds: float) -> None:
 def format_utc(seconds: int) -> str:
     """Return ``YYYY-MM-DDThh:mm:ssZ`` for Unix seconds 0 … 2³²-1."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def http_date() -> bytes:
+    """Return the time of day as RFC 9110 §5.6.7 writes it, with the empty line behind it."""
+    return _http_date(int(time.time()))
+
+
+@lru_cache(maxsize=2)
+def _http_date(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode() + b"\r\n\r\n"
 
 
 def parse_utc(text: str) -> UnixSeconds | None:

@@ -105,6 +105,9 @@ QUERY_FIELDS_MAX: Final = 2_100  # as many index= as a record has values, and so
 BODY_BYTES_MAX: Final = 2_097_152  # one record as JSON: base64 and escapes included
 GZIP_BYTES_MIN: Final = 1_024  # as the reference server: 1 023 stays plain
 HTTP_IDLE_S: Final = 75
+HEAD_S: Final = 10  # half a head is waited for no longer
+QUICK_HEAD_BYTES_MAX: Final = 1_024  # of a head whose judgement is remembered
+QUICK_HEADS_MAX: Final = 1_024
 BODY_S: Final = 60  # a body that takes longer is refused
 BODIES_BYTES_MAX: Final = 134_217_728  # of all bodies that one worker holds
 LINGER_S: Final = 2  # how long the rest of a refused body is read away, so that the answer arrives

@@ -61,6 +61,10 @@ class HttpFront:
             await loop.create_server(self._server, sock=listener, ssl=tls, backlog=limits.LISTEN_BACKLOG)
         )
 
+    def connection(self) -> asyncio.Protocol:
+        """Return the protocol of a connection that is taken over."""
+        return self._server()
+
     async def drain(self) -> None:
         """Accept nothing more, let requests under way end, close. Bounds: DRAIN_S."""
         for listener in self._listeners:

@@ -26,6 +26,7 @@ from node.handle_service import HandleService
 from node.handle_tcp import TcpFront
 from node.handle_udp import UdpFront
 from node.http_front import HttpFront
+from node.http_quick import QuickFront
 from node.routes import Routes
 from node.sessions_api import SessionsApi
 from node.site import Ports, configured_site, server_choice, server_key, site_info
@@ -39,6 +40,7 @@ from registry.service import Registry
 from resolver.browser import Browser
 from resolver.handle_api import HandleApi as ReadingHandleApi
 from resolver.json_api import JsonApi as ReadingApi
+from resolver.quick import QuickResolver
 from resolver.service import Resolver
 
 
@@ -115,6 +117,7 @@ class Fronts(NamedTuple):
     """What a worker serves."""
 
     http: HttpFront
+    quick: QuickFront
     udp: UdpFront
     tcp: TcpFront
 
@@ -150,8 +153,11 @@ def make_fronts(config: Config, store: LmdbEngine, run: RunStore, counters: Coun
         ready=lambda: _can_read(store),
     )
     plain_auth = config.text("http.plain_auth") == "loopback"
+    front = HttpFront(routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http)
+    quick = QuickResolver(resolver, store, counters.resolution, counters.http)
     return Fronts(
-        HttpFront(routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http),
+        front,
+        QuickFront(quick.resolve, front.connection),
         UdpFront(service, config.integer("handle.udp_answer_max"), counters.message),
         TcpFront(service, counters.message, connections_max=_connections_max()),
     )
