@@ -15,7 +15,8 @@ class Budget:
 
     def take(self, now_s: float) -> bool:
         """Take one; False if none is left."""
-        self._left = min(self._per_s, self._left + (now_s - self._at_s) * self._per_s)
+        passed_s = max(0.0, now_s - self._at_s)  # a clock that is set back gives nothing and takes nothing
+        self._left = min(self._per_s, self._left + passed_s * self._per_s)
         self._at_s = now_s
         if self._left < 1:
             return False

@@ -58,7 +58,6 @@ from core.wire.publickey import decode_public_key, encode_public_key
 from node.handle_answers import Answering, Exchange, Sent
 
 _LOG: Final = logging.getLogger("saltern.handle")
-_IV_BYTES: Final = 16
 _NEEDED: Final = Outcome.AUTHENTICATION_NEEDED
 
 _READS: Final = (OpCode.RESOLUTION, OpCode.GET_SITE_INFO)
