@@ -139,7 +139,7 @@ def _says_nothing(envelope: Envelope, payload: bytes) -> bool:
     """Whether a datagram is an answer, or too short to be anything; encrypted ones cannot be told."""
     if not envelope.in_packets and len(payload) < HEADER_BYTES:
         return True
-    if envelope.encrypted or envelope.sequence:
+    if envelope.encrypted or (envelope.in_packets and envelope.sequence):
         return False
     header = peek_header(payload)
     return header is not None and header.code != 0
