@@ -52,10 +52,10 @@ TEMPLATE_WORK_MAX: Final = (
 # --- Handle protocol -------------------------------------------------------
 MESSAGE_BYTES_MAX: Final = 262_144  # of a request; as the reference server
 UDP_PACKET_BYTES: Final = 512  # envelope included; as the reference server
-UDP_DATAGRAM_BYTES_MAX: Final = 2_048  # read of one datagram by the command line
+UDP_DATAGRAM_BYTES_MAX: Final = 2_048  # of a datagram that is taken
+UDP_BATCH: Final = 64  # datagrams read or sent by one system call
 UDP_ANSWER_BYTES: Final = 2_048  # octets sent for one request to a source that may be forged
 UDP_ANSWER_BYTES_MAX: Final = 65_536
-UDP_WAITING_BYTES_MAX: Final = 4_194_304  # answers that the system does not take; more are dropped
 UDP_ASSEMBLIES_MAX: Final = 64  # requests in several packets that one worker puts together
 UDP_ASSEMBLY_S: Final = 5
 HANDLE_ANSWER_S: Final = 43_200  # from now to an answer's expiration; as the reference server

@@ -12,32 +12,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple
 
 from core import clock, limits
 from core.errors import WireError
 from core.hdl.exchange import Transport
 from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelope, packets
 from core.wire.message import HEADER_BYTES, peek_header
+from node.datagrams import Address, Datagram, Datagrams, open_datagrams
 from node.handle_service import Answers, HandleService
 
-_Address = tuple[str, int]
-_Place = tuple[_Address, int, int]
-
-
-class _Socket(Protocol):
-    """What this front needs of the loop's datagram transport."""
-
-    def sendto(self, data: bytes, addr: _Address) -> None:
-        """Send one datagram, or keep it until the system takes it."""
-
-    def get_write_buffer_size(self) -> int:
-        """Return how many octets are kept."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Close it."""
+_Place = tuple[Address, int, int]
 
 
 class _Partial(NamedTuple):
@@ -45,7 +32,7 @@ class _Partial(NamedTuple):
     until_s: float
 
 
-class UdpFront(asyncio.DatagramProtocol):
+class UdpFront:
     """One worker's datagrams. ``observe`` counts the messages."""
 
     def __init__(
@@ -58,12 +45,29 @@ class UdpFront(asyncio.DatagramProtocol):
         self._now_s = now_s
         self._partials: dict[_Place, _Partial] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._transport: _Socket | None = None
+        self._datagrams: Datagrams | None = None
+        self._descriptor = -1
+        self._out: list[Datagram] = []
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("_Socket", transport)
+    def listen(self, channel: socket.socket) -> None:
+        """Serve on a socket that is bound and does not block."""
+        self._descriptor = channel.fileno()
+        self.serve(open_datagrams(channel))
+        asyncio.get_running_loop().add_reader(self._descriptor, self.take)
 
-    def datagram_received(self, data: bytes, addr: _Address) -> None:
+    def serve(self, datagrams: Datagrams) -> None:
+        """Take and send by these."""
+        self._datagrams = datagrams
+
+    def take(self) -> None:
+        """Answer what waits, at most one batch; all answers that need not wait go out together."""
+        if self._datagrams is None:
+            return
+        for data, address in self._datagrams.receive():
+            self._received(data, address)
+        self._flush()
+
+    def _received(self, data: bytes, addr: Address) -> None:
         if len(data) < ENVELOPE_BYTES:
             return
         envelope, payload = decode_envelope(data), data[ENVELOPE_BYTES:]
@@ -90,20 +94,24 @@ class UdpFront(asyncio.DatagramProtocol):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def error_received(self, exc: Exception) -> None:
-        """A source that cannot be reached is nobody's fault."""
-
     def close(self) -> None:
         """Receive nothing more, give up what waits."""
         for task in self._tasks:
             task.cancel()
-        if self._transport is not None:
-            self._transport.close()
+        if self._descriptor >= 0:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+        self._datagrams = None
 
-    async def _answer(self, envelope: Envelope, payload: bytes, addr: _Address) -> None:
+    def _flush(self) -> None:
+        if self._out and self._datagrams is not None:
+            self._datagrams.send(self._out)
+        self._out = []
+
+    async def _answer(self, envelope: Envelope, payload: bytes, addr: Address) -> None:
         self._send(await self._service.answer(envelope, payload, Transport.UDP), addr)
+        self._flush()
 
-    def _assembled(self, envelope: Envelope, payload: bytes, addr: _Address) -> tuple[Envelope, bytes] | None:
+    def _assembled(self, envelope: Envelope, payload: bytes, addr: Address) -> tuple[Envelope, bytes] | None:
         """Add a packet to its message; return the message once it is whole. Errors: WireError."""
         now = self._now_s()
         for place in [place for place, partial in self._partials.items() if partial.until_s <= now]:
@@ -124,15 +132,13 @@ class UdpFront(asyncio.DatagramProtocol):
             del self._partials[place]
         return whole
 
-    def _send(self, answers: Answers, addr: _Address) -> None:
-        if self._transport is None or self._transport.get_write_buffer_size() > limits.UDP_WAITING_BYTES_MAX:
-            return
+    def _send(self, answers: Answers, addr: Address) -> None:
         left = self._answer_bytes
         for packet in packets(answers.first.envelope, answers.first.payload):
             left -= len(packet)
             if left < 0:
                 return
-            self._transport.sendto(packet, addr)
+            self._out.append((packet, addr))
 
 
 def _says_nothing(envelope: Envelope, payload: bytes) -> bool:

@@ -117,7 +117,7 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
     if sockets.https is not None:
         await fronts.quick.listen(sockets.https, wiring.tls_context(config))
     await fronts.tcp.listen(sockets.handle_tcp)
-    await asyncio.get_running_loop().create_datagram_endpoint(lambda: fronts.udp, sock=sockets.handle_udp)
+    fronts.udp.listen(sockets.handle_udp)
     child.tell()
     await child.stopping.wait()
     fronts.udp.close()
