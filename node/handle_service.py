@@ -87,6 +87,15 @@ class Prover(Protocol):
         """Whether the key of that mark is still the identity's."""
 
 
+Quick = Callable[[bytes, int], bytes | None]
+"""Answers a message, with its envelope, in so many octets at most; None where it needs a second look."""
+
+
+def no_quick_answer(_: bytes, __: int) -> bytes | None:
+    """Give every message its second look."""
+    return None
+
+
 class Answers(NamedTuple):
     """The answer to one message; lists have more. ``keep``: the client asked to keep the connection."""
 

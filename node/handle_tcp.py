@@ -20,26 +20,31 @@ from typing import Final, cast
 from core import clock, limits
 from core.errors import StoreError, WireError
 from core.hdl.exchange import Transport
+from core.wire.codepoints import OpFlag
 from core.wire.envelope import ENVELOPE_BYTES, Envelope, decode_envelope
-from node.handle_service import Answers, HandleService
+from node.handle_service import Answers, HandleService, Quick, no_quick_answer
 
 _LOG: Final = logging.getLogger("saltern.handle")
 _SWEEP_S: Final = 1.0
 _READ_AHEAD: Final = limits.MESSAGE_BYTES_MAX + ENVELOPE_BYTES
 _MESSAGES_A_TURN: Final = 64
+_FLAGS_AT: Final = ENVELOPE_BYTES + 8  # their first octet
+_KEEP_ALIVE: Final = OpFlag.KEEP_ALIVE >> 24
 
 
 class TcpFront:
-    """One worker's connections. ``observe`` counts the messages."""
+    """One worker's connections. ``observe`` counts the messages; ``quick`` answers what is common."""
 
     def __init__(
         self, service: HandleService, observe: Callable[[Transport], None],
         now_s: Callable[[], float] = clock.monotonic_s, connections_max: int = limits.HANDLE_CONNECTIONS_MAX,
+        quick: Quick = no_quick_answer,
     ) -> None:  # fmt: skip
         self.service = service
         self.observe = observe
         self.now_s = now_s
         self.connections_max = connections_max
+        self.quick = quick
         self.buffered = 0
         self.connections: set[TcpConnection] = set()
         self._server: asyncio.Server | None = None
@@ -165,8 +170,13 @@ class TcpConnection(asyncio.Protocol):
             if whole is None:
                 self._await_more()
                 return
-            envelope, payload = whole
+            envelope, message = whole
             self._front.observe(Transport.TCP)
+            quick = self._front.quick(message, limits.MESSAGE_BYTES_MAX)
+            if quick is not None:
+                self._written(quick, keep=bool(message[_FLAGS_AT] & _KEEP_ALIVE))
+                continue
+            payload = message[ENVELOPE_BYTES:]
             if self._front.service.at_once(envelope, payload):
                 self._answered(self._front.service.answer_at_once(envelope, payload, Transport.TCP))
             else:
@@ -174,7 +184,7 @@ class TcpConnection(asyncio.Protocol):
         asyncio.get_running_loop().call_soon(self._pump)
 
     def _next(self) -> tuple[Envelope, bytes] | None:
-        """Cut the next whole message off the buffer."""
+        """Cut the next whole message off the buffer; return its envelope, and all of it."""
         if len(self._buffer) < ENVELOPE_BYTES:
             return None
         envelope = decode_envelope(bytes(self._buffer[:ENVELOPE_BYTES]))
@@ -187,11 +197,11 @@ class TcpConnection(asyncio.Protocol):
         end = ENVELOPE_BYTES + envelope.length
         if len(self._buffer) < end:
             return None
-        payload = bytes(self._buffer[ENVELOPE_BYTES:end])
+        message = bytes(self._buffer[:end])
         self._forget(end)
         now = self._front.now_s()
         self.until_s = now + (limits.HANDLE_MESSAGE_S if self._buffer else limits.HANDLE_IDLE_S)
-        return envelope, payload
+        return envelope, message
 
     def _await_more(self) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -230,11 +240,15 @@ class TcpConnection(asyncio.Protocol):
         self.until_s = float("inf")
 
     def _answered(self, answers: Answers, *, written: bool = False) -> None:
+        self._written(b"" if written else answers.first.octets, keep=answers.keep)
+
+    def _written(self, octets: bytes, *, keep: bool) -> None:
+        """Write an answer; close behind it unless the client asked to keep the connection."""
         if self._transport is None or self._transport.is_closing():
             return
-        if not written:
-            self._transport.write(answers.first.octets)
-        if not answers.keep or (self._ending and not self._buffer):
+        if octets:
+            self._transport.write(octets)
+        if not keep or (self._ending and not self._buffer):
             self._ending = True
             self._transport.close()
 

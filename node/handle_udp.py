@@ -22,7 +22,7 @@ from core.hdl.exchange import Transport
 from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelope, packets
 from core.wire.message import HEADER_BYTES, peek_header
 from node.datagrams import Address, Datagram, Datagrams, open_datagrams
-from node.handle_service import Answers, HandleService
+from node.handle_service import Answers, HandleService, Quick, no_quick_answer
 
 _Place = tuple[Address, int, int]
 
@@ -33,16 +33,18 @@ class _Partial(NamedTuple):
 
 
 class UdpFront:
-    """One worker's datagrams. ``observe`` counts the messages."""
+    """One worker's datagrams. ``observe`` counts the messages; ``quick`` answers what is common."""
 
     def __init__(
         self, service: HandleService, answer_bytes: int, observe: Callable[[Transport], None],
-        now_s: Callable[[], float] = clock.monotonic_s,
+        now_s: Callable[[], float] = clock.monotonic_s, quick: Quick = no_quick_answer,
     ) -> None:  # fmt: skip
         self._service = service
         self._answer_bytes = answer_bytes
         self._observe = observe
         self._now_s = now_s
+        self._quick = quick
+        self._quick_bytes = min(answer_bytes, limits.UDP_PACKET_BYTES)
         self._partials: dict[_Place, _Partial] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._datagrams: Datagrams | None = None
@@ -68,6 +70,11 @@ class UdpFront:
         self._flush()
 
     def _received(self, data: bytes, addr: Address) -> None:
+        quick = self._quick(data, self._quick_bytes)
+        if quick is not None:
+            self._observe(Transport.UDP)
+            self._out.append((quick, addr))
+            return
         if len(data) < ENVELOPE_BYTES:
             return
         envelope, payload = decode_envelope(data), data[ENVELOPE_BYTES:]

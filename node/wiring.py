@@ -39,6 +39,7 @@ from registry.registrar import Registrar
 from registry.service import Registry
 from resolver.browser import Browser
 from resolver.handle_api import HandleApi as ReadingHandleApi
+from resolver.handle_quick import QuickHandles
 from resolver.json_api import JsonApi as ReadingApi
 from resolver.quick import QuickResolver
 from resolver.service import Resolver
@@ -154,12 +155,13 @@ def make_fronts(config: Config, store: LmdbEngine, run: RunStore, counters: Coun
     )
     plain_auth = config.text("http.plain_auth") == "loopback"
     front = HttpFront(routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http)
+    handles = QuickHandles(resolver, store, site.serial, counters.resolution, clock.now_ms)
     quick = QuickResolver(resolver, store, counters.resolution, counters.http)
     return Fronts(
         front,
         QuickFront(quick.resolve, front.connection),
-        UdpFront(service, config.integer("handle.udp_answer_max"), counters.message),
-        TcpFront(service, counters.message, connections_max=_connections_max()),
+        UdpFront(service, config.integer("handle.udp_answer_max"), counters.message, quick=handles.answer),
+        TcpFront(service, counters.message, connections_max=_connections_max(), quick=handles.answer),
     )
 
 
