@@ -110,6 +110,7 @@ class BatchedDatagrams:
         words, data, names, lengths, size = vector.words, vector.data, vector.names, vector.lengths, vector.size
         for number, (octets, address) in enumerate(datagrams):
             assert isinstance(address, bytes)
+            assert len(octets) <= size
             place, name = number * size, number * _NAME_BYTES
             data[place : place + len(octets)] = octets
             names[name : name + len(address)] = address

@@ -158,7 +158,7 @@ class QuickConnection(asyncio.Protocol):
         if end >= 0 or (rest and not _may_be_quick(rest)):
             self._hand_over(transport, rest)
             return
-        if rest and not self._buffer:
+        if rest and (start or not self._buffer):  # a head has begun
             self.until_s = front.now_s() + limits.HEAD_S
         elif not rest:
             self.until_s = front.now_s() + limits.HTTP_IDLE_S

@@ -279,6 +279,21 @@ def test_half_a_head_is_not_waited_for() -> None:
     assert wire.aborted
 
 
+def test_each_head_has_its_own_time() -> None:
+    """One that begins behind another is not late because that one was slow."""
+    now = [100.0]
+    front, connection, wire = quick(now)
+    connection.data_received(HEAD[:9])
+    now[0] += limits.HEAD_S - 1
+    connection.data_received(HEAD[9:] + HEAD[:9])
+    now[0] += limits.HEAD_S - 1
+    front.sweep(now[0])
+    assert not wire.aborted
+    now[0] += 1
+    front.sweep(now[0])
+    assert wire.aborted
+
+
 def test_a_client_that_does_not_read_is_not_read_from() -> None:
     _, connection, wire = quick([0.0])
     connection.data_received(HEAD * 3)
