@@ -66,8 +66,14 @@ class Proof(NamedTuple):
 
     @property
     def slow(self) -> bool:
-        """Whether checking it takes milliseconds."""
-        return self.method == AUTH_SECRET_KEY and self.signed[:1] == bytes((_PBKDF2,))
+        """Whether checking it takes milliseconds; what is out of bounds is refused without being tried."""
+        if self.method != AUTH_SECRET_KEY or self.signed[:1] != bytes((_PBKDF2,)):
+            return False
+        try:
+            _require_bounds(*_pbkdf2(self.signed)[1:3])
+        except WireError:
+            return False
+        return True
 
 
 def keys_of(proof: Proof, records: Records) -> tuple[bytes, ...]:
@@ -131,19 +137,30 @@ def _secret_proves(secret: bytes, signed: bytes, data: bytes, version: Version) 
         return hmac.compare_digest(hmac.digest(secret, data, _HMAC[code]), cursor.rest())
     if code != _PBKDF2:
         raise WireError(f"MAC {code:#x} is none of 1, 2, 3, 0x12, 0x13, 0x22")
-    salt, iterations, bits, mac = cursor.bstr(), cursor.uint32(), cursor.uint32(), cursor.bstr()
+    salt, iterations, bits, mac = _pbkdf2(signed)
     key = derive_key(secret, salt, iterations, bits)
     return hmac.compare_digest(hmac.digest(key, data, "sha1"), mac)
 
 
 def derive_key(secret: bytes, salt: bytes, iterations: int, bits: int) -> bytes:
     """Return the key of PBKDF2-HMAC-SHA1. Errors: WireError beyond PBKDF2_ITERATIONS_MAX, PBKDF2_KEY_BITS_MAX."""
+    _require_bounds(iterations, bits)
+    return hashlib.pbkdf2_hmac("sha1", secret, salt, iterations, bits // 8)
+
+
+def _pbkdf2(signed: bytes) -> tuple[bytes, int, int, bytes]:
+    """Read salt, iterations, key bits and MAC behind the code. Errors: WireError."""
+    cursor = Cursor(signed[1:])
+    return cursor.bstr(), cursor.uint32(), cursor.uint32(), cursor.bstr()
+
+
+def _require_bounds(iterations: int, bits: int) -> None:
+    """Errors: WireError."""
     if not 0 < bits <= limits.PBKDF2_KEY_BITS_MAX or bits % 8:
         raise WireError(f"a key of {bits} bits; whole octets up to {limits.PBKDF2_KEY_BITS_MAX} bits are taken")
     blocks = -(-bits // _SHA1_BITS)
     if not 0 < iterations * blocks <= limits.PBKDF2_ITERATIONS_MAX:
         raise WireError(f"{iterations} iterations; 1 … {limits.PBKDF2_ITERATIONS_MAX // blocks} are taken")
-    return hashlib.pbkdf2_hmac("sha1", secret, salt, iterations, bits // 8)
 
 
 def _wrapped(name: str, secret: bytes, data: bytes) -> bytes:
