@@ -139,6 +139,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Port of metrics and health, on loopback only.", "指标与健康检查端口，仅限本机回环。", "port", 0, 65_535,
     ),
     Setting(
+        "log.sync_interval", "integer", limits.LOG_SYNC_MS,
+        "How often the resolution log is synced to the disk: what a loss of power may take of it.",
+        "解析日志同步到磁盘的间隔：断电最多损失这段时间的记录。", "ms", 1, limits.LOG_SYNC_MS_MAX,
+    ),
+    Setting(
         "resolver.workers", "integer", 0,
         "Worker processes; 0 is one per core.", "解析进程数；0 表示每核一个。", "processes", 0, limits.WORKERS_MAX,
     ),

@@ -43,6 +43,7 @@ class Outcome(Enum):
     ACCESS_DENIED = "access-denied"
     OVERLOADED = "overloaded"
     STORE_FULL = "store-full"
+    LOG_FULL = "log-full"
     INTERNAL = "internal"
     CONFLICT = "conflict"
     TOO_LARGE = "too-large"

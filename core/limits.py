@@ -142,6 +142,16 @@ READERS_MAX: Final = 1_024
 READER_CHECK_S: Final = 10
 COMMIT_TRIES_MAX: Final = 3  # when another process wrote a row that was read
 
+# --- resolution log --------------------------------------------------------
+LOG_FRAME_ROWS_MAX: Final = 1_024  # entries in one frame of the spool
+LOG_FRAME_BYTES_MAX: Final = 8_388_608  # of a frame that is read; so many rows take half of it
+LOGGED_IDENTIFIER_BYTES: Final = 2_048  # of an identifier as asked; a longer one is none, and is cut
+SEGMENT_BYTES: Final = 67_108_864  # then a worker begins the next file
+SEGMENT_READ_BYTES: Final = 1_048_576
+LOG_SYNC_MS: Final = 50  # what a loss of power may take of the log
+LOG_SYNC_MS_MAX: Final = 1_000
+LOG_RETRY_S: Final = 1.0  # how long a log that could not be written is let alone
+
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
 LISTEN_BACKLOG: Final = 1_024

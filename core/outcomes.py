@@ -83,6 +83,7 @@ STATUSES: dict[Outcome, Status] = {
     Outcome.ACCESS_DENIED: Status(403, 403, _C.INSUFFICIENT_PERMISSIONS, 5),
     Outcome.OVERLOADED: Status(503, 503, _C.SERVER_BUSY, 2),
     Outcome.STORE_FULL: Status(503, 503, _C.SERVER_BUSY, 2),
+    Outcome.LOG_FULL: Status(503, 503, _C.SERVER_BUSY, 2),
     Outcome.INTERNAL: Status(500, 500, _C.ERROR, 2),
     Outcome.CONFLICT: Status(409, 409, _C.ERROR, 5),
     Outcome.TOO_LARGE: Status(413, 413, _C.PROTOCOL_ERROR, 1),

@@ -15,6 +15,7 @@ from collections.abc import Hashable
 from typing import Any, Final, Protocol, cast
 
 from core import limits
+from core.peer import pack_peer, peer_of
 
 Address = Hashable
 Datagram = tuple[bytes, Address]
@@ -22,6 +23,7 @@ Datagram = tuple[bytes, Address]
 _BATCH: Final = limits.UDP_BATCH
 _READ_BYTES: Final = limits.UDP_DATAGRAM_BYTES_MAX + 1  # one more shows that a datagram is too long
 _NAME_BYTES: Final = 28  # sockaddr_in6
+_IPV4_NAME_BYTES: Final = 16  # sockaddr_in
 _WORDS: Final = 8  # of a struct mmsghdr on a 64-bit system: name, its length, iovec, its length,
 _NAME, _NAME_LENGTH, _IOVEC, _IOVEC_LENGTH, _LENGTH = 0, 1, 2, 3, 7  # control (2), flags, message length
 _MSG_DONTWAIT: Final = 0x40
@@ -35,6 +37,9 @@ class Datagrams(Protocol):
 
     def send(self, datagrams: list[Datagram]) -> None:
         """Send datagrams; those that the system does not take just now are dropped."""
+
+    def peer(self, address: Address) -> bytes:
+        """Return an address as ``core/peer.py`` has it."""
 
 
 def open_datagrams(channel: socket.socket) -> Datagrams:
@@ -67,6 +72,10 @@ class PlainDatagrams:
                 self._channel.sendto(data, cast("tuple[Any, ...]", address))  # as recvfrom() gave it
             except OSError:
                 continue
+
+    def peer(self, address: Address) -> bytes:
+        """See Datagrams."""
+        return peer_of(address)
 
 
 class BatchedDatagrams:
@@ -105,12 +114,20 @@ class BatchedDatagrams:
         for start in range(0, len(datagrams), _BATCH):
             self._send_batch(datagrams[start : start + _BATCH])
 
+    def peer(self, address: Address) -> bytes:
+        """See Datagrams. A sockaddr_in has port and address side by side, a sockaddr_in6 its flow between them."""
+        assert isinstance(address, bytes)
+        if len(address) == _IPV4_NAME_BYTES:
+            return address[2:8]
+        return pack_peer(address[8:24], int.from_bytes(address[2:4], "big"))
+
     def _send_batch(self, datagrams: list[Datagram]) -> None:
         vector = self._out
         words, data, names, lengths, size = vector.words, vector.data, vector.names, vector.lengths, vector.size
         for number, (octets, address) in enumerate(datagrams):
             assert isinstance(address, bytes)
-            assert len(octets) <= size
+            if len(octets) > size or len(address) > _NAME_BYTES:
+                raise ValueError(f"a datagram of {len(octets)} octets does not fit in {size}")
             place, name = number * size, number * _NAME_BYTES
             data[place : place + len(octets)] = octets
             names[name : name + len(address)] = address

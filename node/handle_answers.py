@@ -18,6 +18,7 @@ from core.hdl.exchange import Reply, Transport
 from core.hdl.proof import ServerKey
 from core.hdl.session import Session, encrypt
 from core.outcomes import handle_code
+from core.peer import UNKNOWN
 from core.wire import body as bodies
 from core.wire.codepoints import DIGESTS_FROM, SITE_SERIAL_UNKNOWN, VERSION, OpFlag
 from core.wire.credential import (
@@ -58,9 +59,10 @@ class Sent(NamedTuple):
 class Exchange:
     """One message, while it is answered. ``asked`` is what the answer answers."""
 
-    def __init__(self, envelope: Envelope, transport: Transport) -> None:
+    def __init__(self, envelope: Envelope, transport: Transport, peer: bytes = UNKNOWN) -> None:
         self.envelope = envelope
         self.transport = transport
+        self.peer = peer
         self.version = negotiate(envelope)
         self.session_id = envelope.session_id
         self.session: Session | None = None

@@ -55,7 +55,7 @@ class HttpMessages:
                 f"at most {limits.MESSAGE_BYTES_MAX} are taken"
             )
             return _rendered(self._service.refuse(envelope, refusal).first.octets)
-        answers = await self._service.answer(envelope, payload, Transport.HTTP)
+        answers = await self._service.answer(envelope, payload, Transport.HTTP, request.peer)
         try:
             whole = await _whole(answers)
         except StoreError as failed:

@@ -19,6 +19,7 @@ from core.admission import Identity
 from core.budget import Budget
 from core.clock import Millis
 from core.errors import AdmissionError, NodeError, Outcome, StoreError, WireError
+from core.events import Via
 from core.hdl import session as sessions
 from core.hdl.challenge import Challenge
 from core.hdl.dialogues import Dialogues
@@ -87,11 +88,14 @@ class Prover(Protocol):
         """Whether the key of that mark is still the identity's."""
 
 
-Quick = Callable[[bytes, int], bytes | None]
-"""Answers a message, with its envelope, in so many octets at most; None where it needs a second look."""
+Quick = Callable[[bytes, int, Via, bytes], bytes | None]
+"""Answers a message, with its envelope, in so many octets at most, over a protocol, to a peer.
+
+None where it needs a second look.
+"""
 
 
-def no_quick_answer(_: bytes, __: int) -> bytes | None:
+def no_quick_answer(_: bytes, __: int, ___: Via, ____: bytes) -> bytes | None:
     """Give every message its second look."""
     return None
 
@@ -146,9 +150,9 @@ class HandleService:
             OpCode.KEY_LOGIN: self._log_in,
         }
 
-    async def answer(self, envelope: Envelope, payload: bytes, transport: Transport) -> Answers:
+    async def answer(self, envelope: Envelope, payload: bytes, transport: Transport, peer: bytes) -> Answers:
         """Answer one message, whatever it is."""
-        exchange = Exchange(envelope, transport)
+        exchange = Exchange(envelope, transport, peer)
         try:
             self._open(exchange, payload)
             reply = await self._reply(exchange)
@@ -167,9 +171,9 @@ class HandleService:
         header = peek_header(payload)
         return header is not None and header.op in _READS and not envelope.session_id
 
-    def answer_at_once(self, envelope: Envelope, payload: bytes, transport: Transport) -> Answers:
+    def answer_at_once(self, envelope: Envelope, payload: bytes, transport: Transport, peer: bytes) -> Answers:
         """Answer a message of which at_once() is true."""
-        waiting = self.answer(envelope, payload, transport)
+        waiting = self.answer(envelope, payload, transport, peer)
         try:
             waiting.send(None)
         except StopIteration as ended:
@@ -285,7 +289,7 @@ class HandleService:
             self._require_known(exchange)
         asked = Asked(
             header.op, header.flags, exchange.asked.body, exchange.version, identity,
-            in_session and identity is not None,
+            in_session and identity is not None, exchange.transport, exchange.peer,
         )  # fmt: skip
         try:
             return await api.answer(asked)

@@ -1,7 +1,8 @@
 """The Handle protocol over TCP: streams to messages, answers to streams, nothing else.
 
-1. Messages of one connection are answered in their order. The connection stays open as
-   long as each asks for it (KEEP_ALIVE), else it is closed behind the answer.
+1. Messages of one connection are answered in their order; the answers of a turn leave in one
+   write, behind the log. The connection stays open as long as each message asks for it
+   (KEEP_ALIVE), else it is closed behind the answer.
 2. A message that announces too much is refused before it is read; what comes of it is
    read away for LINGER_S, so that the refusal is not lost.
 3. Bounds: HANDLE_CONNECTIONS_MAX, HANDLE_BUFFERED_BYTES_MAX, HANDLE_IDLE_S,
@@ -19,15 +20,19 @@ from typing import Final, cast
 
 from core import clock, limits
 from core.errors import StoreError, WireError
+from core.events import Via
 from core.hdl.exchange import Transport
+from core.peer import UNKNOWN, peer_of
 from core.wire.codepoints import OpFlag
 from core.wire.envelope import ENVELOPE_BYTES, Envelope, decode_envelope
 from node.handle_service import Answers, HandleService, Quick, no_quick_answer
+from node.turn import Turn
 
 _LOG: Final = logging.getLogger("saltern.handle")
 _SWEEP_S: Final = 1.0
 _READ_AHEAD: Final = limits.MESSAGE_BYTES_MAX + ENVELOPE_BYTES
 _MESSAGES_A_TURN: Final = 64
+_ANSWERS_A_TURN: Final = 65_536
 _FLAGS_AT: Final = ENVELOPE_BYTES + 8  # their first octet
 _KEEP_ALIVE: Final = OpFlag.KEEP_ALIVE >> 24
 
@@ -36,11 +41,12 @@ class TcpFront:
     """One worker's connections. ``observe`` counts the messages; ``quick`` answers what is common."""
 
     def __init__(
-        self, service: HandleService, observe: Callable[[Transport], None],
+        self, service: HandleService, turn: Turn, observe: Callable[[Transport], None], *,
         now_s: Callable[[], float] = clock.monotonic_s, connections_max: int = limits.HANDLE_CONNECTIONS_MAX,
         quick: Quick = no_quick_answer,
     ) -> None:  # fmt: skip
         self.service = service
+        self.turn = turn
         self.observe = observe
         self.now_s = now_s
         self.connections_max = connections_max
@@ -106,6 +112,10 @@ class TcpConnection(asyncio.Protocol):
         self._writable.set()
         self._ending = False
         self._lingering = False
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._last = False  # the connection ends behind what waits in _out
+        self._peer = UNKNOWN
         self.until_s = front.now_s() + limits.HANDLE_IDLE_S
 
     @property
@@ -119,6 +129,7 @@ class TcpConnection(asyncio.Protocol):
         if len(self._front.connections) >= self._front.connections_max:
             self._transport.abort()
             return
+        self._peer = peer_of(transport.get_extra_info("peername"))
         self._front.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -161,27 +172,41 @@ class TcpConnection(asyncio.Protocol):
     # --- messages ---
     def _pump(self) -> None:
         """Answer the messages that are whole, in their order; after some, let others have their turn."""
+        try:
+            if self._pumped():
+                asyncio.get_running_loop().call_soon(self._pump)
+        except Exception:
+            _LOG.exception("a message failed")
+            self.abort()
+
+    def _pumped(self) -> bool:
+        """Whether there may be more to answer. Bounds: _MESSAGES_A_TURN; _ANSWERS_A_TURN octets and one answer."""
         for _ in range(_MESSAGES_A_TURN):
-            if self._task is not None or self._transport is None or not self._writable.is_set():
-                return
+            if self._task is not None or self._transport is None or not self._writable.is_set() or self._last:
+                return False
             if self._transport.is_closing():
-                return
+                return False
+            if self._out_bytes > _ANSWERS_A_TURN:
+                break
             whole = self._next()
             if whole is None:
                 self._await_more()
-                return
-            envelope, message = whole
-            self._front.observe(Transport.TCP)
-            quick = self._front.quick(message, limits.MESSAGE_BYTES_MAX)
-            if quick is not None:
-                self._written(quick, keep=bool(message[_FLAGS_AT] & _KEEP_ALIVE))
-                continue
-            payload = message[ENVELOPE_BYTES:]
-            if self._front.service.at_once(envelope, payload):
-                self._answered(self._front.service.answer_at_once(envelope, payload, Transport.TCP))
-            else:
-                self._task = asyncio.get_running_loop().create_task(self._answer(envelope, payload))
-        asyncio.get_running_loop().call_soon(self._pump)
+                return False
+            self._take(*whole)
+        return True
+
+    def _take(self, envelope: Envelope, message: bytes) -> None:
+        front = self._front
+        front.observe(Transport.TCP)
+        quick = front.quick(message, limits.MESSAGE_BYTES_MAX, Via.HANDLE_TCP, self._peer)
+        if quick is not None:
+            self._written(quick, keep=bool(message[_FLAGS_AT] & _KEEP_ALIVE))
+            return
+        payload = message[ENVELOPE_BYTES:]
+        if front.service.at_once(envelope, payload):
+            self._answered(front.service.answer_at_once(envelope, payload, Transport.TCP, self._peer))
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._answer(envelope, payload))
 
     def _next(self) -> tuple[Envelope, bytes] | None:
         """Cut the next whole message off the buffer; return its envelope, and all of it."""
@@ -207,15 +232,16 @@ class TcpConnection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         if self._ending and not self._lingering:
-            self._transport.close()
+            self._close()
         elif len(self._buffer) <= _READ_AHEAD:
             self._transport.resume_reading()
 
     async def _answer(self, envelope: Envelope, payload: bytes) -> None:
         self.until_s = float("inf")  # the registrar's own bounds hold
         try:
-            answers = await self._front.service.answer(envelope, payload, Transport.TCP)
+            answers = await self._front.service.answer(envelope, payload, Transport.TCP, self._peer)
             if answers.more is not None and self._transport is not None:
+                self._front.turn.end()  # what was answered before leaves before
                 self._transport.write(answers.first.octets)
                 async for sent in answers.more:
                     await self._room()
@@ -243,14 +269,38 @@ class TcpConnection(asyncio.Protocol):
         self._written(b"" if written else answers.first.octets, keep=answers.keep)
 
     def _written(self, octets: bytes, *, keep: bool) -> None:
-        """Write an answer; close behind it unless the client asked to keep the connection."""
+        """Let an answer wait for the log; close behind it unless the client asked to keep the connection."""
         if self._transport is None or self._transport.is_closing():
             return
         if octets:
-            self._transport.write(octets)
+            self._out.append(octets)
+            self._out_bytes += len(octets)
         if not keep or (self._ending and not self._buffer):
             self._ending = True
+            self._close()
+        if octets and len(self._out) == 1:
+            self._front.turn.leave(self)
+
+    def _close(self) -> None:
+        """Close behind what waits for the log."""
+        if self._out:
+            self._last = True
+        elif self._transport is not None:
             self._transport.close()
+
+    def let_go(self) -> None:
+        """See Leaving."""
+        out, self._out, self._out_bytes = self._out, [], 0
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if self._last:
+            self._transport.close()
+
+    def hold_back(self) -> None:
+        """See Leaving."""
+        self._out, self._out_bytes = [], 0
+        self.abort()
 
     def _refuse(self, answers: Answers) -> None:
         """Say no more than this, and read away what comes. Bounds: LINGER_S."""
@@ -258,6 +308,7 @@ class TcpConnection(asyncio.Protocol):
             return
         self._ending = self._lingering = True
         self._forget(len(self._buffer))
+        self._front.turn.end()
         self._transport.write(answers.first.octets)
         self._transport.write_eof()
         self.until_s = self._front.now_s() + limits.LINGER_S
@@ -269,8 +320,8 @@ class TcpConnection(asyncio.Protocol):
     def finish(self) -> None:
         """Close behind the answer that is under way."""
         self._ending = True
-        if self._task is None and self._transport is not None:
-            self._transport.close()
+        if self._task is None:
+            self._close()
 
     def abort(self) -> None:
         """Close at once."""

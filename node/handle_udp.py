@@ -7,22 +7,28 @@
 3. Requests in several packets are put together within UDP_ASSEMBLY_S; of those under way
    the oldest goes first.
 4. A datagram over UDP_DATAGRAM_BYTES_MAX is refused; longer messages come in packets, or by TCP.
+5. The answers of a turn leave together, behind the log; where it cannot be written they are dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from core import clock, limits
 from core.errors import WireError
+from core.events import Via
 from core.hdl.exchange import Transport
 from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelope, packets
 from core.wire.message import HEADER_BYTES, peek_header
 from node.datagrams import Address, Datagram, Datagrams, open_datagrams
 from node.handle_service import Answers, HandleService, Quick, no_quick_answer
+from node.turn import Turn
+
+_LOG: Final = logging.getLogger("saltern.handle")
 
 _Place = tuple[Address, int, int]
 
@@ -36,10 +42,11 @@ class UdpFront:
     """One worker's datagrams. ``observe`` counts the messages; ``quick`` answers what is common."""
 
     def __init__(
-        self, service: HandleService, answer_bytes: int, observe: Callable[[Transport], None],
+        self, service: HandleService, turn: Turn, answer_bytes: int, observe: Callable[[Transport], None], *,
         now_s: Callable[[], float] = clock.monotonic_s, quick: Quick = no_quick_answer,
     ) -> None:  # fmt: skip
         self._service = service
+        self._turn = turn
         self._answer_bytes = answer_bytes
         self._observe = observe
         self._now_s = now_s
@@ -50,6 +57,7 @@ class UdpFront:
         self._datagrams: Datagrams | None = None
         self._descriptor = -1
         self._out: list[Datagram] = []
+        self._leaving = False
 
     def listen(self, channel: socket.socket) -> None:
         """Serve on a socket that is bound and does not block."""
@@ -63,14 +71,18 @@ class UdpFront:
 
     def take(self) -> None:
         """Answer what waits, at most one batch; all answers that need not wait go out together."""
-        if self._datagrams is None:
+        datagrams = self._datagrams
+        if datagrams is None:
             return
-        for data, address in self._datagrams.receive():
-            self._received(data, address)
-        self._flush()
+        for data, address in datagrams.receive():
+            try:
+                self._received(data, address, datagrams.peer(address))
+            except Exception:
+                _LOG.exception("a datagram failed")
+        self._leave()
 
-    def _received(self, data: bytes, addr: Address) -> None:
-        quick = self._quick(data, self._quick_bytes)
+    def _received(self, data: bytes, addr: Address, peer: bytes) -> None:
+        quick = self._quick(data, self._quick_bytes, Via.HANDLE_UDP, peer)
         if quick is not None:
             self._observe(Transport.UDP)
             self._out.append((quick, addr))
@@ -95,9 +107,9 @@ class UdpFront:
             return
         self._observe(Transport.UDP)
         if self._service.at_once(envelope, payload):
-            self._send(self._service.answer_at_once(envelope, payload, Transport.UDP), addr)
+            self._send(self._service.answer_at_once(envelope, payload, Transport.UDP, peer), addr)
         elif len(self._tasks) < limits.HANDLE_UNDER_WAY_MAX:
-            task = asyncio.get_running_loop().create_task(self._answer(envelope, payload, addr))
+            task = asyncio.get_running_loop().create_task(self._answer(envelope, payload, addr, peer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -105,18 +117,32 @@ class UdpFront:
         """Receive nothing more, give up what waits."""
         for task in self._tasks:
             task.cancel()
+        if self._leaving:
+            self._turn.end()
         if self._descriptor >= 0:
             asyncio.get_running_loop().remove_reader(self._descriptor)
         self._datagrams = None
 
-    def _flush(self) -> None:
-        if self._out and self._datagrams is not None:
-            self._datagrams.send(self._out)
+    def let_go(self) -> None:
+        """See Leaving."""
+        self._leaving = False
+        out, self._out = self._out, []
+        if self._datagrams is not None:
+            self._datagrams.send(out)
+
+    def hold_back(self) -> None:
+        """See Leaving. The clients ask again."""
+        self._leaving = False
         self._out = []
 
-    async def _answer(self, envelope: Envelope, payload: bytes, addr: Address) -> None:
-        self._send(await self._service.answer(envelope, payload, Transport.UDP), addr)
-        self._flush()
+    def _leave(self) -> None:
+        if self._out and not self._leaving:
+            self._leaving = True
+            self._turn.leave(self)
+
+    async def _answer(self, envelope: Envelope, payload: bytes, addr: Address, peer: bytes) -> None:
+        self._send(await self._service.answer(envelope, payload, Transport.UDP, peer), addr)
+        self._leave()
 
     def _assembled(self, envelope: Envelope, payload: bytes, addr: Address) -> tuple[Envelope, bytes] | None:
         """Add a packet to its message; return the message once it is whole. Errors: WireError."""

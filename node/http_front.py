@@ -23,6 +23,7 @@ from aiohttp.web_protocol import RequestHandler
 from core import limits
 from core.errors import LimitError, NodeError, Outcome, WireError
 from core.outcomes import STATUSES
+from core.peer import UNKNOWN, peer_of
 from core.wire.handlejson import render_error
 from core.wire.http import Request, Response, problem, problem_of
 from node.routes import body_bytes_max
@@ -108,6 +109,7 @@ class HttpFront:
             {name.lower(): _as_utf8(value) for name, value in raw.headers.items()},
             b"",
             raw.secure or (self._plain_auth and _from_this_machine(raw)),
+            peer=UNKNOWN if raw.transport is None else peer_of(raw.transport.get_extra_info("peername")),
         )
 
     async def _refusal_by_head(self, raw: web.BaseRequest, head: Request) -> Response | None:

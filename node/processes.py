@@ -112,7 +112,8 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
     """A worker: resolves, proves identities, passes changes on."""
     store = wiring.open_store(config, read_only=True)
     run = wiring.open_run_store(config)
-    fronts = wiring.make_fronts(config, store, run, Counters(wiring.run_folder(config), child.name), ports)
+    spool = wiring.make_spool(config, child.name)
+    fronts = wiring.make_fronts(config, store, run, spool, Counters(wiring.run_folder(config), child.name), ports=ports)
     await fronts.quick.listen(sockets.http, None)
     if sockets.https is not None:
         await fronts.quick.listen(sockets.https, wiring.tls_context(config))
@@ -123,6 +124,7 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
     fronts.udp.close()
     fronts.quick.drain()
     await asyncio.gather(fronts.http.drain(), fronts.tcp.drain())
+    spool.close()
     run.close()
     store.close()
 

@@ -35,7 +35,8 @@ _REQUESTS: Final = _GROUPS + 1
 _FAILED: Final = _REQUESTS + 1
 _RESTARTS: Final = _FAILED + 1
 _MESSAGES: Final = _RESTARTS + 1
-_SLOTS: Final = _MESSAGES + len(Transport)
+_LOG_FAILURES: Final = _MESSAGES + len(Transport)
+_SLOTS: Final = _LOG_FAILURES + 1
 _SIZE: Final = _SLOTS * 8
 
 
@@ -67,6 +68,10 @@ class Counters:
     def message(self, transport: Transport) -> None:
         """Count one message of the Handle protocol."""
         self._slots[_MESSAGES + _TRANSPORT_SLOT[transport]] += 1
+
+    def log_failed(self) -> None:
+        """Count one write of the resolution log that failed."""
+        self._slots[_LOG_FAILURES] += 1
 
     def group(self, requests: int, failed: int) -> None:
         """Count one group of the registrar."""
@@ -110,6 +115,9 @@ class Collector:
         yield CounterMetricFamily("saltern_registrar_requests", "Requests run", value=slots[_REQUESTS])
         yield CounterMetricFamily("saltern_registrar_refusals", "Requests refused", value=slots[_FAILED])
         yield CounterMetricFamily("saltern_process_restarts", "Processes started again", value=slots[_RESTARTS])
+        yield CounterMetricFamily(
+            "saltern_log_failures", "Writes of the resolution log that failed", value=slots[_LOG_FAILURES]
+        )
         yield from self._store_metrics()
 
     def _store_metrics(self) -> Iterator[Metric]:

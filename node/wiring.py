@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 from typing import NamedTuple
 
+from audit.spool import Spool
 from core import clock, limits
 from core.admission import ServerAdmins, parse_server_admins
 from core.caller import Callers
@@ -31,6 +32,7 @@ from node.routes import Routes
 from node.sessions_api import SessionsApi
 from node.site import Ports, configured_site, server_choice, server_key, site_info
 from node.telemetry import Counters
+from node.turn import Turn
 from registry.batch_api import BatchApi
 from registry.client import RegistrarClient
 from registry.handle_api import HandleApi as WritingHandleApi
@@ -114,6 +116,11 @@ def open_run_store(config: Config) -> RunStore:
     return RunStore(run_folder(config) / "dialogues")
 
 
+def make_spool(config: Config, worker: str) -> Spool:
+    """The first half of a worker's resolution log."""
+    return Spool(config.data / "log" / "spool", worker, config.integer("log.sync_interval") / 1_000)
+
+
 class Fronts(NamedTuple):
     """What a worker serves."""
 
@@ -123,8 +130,11 @@ class Fronts(NamedTuple):
     tcp: TcpFront
 
 
-def make_fronts(config: Config, store: LmdbEngine, run: RunStore, counters: Counters, ports: Ports) -> Fronts:
+def make_fronts(
+    config: Config, store: LmdbEngine, run: RunStore, spool: Spool, counters: Counters, *, ports: Ports
+) -> Fronts:
     """One worker's fronts, with everything behind them."""
+    turn = Turn(spool, counters.resolution, counters.log_failed)
     root, rules = config.flag("handle.root"), handle_rules(config)
     resolver = Resolver(rules, root=root, server_admins=server_admins(config))
     registrar = RegistrarClient(run_folder(config))
@@ -132,7 +142,7 @@ def make_fronts(config: Config, store: LmdbEngine, run: RunStore, counters: Coun
     site = site_info(config, ports)
     service = HandleService(
         (
-            ReadingHandleApi(resolver, store, site, counters.resolution, lambda: _status(store)),
+            ReadingHandleApi(resolver, store, site, turn, lambda: _status(store)),
             WritingHandleApi(rules, store, registrar, root=root),
         ),
         prover,
@@ -144,10 +154,10 @@ def make_fronts(config: Config, store: LmdbEngine, run: RunStore, counters: Coun
     )
     logins, key = Logins(run, clock.now_ms), server_key(config)
     routes = Routes(
-        reading=ReadingApi(resolver, store, site, counters.resolution),
+        reading=ReadingApi(resolver, store, site, turn),
         writing=WritingApi(rules, store, registrar, root=root),
         batches=BatchApi(registrar),
-        browser=Browser(resolver, store, counters.resolution),
+        browser=Browser(resolver, store, turn),
         sessions=SessionsApi(logins, prover, key, lambda handle: _require_here(resolver, store, handle)),
         callers=Callers(store, resolver.records, prover, logins),
         messages=HttpMessages(service, counters.message).answer,
@@ -155,13 +165,13 @@ def make_fronts(config: Config, store: LmdbEngine, run: RunStore, counters: Coun
     )
     plain_auth = config.text("http.plain_auth") == "loopback"
     front = HttpFront(routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http)
-    handles = QuickHandles(resolver, store, site.serial, counters.resolution, clock.now_ms)
-    quick = QuickResolver(resolver, store, counters.resolution, counters.http)
+    handles = QuickHandles(resolver, store, site.serial, turn, clock.now_ms)
+    quick = QuickResolver(resolver, store, turn, counters.http)
     return Fronts(
         front,
-        QuickFront(quick.resolve, front.connection),
-        UdpFront(service, config.integer("handle.udp_answer_max"), counters.message, quick=handles.answer),
-        TcpFront(service, counters.message, connections_max=_connections_max(), quick=handles.answer),
+        QuickFront(quick.resolve, turn, front.connection),
+        UdpFront(service, turn, config.integer("handle.udp_answer_max"), counters.message, quick=handles.answer),
+        TcpFront(service, turn, counters.message, connections_max=_connections_max(), quick=handles.answer),
     )
 
 

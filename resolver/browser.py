@@ -7,7 +7,6 @@ this node, at most ALIAS_HOPS_MAX times and never in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from html import escape
 from typing import Final, Protocol
 from urllib.parse import quote as percent_encode
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 from core import limits
 from core.clock import format_utc
 from core.errors import NodeError, Outcome
+from core.events import ResolutionLog, Via
 from core.outcomes import HTTP_FOUND, STATUSES
 from core.records import HandleValue, Values
 from core.store.engine import Snapshot
@@ -53,12 +53,12 @@ class Store(Protocol):
 
 
 class Browser:
-    """Answers browser addresses. ``observe`` is told how each resolution ended."""
+    """Answers browser addresses."""
 
-    def __init__(self, resolver: Resolver, store: Store, observe: Callable[[Outcome], None]) -> None:
+    def __init__(self, resolver: Resolver, store: Store, log: ResolutionLog) -> None:
         self._resolver = resolver
         self._store = store
-        self._observe = observe
+        self._log = log
 
     async def identifier(self, request: Request) -> Response:
         """Answer GET or HEAD on ``/{prefix}/{suffix}``."""
@@ -69,7 +69,7 @@ class Browser:
                 answer, note = self._follow(snapshot, handle)
         except NodeError as error:
             return page(error.ended, "Saltern", _paragraph(error.message))
-        self._observe(answer.outcome)
+        self._log.record(Via.PAGE, answer.outcome, request.peer, handle.encode(), None)
         target = None if stay or note else first_url(answer.values or ())
         if target is not None:
             return Response(HTTP_FOUND, (("Location", target),))

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 from core import limits
 from core.admission import Identity
 from core.errors import AdmissionError, IdentifierError, Outcome
-from core.hdl.exchange import Asked, Reply
+from core.events import ResolutionLog, Via
+from core.hdl.exchange import Asked, Reply, Transport
 from core.ident.handle import PREFIX_HANDLES, PrefixKey, check_handle, check_prefix, prefix_handle_of, prefix_of
 from core.records import HandleValue, SiteInfo, ValuePermission
 from core.store.engine import Snapshot, Table
@@ -30,6 +31,9 @@ from resolver.service import Answer, Question, Resolver
 _STATUS: Final = b"0.SITE/STATUS"
 _STATUS_TYPE: Final = "CNRI.SERVER_STATUS"
 _REFERRALS: Final = (Outcome.PREFIX_REFERRAL, Outcome.SERVICE_REFERRAL)
+_VIA: Final = {
+    Transport.UDP: Via.HANDLE_UDP, Transport.TCP: Via.HANDLE_TCP, Transport.HTTP: Via.HANDLE_HTTP,
+}  # fmt: skip
 _PRIVATE: Final = int(ValuePermission.ADMIN_READ | ValuePermission.ADMIN_WRITE)
 
 
@@ -48,13 +52,13 @@ class HandleApi:
         resolver: Resolver,
         store: Store,
         site: SiteInfo,
-        observe: Callable[[Outcome], None],
+        log: ResolutionLog,
         status: Callable[[], dict[str, object]],
     ) -> None:
         self._resolver = resolver
         self._store = store
         self._site = encode_site(site)
-        self._observe = observe
+        self._log = log
         self._status = status
         self._operations: dict[int, Callable[[Asked], Reply]] = {
             OpCode.RESOLUTION: self._resolve,
@@ -86,9 +90,9 @@ class HandleApi:
                     need_right=asked.in_session,
                 ),
             )
+        self._log.record(_VIA[asked.transport], answer.outcome, asked.peer, question.handle.encode(), asked.identity)
         if answer.outcome is Outcome.AUTHENTICATION_NEEDED:
             raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
-        self._observe(answer.outcome)
         return _reply(answer, asked)
 
     def _site_info(self, _: Asked) -> Reply:

@@ -14,7 +14,8 @@ from typing import Final
 
 from core import limits
 from core.clock import Millis
-from core.errors import Outcome
+from core.errors import NodeError, Outcome
+from core.events import ResolutionLog, Via
 from core.outcomes import STATUSES
 from core.wire.codepoints import VERSION, OpCode, OpFlag
 from core.wire.message import answer_flags
@@ -38,23 +39,23 @@ _MISSING: Final = int(STATUSES[Outcome.HANDLE_NOT_FOUND].handle)
 
 
 class QuickHandles:
-    """Answers what is common; leaves the rest to the service. ``observe`` is told how each resolution ended."""
+    """Answers what is common; leaves the rest to the service."""
 
     def __init__(
         self,
         resolver: Resolver,
         store: Store,
         site_serial: int,
-        observe: Callable[[Outcome], None],
+        log: ResolutionLog,
         now_ms: Callable[[], Millis],
     ) -> None:
         self._resolver = resolver
         self._store = store
         self._site_serial = site_serial
-        self._observe = observe
+        self._log = log
         self._now_ms = now_ms
 
-    def answer(self, message: bytes, bytes_max: int) -> bytes | None:
+    def answer(self, message: bytes, bytes_max: int, via: Via, peer: bytes) -> bytes | None:
         """Return envelope and message of the answer; None where the message needs a second look.
 
         ``message``: one message with its envelope. ``bytes_max``: a longer answer is left to others.
@@ -88,8 +89,15 @@ class QuickHandles:
             return None
         if name[:2] == "0.":  # prefix handles, and 0.SITE/status
             return None
-        with self._store.snapshot() as snapshot:
-            found = self._resolver.resolve(snapshot, Question(name, refer=not flags & OpFlag.NO_REFERRAL, want="wire"))
+        if not self._log.writable:
+            return None
+        try:
+            with self._store.snapshot() as snapshot:
+                found = self._resolver.resolve(
+                    snapshot, Question(name, refer=not flags & OpFlag.NO_REFERRAL, want="wire")
+                )
+        except NodeError:
+            return None  # the service says what it is
         if found.wire is not None:
             body, code = message[_HEAD:handle_end] + found.wire, _FOUND
         elif found.outcome is Outcome.HANDLE_NOT_FOUND:
@@ -99,7 +107,7 @@ class QuickHandles:
         whole = _HEAD + len(body) + len(_NO_CREDENTIAL)
         if whole > bytes_max:
             return None
-        self._observe(found.outcome)
+        self._log.resolved(via, found.outcome, peer, handle)
         head = _ANSWER.pack(
             VERSION.major, min(suggested_minor, VERSION.minor), VERSION.major, VERSION.minor, 0, request_id, 0,
             whole - _ENVELOPE, op, code, answer_flags(flags), self._site_serial, recursion, 0,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 from core import limits
 from core.admission import Identity
 from core.errors import AdmissionError, IdentifierError, LimitError, NodeError, Outcome
+from core.events import ResolutionLog, Via
 from core.ident.handle import PrefixKey, check_handle, check_prefix, prefix_handle_of
 from core.records import SiteInfo
 from core.store.engine import Snapshot, Table
@@ -34,13 +34,13 @@ class Store(Protocol):
 
 
 class JsonApi:
-    """Answers reading requests. ``observe`` is told how each resolution ended."""
+    """Answers reading requests."""
 
-    def __init__(self, resolver: Resolver, store: Store, site: SiteInfo, observe: Callable[[Outcome], None]) -> None:
+    def __init__(self, resolver: Resolver, store: Store, site: SiteInfo, log: ResolutionLog) -> None:
         self._resolver = resolver
         self._store = store
         self._site = site
-        self._observe = observe
+        self._log = log
 
     async def handles(self, request: Request, rest: str) -> Response:
         """Answer GET, HEAD or POST on ``/api/handles/<rest>``."""
@@ -52,7 +52,8 @@ class JsonApi:
             if handle:
                 with self._store.snapshot() as snapshot:
                     answer = self._resolver.resolve(snapshot, _question(handle, parameters, identity))
-                return self._rendered(request, answer, parameters)
+                self._log.record(Via.JSON, answer.outcome, request.peer, handle.encode(), identity)
+                return _rendered(request, answer, parameters)
             prefix = parameters.text("prefix")
             if prefix is None:
                 raise IdentifierError("Empty handle invalid")
@@ -90,13 +91,6 @@ class JsonApi:
         return page.rendered(request, "", "prefixes", len(homed), parameters)
 
     # --- pieces ---
-    def _rendered(self, request: Request, answer: Answer, parameters: Parameters) -> Response:
-        self._observe(answer.outcome)
-        return render(
-            request, answer.outcome, handle=answer.handle, message=answer.message,
-            values=answer.values_json(), parameters=parameters,
-        )  # fmt: skip
-
     async def _list_handles(
         self, request: Request, asked: str, parameters: Parameters, identity: Identity | None
     ) -> Response:
@@ -178,6 +172,13 @@ class _Page:
             members += f',"pageSize":{self._asked_size}'
         members += f',"{member}":[{",".join(self._names)}]'
         return render(request, Outcome.OK, members=members, parameters=parameters)
+
+
+def _rendered(request: Request, answer: Answer, parameters: Parameters) -> Response:
+    return render(
+        request, answer.outcome, handle=answer.handle, message=answer.message,
+        values=answer.values_json(), parameters=parameters,
+    )  # fmt: skip
 
 
 def _caller(request: Request, parameters: Parameters) -> Identity | None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from core import limits
 from core.errors import Outcome
+from core.events import ResolutionLog, Via
 from core.outcomes import STATUSES
 from core.wire.jsontext import quote
 from resolver.json_api import Store
@@ -38,20 +39,15 @@ _MISSING: Final = _Shape(Outcome.HANDLE_NOT_FOUND, "")
 
 
 class QuickResolver:
-    """Answers what is common; leaves the rest to ``JsonApi``.
+    """Answers what is common; leaves the rest to ``JsonApi``. ``count`` is told method and status."""
 
-    ``observe`` is told how each resolution ended, ``count`` the method and status.
-    """
-
-    def __init__(
-        self, resolver: Resolver, store: Store, observe: Callable[[Outcome], None], count: Callable[[str, int], None]
-    ) -> None:
+    def __init__(self, resolver: Resolver, store: Store, log: ResolutionLog, count: Callable[[str, int], None]) -> None:
         self._resolver = resolver
         self._store = store
-        self._observe = observe
+        self._log = log
         self._count = count
 
-    def resolve(self, handle: str, gzip: bool) -> tuple[bytes, bytes] | None:
+    def resolve(self, handle: str, gzip: bool, peer: bytes) -> tuple[bytes, bytes] | None:
         """Return the head of the answer up to the value of Date, and its body.
 
         None where the request needs a second look. ``gzip``: whether the client takes it.
@@ -67,6 +63,6 @@ class QuickResolver:
         body = b"%b%b%b}" % (shape.body, quote(handle).encode(), values)
         if gzip and len(body) >= limits.GZIP_BYTES_MIN:
             return None
-        self._observe(answer.outcome)
+        self._log.resolved(Via.JSON, answer.outcome, peer, handle.encode())
         self._count("GET", shape.status)
         return shape.head % len(body), body

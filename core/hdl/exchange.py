@@ -26,7 +26,10 @@ class Transport(Enum):
 
 
 class Asked(NamedTuple):
-    """One request. ``identity`` is proven; ``in_session``: by an authenticated session."""
+    """One request. ``identity`` is proven; ``in_session``: by an authenticated session.
+
+    ``peer``: as ``core/peer.py`` has it.
+    """
 
     op: int
     flags: int
@@ -34,6 +37,8 @@ class Asked(NamedTuple):
     version: Version
     identity: Identity | None = None
     in_session: bool = False
+    transport: Transport = Transport.TCP
+    peer: bytes = b""
 
     def has(self, flag: int) -> bool:
         """Whether a flag is set."""

@@ -26,7 +26,7 @@ class Request(NamedTuple):
     """One request, its body read. ``headers``: names in lower case. ``path``: as sent, still encoded.
 
     ``credentials_safe``: over TLS, or plain where the configuration takes credentials.
-    ``identity``: who asks, once that is proven; None for anybody.
+    ``identity``: who asks, once that is proven; None for anybody. ``peer``: as ``core/peer.py`` has it.
     """
 
     method: str
@@ -36,6 +36,7 @@ class Request(NamedTuple):
     body: bytes
     credentials_safe: bool
     identity: ValueReference | None = None
+    peer: bytes = b""
 
 
 class Response(NamedTuple):

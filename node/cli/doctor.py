@@ -21,7 +21,7 @@ from node.cli.common import Failure, config_option, json_option, load_config, pr
 from node.site import configured_site
 from registry.client import BlockingClient
 
-_PACKAGES = ("core", "registry", "resolver", "node")
+_PACKAGES = ("core", "audit", "registry", "resolver", "node")
 _FREE_BYTES_MIN = 1 << 30
 _DAY_S = 86_400
 _WARN_DAYS = 30

@@ -11,11 +11,13 @@ import pytest
 from core import limits
 from core.errors import NodeError, Outcome
 from core.hdl.exchange import Transport
+from core.peer import peer_of
 from core.wire.codepoints import VERSION
 from core.wire.envelope import ENVELOPE_BYTES, PACKET_PAYLOAD, Envelope, decode_envelope, encode_envelope, packets
 from node.handle_service import Answers, Sent
 from node.handle_tcp import TcpConnection, TcpFront
 from node.handle_udp import UdpFront
+from tests.kit.logs import at_once
 
 ADDRESS = ("192.0.2.1", 4_000)
 
@@ -31,16 +33,16 @@ class Echo:
     def at_once(self, _: Envelope, payload: bytes) -> bool:
         return payload[:1] not in (b"w", b"l")
 
-    def answer_at_once(self, envelope: Envelope, payload: bytes, _: Transport) -> Answers:
+    def answer_at_once(self, envelope: Envelope, payload: bytes, _: Transport, __: bytes) -> Answers:
         return Answers(Sent(envelope, payload), None, payload[:1] != b"c", Outcome.OK)
 
-    async def answer(self, envelope: Envelope, payload: bytes, transport: Transport) -> Answers:
+    async def answer(self, envelope: Envelope, payload: bytes, transport: Transport, peer: bytes) -> Answers:
         if self.fails:
             raise RuntimeError("an answer that cannot be made")
         if payload[:1] == b"w":
             self.waiting.append(asyncio.Event())
             await self.waiting[-1].wait()
-            return self.answer_at_once(envelope, payload, transport)
+            return self.answer_at_once(envelope, payload, transport, peer)
         return Answers(Sent(envelope, payload), self._more(envelope, payload), True, Outcome.OK)
 
     async def _more(self, envelope: Envelope, payload: bytes) -> AsyncIterator[Sent]:
@@ -69,6 +71,13 @@ class Wire:
     def receive(self) -> list[tuple[bytes, object]]:
         came, self.came = self.came, []
         return [(packet, ADDRESS) for packet in came]
+
+    def get_extra_info(self, name: str) -> object:
+        assert name == "peername"
+        return ADDRESS
+
+    def peer(self, address: object) -> bytes:
+        return peer_of(address)
 
     def send(self, datagrams: list[tuple[bytes, object]]) -> None:
         assert all(address == ADDRESS for _, address in datagrams)
@@ -100,7 +109,13 @@ class Tcp:
         self.now_s = 1_000.0
         self.service = Echo()
         self.observed = 0
-        self.front = TcpFront(self.service, self._observe, lambda: self.now_s, connections_max)  # type: ignore[arg-type]
+        self.front = TcpFront(
+            self.service,
+            at_once(),
+            self._observe,
+            now_s=lambda: self.now_s,
+            connections_max=connections_max,  # type: ignore[arg-type]
+        )
         self.connection, self.wire = self.connect()
 
     def _observe(self, transport: Transport) -> None:
@@ -389,7 +404,7 @@ class Udp:
         self.service = Echo()
         self.wire = Wire()
         noted: Callable[[Any], None] = lambda transport: None  # noqa: E731 - what counts is counted elsewhere
-        self.front = UdpFront(self.service, answer_bytes, noted, lambda: self.now_s)  # type: ignore[arg-type]
+        self.front = UdpFront(self.service, at_once(), answer_bytes, noted, now_s=lambda: self.now_s)  # type: ignore[arg-type]
         self.front.serve(self.wire)  # type: ignore[arg-type]
 
     def ask(self, *datagrams: bytes) -> list[bytes]:
@@ -466,6 +481,6 @@ def test_nothing_is_sent_once_it_is_closed() -> None:
     udp = Udp()
     udp.front.close()
     assert udp.ask(message(b"m" + bytes(30))) == []
-    bare = UdpFront(Echo(), 512, lambda _: None)  # type: ignore[arg-type]
+    bare = UdpFront(Echo(), at_once(), 512, lambda _: None)  # type: ignore[arg-type]
     bare.take()
     bare.close()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core import limits
 from core.clock import Millis
-from core.errors import Outcome
+from core.events import Via
 from core.hdl.dialogues import Dialogues
 from core.hdl.exchange import Transport
 from core.hdl.prover import Prover
@@ -27,7 +27,9 @@ from resolver.handle_api import HandleApi
 from resolver.handle_quick import QuickHandles
 from resolver.service import Resolver
 from tests.kit.handle_messages import Flag, Message, Op, bstr
+from tests.kit.logs import MemorySpool, NoLog, at_once
 
+PEER = bytes.fromhex("0fa0c0000201")
 NOW = Millis(1_700_000_000_000)
 SITE = SiteInfo(1, 2, 11, 7, True, False, 2, "", (), ())
 NAMESPACE = b'<namespace><template delimiter="@"><foreach><value/></foreach></template></namespace>'
@@ -48,7 +50,7 @@ USUAL = Flag.RECU | Flag.CACR | Flag.PUBL
 
 
 class Both:
-    """One store, answered both ways. ``ended``: how the quick way's resolutions ended."""
+    """One store, answered both ways. ``spool``: what the quick way's resolutions left in the log."""
 
     def __init__(self, run: RunStore) -> None:
         store, rules = MemoryEngine(), HandleRules()
@@ -56,20 +58,24 @@ class Both:
         requests += [Request(Put(handle, values), OPERATOR) for handle, values in RECORDS.items()]
         assert all(result.done for result in Registry(store, rules).run(requests, NOW))
         resolver = Resolver(rules)
-        self.ended: list[Outcome] = []
-        self.quick = QuickHandles(resolver, store, SITE.serial, self.ended.append, lambda: NOW)
+        self.spool = MemorySpool()
+        self.turn = at_once(self.spool)
+        self._quick = QuickHandles(resolver, store, SITE.serial, self.turn, lambda: NOW)
         self.service = HandleService(
-            (HandleApi(resolver, store, SITE, lambda _: None, dict),),
+            (HandleApi(resolver, store, SITE, NoLog(), dict),),
             Prover(store, resolver.records),
             Dialogues(run, lambda: NOW),
             server_key=None, site_serial=SITE.serial, sessions_offered=True,
             require_here=lambda _: None, now_ms=lambda: NOW,
         )  # fmt: skip
 
+    def quick(self, message: bytes, bytes_max: int = limits.MESSAGE_BYTES_MAX) -> bytes | None:
+        return self._quick.answer(message, bytes_max, Via.HANDLE_UDP, PEER)
+
     def by_service(self, message: bytes) -> bytes:
         envelope, payload = decode_envelope(message), message[ENVELOPE_BYTES:]
         assert self.service.at_once(envelope, payload)
-        return self.service.answer_at_once(envelope, payload, Transport.TCP).first.octets
+        return self.service.answer_at_once(envelope, payload, Transport.TCP, PEER).first.octets
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +94,11 @@ def question(handle: str, tail: bytes = bytes(8), **fields: object) -> Message:
 def test_what_is_usual_is_quick(both: Both, handle: str, minor: int) -> None:
     """And the same as by the service; a credential length at the end may be missing."""
     message = question(handle, flags=int(USUAL), suggested=(2, minor), request_id=77, recursion=9).encode()
-    answer = both.quick.answer(message, limits.MESSAGE_BYTES_MAX)
+    answer = both.quick(message)
     assert answer is not None
     assert answer == both.by_service(message)
-    assert both.quick.answer(message, len(answer)) == answer
-    assert both.quick.answer(message, len(answer) - 1) is None
+    assert both.quick(message, len(answer)) == answer
+    assert both.quick(message, len(answer) - 1) is None
 
 
 @given(
@@ -119,7 +125,7 @@ def test_quick_total_and_equal_to_the_service(
     octets = bytearray(message.encode())
     for place, change in flips:
         octets[place % len(octets)] ^= change
-    answer = both.quick.answer(bytes(octets), limits.MESSAGE_BYTES_MAX)
+    answer = both.quick(bytes(octets))
     if answer is not None:
         assert answer == both.by_service(bytes(octets))
 
@@ -127,11 +133,27 @@ def test_quick_total_and_equal_to_the_service(
 @given(st.binary(max_size=120))
 def test_quick_total_on_any_bytes(both: Both, octets: bytes) -> None:
     """Nothing that is no question gets a quick answer."""
-    assert both.quick.answer(octets, limits.MESSAGE_BYTES_MAX) is None
+    assert both.quick(octets) is None
 
 
-def test_each_quick_answer_is_counted(both: Both) -> None:
-    both.ended.clear()
-    for handle in ("88.1/PUBLIC", "88.1/NONE", "88.1/HALF"):
-        both.quick.answer(question(handle, flags=int(USUAL)).encode(), limits.MESSAGE_BYTES_MAX)
-    assert both.ended == [Outcome.OK, Outcome.HANDLE_NOT_FOUND]
+def test_each_quick_answer_is_logged(both: Both) -> None:
+    """As asked, by whom, over what, and how it ended; what needs a second look is not."""
+    both.turn.end()
+    both.spool.rows.clear()
+    for handle in ("88.1/public", "88.1/NONE", "88.1/HALF"):
+        both.quick(question(handle, flags=int(USUAL)).encode())
+    both.turn.end()
+    assert both.spool.rows == [
+        (Via.HANDLE_UDP, "ok", PEER, b"88.1/public", ""),
+        (Via.HANDLE_UDP, "handle-not-found", PEER, b"88.1/NONE", ""),
+    ]
+
+
+def test_nothing_is_quick_while_the_log_cannot_be_written(both: Both) -> None:
+    """The service says why."""
+    message = question("88.1/PUBLIC", flags=int(USUAL)).encode()
+    both.spool.full = True
+    assert both.quick(message) is not None
+    both.turn.end()
+    assert both.quick(message) is None
+    both.spool.full = False

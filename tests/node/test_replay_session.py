@@ -40,6 +40,7 @@ from tests.kit.handle_messages import Envelope, Flag, Message, Op, Value, bstr, 
 from tests.kit.handle_proofs import Credential, Session, request_digest, server_signature_holds, session_key
 from tests.kit.handle_recorded import DH, PREFIX_VALUES, ZERO
 from tests.kit.handle_replay import ANSWER_S, anchors, comparable
+from tests.kit.logs import NoLog
 from tests.kit.vectors import reference_records
 
 MESSAGES = {each["name"]: each for each in DH["messages"]}
@@ -82,7 +83,7 @@ class Recording:
         site = decode_site(PREFIX_VALUES[1])
         self.service = HandleService(
             (
-                ReadingHandleApi(resolver, store, site, lambda _: None, dict),
+                ReadingHandleApi(resolver, store, site, NoLog(), dict),
                 WritingHandleApi(rules, store, DirectRegistrar(registry, self.now_ms), root=True),
             ),
             Prover(store, resolver.records),
@@ -105,7 +106,7 @@ class Recording:
 
     def answer(self, raw: bytes) -> bytes:
         """Answer one message as it came over TCP."""
-        answers = asyncio.run(self.service.answer(decode_envelope(raw), raw[20:], Transport.TCP))
+        answers = asyncio.run(self.service.answer(decode_envelope(raw), raw[20:], Transport.TCP, b""))
         return answers.first.octets
 
     def answer_as_recorded(self, request: bytes, response: bytes, session: Session) -> bytes:

@@ -19,6 +19,7 @@ from registry.commands import OPERATOR, Delete, Home, Put, Request
 from registry.service import Registry
 from resolver.handle_api import HandleApi
 from resolver.service import Resolver
+from tests.kit.logs import NoLog
 
 SITE = SiteInfo(1, 2, 11, 1, True, False, 2, "", (), ())
 ADMIN = Identity("0.NA/88.1", 300)
@@ -44,7 +45,7 @@ def listed(store: Store, count: int) -> Reply:
     requests = [Request(Home("88.1"), OPERATOR)]
     requests += [Request(Put(f"88.1/{number:03}", value), OPERATOR) for number in range(count)]
     assert all(result.done for result in registry.run(requests, NOW))  # type: ignore[arg-type]
-    api = HandleApi(Resolver(rules, server_admins=admins), store, SITE, lambda _: None, dict)
+    api = HandleApi(Resolver(rules, server_admins=admins), store, SITE, NoLog(), dict)
     asked = Asked(OpCode.LIST_HANDLES, 0, encode_handle("0.NA/88.1"), VERSION, ADMIN)
     return asyncio.run(api.answer(asked))
 

@@ -1,0 +1,90 @@
+"""One turn of a worker's event loop, as octets of the spool.
+
+| octets | what |
+|---|---|
+| 4 | length of the payload, big-endian, at most LOG_FRAME_BYTES_MAX |
+| 4 | CRC-32 of the payload (ISO 3309), big-endian |
+| n | payload: msgpack ``[at_ms, [[via, outcome, peer, identifier, who], …]]`` |
+
+``at_ms``: Unix milliseconds of the whole turn. ``via``: number of ``core.events.Via``.
+``outcome``: value of ``Outcome``, text. ``peer``: octets as in ``core/peer.py``.
+``identifier``: as asked, octets, at most LOGGED_IDENTIFIER_BYTES. ``who``: the proven
+identity as INDEX:HANDLE, empty for nobody.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgpack
+
+from core import limits
+from core.clock import Millis
+from core.errors import Outcome, WireError
+from core.events import Via
+
+Row = tuple[int, str, bytes, bytes, str]
+"""An entry as it is packed: via, outcome, peer, identifier, who."""
+
+_HEAD: Final = struct.Struct(">II")
+_PACK: Final = msgpack.Packer().pack
+_CAUSES: Final = (ValueError, TypeError, KeyError, msgpack.UnpackException, RecursionError)
+
+
+class Entry(NamedTuple):
+    """One resolution."""
+
+    at_ms: Millis
+    via: Via
+    outcome: Outcome
+    peer: bytes
+    identifier: bytes
+    who: str
+
+
+def encode_frame(at_ms: int, rows: Sequence[Row]) -> bytes:
+    """Return the frame of a turn. Bounds: LOG_FRAME_ROWS_MAX rows."""
+    payload: bytes = _PACK((at_ms, rows))
+    return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def decode_frame(data: bytes, start: int = 0) -> tuple[list[Entry], int] | None:
+    """Read the frame that begins there; return its entries and where the next one begins.
+
+    None where the data ends before the frame does. Errors: WireError for what is no frame.
+    """
+    if len(data) - start < _HEAD.size:
+        return None
+    length, checksum = _HEAD.unpack_from(data, start)
+    if length > limits.LOG_FRAME_BYTES_MAX:
+        raise WireError(f"A frame of {length} octets; at most {limits.LOG_FRAME_BYTES_MAX} are written")
+    begin = start + _HEAD.size
+    end = begin + length
+    if len(data) < end:
+        return None
+    payload = data[begin:end]
+    if zlib.crc32(payload) != checksum:
+        raise WireError("The checksum of a frame is wrong")
+    return _entries(payload), end
+
+
+def _entries(payload: bytes) -> list[Entry]:
+    """Errors: WireError."""
+    try:
+        at_ms, rows = msgpack.unpackb(payload)
+        if type(at_ms) is not int or at_ms < 0:
+            raise ValueError("no time")
+        return [_entry(Millis(at_ms), row) for row in rows]
+    except _CAUSES as error:
+        raise WireError(f"A frame cannot be read: {error}") from None
+
+
+def _entry(at_ms: Millis, row: tuple[object, ...]) -> Entry:
+    """Errors: TypeError, ValueError."""
+    via, outcome, peer, identifier, who = row
+    if not (isinstance(peer, bytes) and isinstance(identifier, bytes) and isinstance(who, str) and type(via) is int):
+        raise TypeError("a field is of the wrong kind")
+    return Entry(at_ms, Via(via), Outcome(outcome), peer, identifier, who)

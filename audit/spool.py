@@ -1,0 +1,231 @@
+"""The first half of the resolution log: what a worker answered, in files of its own.
+
+1. One ``write`` a turn, before the answers leave: an answer that left is in the page cache,
+   whatever becomes of the process.
+2. A thread syncs what was written, every ``sync_s``: what a loss of power takes with it is
+   no older.
+3. A write that fails or is short is taken back, and the turn is not logged: its answers must
+   not leave. A segment that cannot be mended is left as it is; a torn frame ends it.
+4. A worker that starts begins a new segment, and never touches an old one. The sequencer
+   takes whole segments away.
+
+A segment is the file ``<worker>-<Unix milliseconds>.spool``: MAGIC, then frames as in
+``audit/frame.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from audit.frame import Entry, Row, decode_frame, encode_frame
+from core import clock, limits
+from core.clock import Millis
+from core.errors import WireError
+
+_LOG: Final = logging.getLogger("saltern.log")
+MAGIC: Final = b"saltern spool 1\n"
+SUFFIX: Final = ".spool"
+
+
+class Spool:
+    """One worker's segments; used by one thread."""
+
+    def __init__(
+        self, folder: Path, worker: str, sync_s: float,
+        now_ms: Callable[[], Millis] = clock.now_ms, segment_bytes: int = limits.SEGMENT_BYTES,
+    ) -> None:  # fmt: skip
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._worker = worker
+        self._now_ms = now_ms
+        self._segment_bytes = segment_bytes
+        self._rows: list[Row] = []
+        self.add = self._rows.append
+        self._descriptor = -1
+        self._written = 0
+        self._syncer = _Syncer(sync_s)
+
+    def write(self) -> bool:
+        """Write what was added since the last time; False if that failed: it is not logged, and forgotten."""
+        rows = self._rows
+        if not rows:
+            return True
+        try:
+            return self._write(_frames(self._now_ms(), rows))
+        finally:
+            rows.clear()
+
+    def close(self) -> None:
+        """Write and sync what is left."""
+        self.write()
+        self._end_segment()
+        self._syncer.close()
+
+    def _write(self, octets: bytes) -> bool:
+        if self._syncer.failed:  # what it left of the segment is unknown: go on in a new one, later
+            self._end_segment()
+            self._syncer.failed = False
+            return False
+        try:
+            if self._descriptor < 0 or self._written > self._segment_bytes:
+                self._begin_segment()
+            if not self._written:
+                octets = MAGIC + octets
+            taken = os.write(self._descriptor, octets)
+            if taken != len(octets):
+                raise OSError(f"{taken} of {len(octets)} octets were taken")
+        except OSError as error:
+            _LOG.error("the resolution log cannot be written: %s", error.strerror or error)
+            self._take_back()
+            return False
+        self._written += taken
+        self._syncer.dirty()
+        return True
+
+    def _begin_segment(self) -> None:
+        """Errors: OSError."""
+        self._end_segment()
+        number = self._now_ms()
+        while True:
+            try:
+                self._descriptor = os.open(
+                    self._folder / f"{self._worker}-{number:013}{SUFFIX}",
+                    os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC,
+                    0o600,
+                )
+                break
+            except FileExistsError:  # the clock went back, or two segments of one millisecond
+                number = Millis(number + 1)
+        self._written = 0
+        self._syncer.watch(self._descriptor, self._folder)
+
+    def _take_back(self) -> None:
+        """Cut off what was written in part; a segment that cannot be cut ends with it."""
+        if self._descriptor < 0:
+            return
+        try:
+            os.ftruncate(self._descriptor, self._written)
+        except OSError:
+            self._end_segment()
+
+    def _end_segment(self) -> None:
+        if self._descriptor >= 0:
+            self._syncer.release(self._descriptor)
+        self._descriptor = -1
+
+
+class _Syncer:
+    """The thread that syncs. A descriptor that is released is synced once more, and closed."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._changed = threading.Event()
+        self._ending = threading.Event()
+        self._lock = threading.Lock()
+        self._watched = -1
+        self._released: list[int] = []
+        self._folder: Path | None = None
+        self.failed = False
+        self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
+        self._thread.start()
+
+    def watch(self, descriptor: int, folder: Path) -> None:
+        """Sync this descriptor from now on; its folder once."""
+        with self._lock:
+            self._watched, self._folder = descriptor, folder
+
+    def release(self, descriptor: int) -> None:
+        """Close the descriptor once it is synced; at once where syncing failed: that is never tried again."""
+        with self._lock:
+            self._watched = -1
+            if self.failed:
+                os.close(descriptor)
+            else:
+                self._released.append(descriptor)
+        self.dirty()
+
+    def dirty(self) -> None:
+        """There is something to be synced."""
+        if not self._changed.is_set():
+            self._changed.set()
+
+    def close(self) -> None:
+        """Sync and end."""
+        self._ending.set()
+        self._changed.set()
+        self._thread.join()
+        self._sync()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            self._changed.wait()
+            self._ending.wait(self._every_s)
+            self._changed.clear()
+            self._sync()
+
+    def _sync(self) -> None:
+        """Sync what is there. The lock is held: nobody closes a descriptor meanwhile, and few begin a segment."""
+        with self._lock:
+            try:
+                for descriptor in (*self._released, self._watched):
+                    if descriptor >= 0:
+                        os.fdatasync(descriptor)
+                if self._folder is not None:
+                    _sync_folder(self._folder)
+                    self._folder = None
+            except OSError as error:
+                _LOG.critical("the resolution log cannot be synced: %s", error.strerror)
+                self.failed = True
+            for descriptor in self._released:
+                os.close(descriptor)
+            self._released = []
+
+
+def segments(folder: Path) -> list[Path]:
+    """Return the segments of all workers, each worker's in their order."""
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def read_segment(path: Path) -> Iterator[Entry]:
+    """Yield the entries of a segment, up to its end or to the frame that was torn by a crash.
+
+    Cost: one frame in memory at a time. Errors: WireError for what is no segment, or a frame that is damaged.
+    """
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC[: path.stat().st_size]:
+            raise WireError(f"{path.name} is no segment of the spool")
+        data = b""
+        while chunk := file.read(limits.SEGMENT_READ_BYTES):
+            data += chunk
+            at = 0
+            while (found := _next(path, data, at)) is not None:
+                entries, at = found
+                yield from entries
+            data = data[at:]
+
+
+def _next(path: Path, data: bytes, at: int) -> tuple[list[Entry], int] | None:
+    try:
+        return decode_frame(data, at)
+    except WireError as error:
+        raise WireError(f"{path.name}: {error.message}") from None
+
+
+def _frames(at_ms: Millis, rows: list[Row]) -> bytes:
+    if len(rows) <= limits.LOG_FRAME_ROWS_MAX:
+        return encode_frame(at_ms, rows)
+    step = limits.LOG_FRAME_ROWS_MAX
+    return b"".join(encode_frame(at_ms, rows[start : start + step]) for start in range(0, len(rows), step))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,49 @@
+"""Facts for observers: what was answered, to whom, over what.
+
+The resolution log is one of the four statutory logs (Measures art. 13): every resolution
+that is answered, on every protocol, is one entry of it, written before the answer leaves.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Protocol
+
+from core.admission import Identity
+from core.errors import NodeError, Outcome
+
+
+class Via(IntEnum):
+    """The protocol of a resolution. Numbers are stored: never reuse one."""
+
+    HANDLE_UDP = 1
+    HANDLE_TCP = 2
+    HANDLE_HTTP = 3
+    JSON = 4
+    PAGE = 5
+
+
+class ResolutionLog(Protocol):
+    """Where resolutions are told."""
+
+    @property
+    def writable(self) -> bool:
+        """False where entries cannot be written just now: nothing may be resolved."""
+
+    def resolved(self, via: Via, outcome: Outcome, peer: bytes, identifier: bytes) -> None:
+        """Tell one resolution, whose answer leaves at the end of the turn, behind the log.
+
+        ``peer``: as ``core/peer.py`` has it; ``identifier``: as asked, UTF-8.
+        """
+
+    def record(self, via: Via, outcome: Outcome, peer: bytes, identifier: bytes, who: Identity | None) -> None:
+        """Write one resolution at once. ``who``: the proven identity. Errors: LogFullError."""
+
+
+class LogFullError(NodeError):
+    """The resolution log cannot be written; an answer without an entry would be unlawful."""
+
+    outcome = Outcome.LOG_FULL
+
+    def __init__(self) -> None:
+        super().__init__("The resolution log cannot be written just now; try again later")

@@ -1,0 +1,122 @@
+"""One turn of a worker's event loop: what is answered in it is logged by one write, and then leaves.
+
+1. A front that has answers says so (``leave``); the first of a turn schedules the end.
+2. At the end the log is written. If that fails, nothing that was answered in the turn leaves:
+   an answer without an entry would be unlawful (Measures art. 13).
+3. What cannot leave at the end of its turn is recorded at once, before it is answered.
+4. After a failure the quick ways resolve nothing for LOG_RETRY_S, and all others try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from core import clock, limits
+from core.admission import Identity
+from core.errors import Outcome
+from core.events import LogFullError, Via
+
+_LOG: Final = logging.getLogger("saltern.node")
+_VALUES: Final = {outcome: outcome.value for outcome in Outcome}
+_IDENTIFIER: Final = limits.LOGGED_IDENTIFIER_BYTES
+
+
+class Spool(Protocol):
+    """What the log is written to."""
+
+    add: Callable[[tuple[int, str, bytes, bytes, str]], None]
+    """Take an entry: via, outcome, peer, identifier, who."""
+
+    def write(self) -> bool:
+        """Write what was added; False if that failed, and then it is forgotten."""
+
+
+class Leaving(Protocol):
+    """A front, or a connection, with answers that wait for the log."""
+
+    def let_go(self) -> None:
+        """Send them."""
+
+    def hold_back(self) -> None:
+        """They are not logged: drop them, and end the connection."""
+
+
+Schedule = Callable[[Callable[[], None]], object]
+
+
+def _soon(end: Callable[[], None]) -> object:
+    """Run behind what is ready now."""
+    return asyncio.get_running_loop().call_soon(end)
+
+
+class Turn:
+    """The turns of one worker. ``count``: how a resolution ended; ``failed``: a write of the log failed."""
+
+    def __init__(
+        self, spool: Spool, count: Callable[[Outcome], None], failed: Callable[[], None],
+        now_s: Callable[[], float] = clock.monotonic_s, schedule: Schedule = _soon,
+    ) -> None:  # fmt: skip
+        self._spool = spool
+        self._add = spool.add
+        self._count = count
+        self._failed = failed
+        self._now_s = now_s
+        self._schedule = schedule
+        self._leaving: list[Leaving] = []
+        self._scheduled = False
+        self._lost = False
+        self._closed_until_s = 0.0
+
+    @property
+    def writable(self) -> bool:
+        """See ResolutionLog."""
+        return not self._closed_until_s or self._now_s() >= self._closed_until_s
+
+    def resolved(self, via: Via, outcome: Outcome, peer: bytes, identifier: bytes, who: str = "") -> None:
+        """See ResolutionLog."""
+        self._count(outcome)
+        self._add((via, _VALUES[outcome], peer, identifier[:_IDENTIFIER], who))
+
+    def record(self, via: Via, outcome: Outcome, peer: bytes, identifier: bytes, who: Identity | None) -> None:
+        """See ResolutionLog."""
+        self.resolved(via, outcome, peer, identifier, "" if who is None else f"{who.value_index}:{who.handle}")
+        if not self._log():
+            raise LogFullError
+
+    def leave(self, leaving: Leaving) -> None:
+        """Let answers go at the end of this turn. Once a turn."""
+        self._leaving.append(leaving)
+        if not self._scheduled:
+            self._scheduled = True
+            self._schedule(self._end_scheduled)
+
+    def _log(self) -> bool:
+        """Write what is noted; False if that failed. What leaves at the end of this turn shares its fate."""
+        if self._spool.write():
+            self._closed_until_s = 0.0
+            return True
+        self._lost = bool(self._leaving)
+        self._failed()
+        self._closed_until_s = self._now_s() + limits.LOG_RETRY_S
+        return False
+
+    def end(self) -> None:
+        """End the turn now: write the log, let go or hold back."""
+        leaving, self._leaving = self._leaving, []
+        lost, self._lost = self._lost, False
+        logged = self._log() and not lost
+        for each in leaving:
+            try:
+                if logged:
+                    each.let_go()
+                else:
+                    each.hold_back()
+            except Exception:
+                _LOG.exception("answers did not leave")
+
+    def _end_scheduled(self) -> None:
+        self._scheduled = False
+        self.end()

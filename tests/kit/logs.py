@@ -1,0 +1,50 @@
+"""Resolution logs for tests: one that forgets, and one in memory that can be made to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from audit.frame import Row
+from core.admission import Identity
+from core.errors import Outcome
+from core.events import Via
+from node.turn import Turn
+
+
+class NoLog:
+    """Takes everything and keeps nothing."""
+
+    writable = True
+
+    def resolved(self, via: Via, outcome: Outcome, peer: bytes, identifier: bytes) -> None:
+        pass
+
+    def record(self, via: Via, outcome: Outcome, peer: bytes, identifier: bytes, who: Identity | None) -> None:
+        pass
+
+
+class MemorySpool:
+    """What was written; nothing is while ``full``."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.writes = 0
+        self.full = False
+        self._added: list[Row] = []
+        self.add: Callable[[Row], None] = self._added.append
+
+    def write(self) -> bool:
+        added = list(self._added)
+        self._added.clear()
+        if not added:
+            return True
+        if self.full:
+            return False
+        self.rows += added
+        self.writes += 1
+        return True
+
+
+def at_once(spool: MemorySpool | None = None, now_s: Callable[[], float] = lambda: 0.0) -> Turn:
+    """Return a turn that ends as soon as something is to leave; its log is in memory."""
+    return Turn(spool or MemorySpool(), lambda _: None, lambda: None, now_s, lambda end: end())

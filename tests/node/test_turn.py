@@ -1,0 +1,160 @@
+"""A turn of the event loop: nothing leaves that is not logged, and one write logs all of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from core import limits
+from core.admission import Identity
+from core.errors import Outcome
+from core.events import LogFullError, Via
+from node.turn import Turn
+from tests.kit.logs import MemorySpool
+
+PEER = bytes.fromhex("0fa0c0000201")
+
+
+class Front:
+    """Something with answers. ``after``: what to do when they go."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.fails = False
+
+    def let_go(self) -> None:
+        self.said.append("gone")
+        if self.fails:
+            raise ValueError("a transport that is broken")
+
+    def hold_back(self) -> None:
+        self.said.append("held")
+
+
+class Bench:
+    """A turn, its log, and the time it sees."""
+
+    def __init__(self) -> None:
+        self.spool = MemorySpool()
+        self.now_s = 100.0
+        self.counted: list[Outcome] = []
+        self.failures = 0
+        self.turn = Turn(self.spool, self.counted.append, self._failed, lambda: self.now_s)
+
+    def _failed(self) -> None:
+        self.failures += 1
+
+    def resolve(self, front: Front, name: bytes = b"88.1/X") -> None:
+        self.turn.resolved(Via.JSON, Outcome.OK, PEER, name)
+        self.turn.leave(front)
+
+
+def test_all_answers_of_a_turn_are_logged_by_one_write_before_they_leave() -> None:
+    """Of however many fronts; none leaves before the end of the turn."""
+
+    async def run() -> None:
+        bench, fronts = Bench(), [Front() for _ in range(5)]
+        for front in fronts:
+            bench.resolve(front)
+        assert [front.said for front in fronts] == [[]] * 5
+        await asyncio.sleep(0)
+        assert [front.said for front in fronts] == [["gone"]] * 5
+        assert (bench.spool.writes, len(bench.spool.rows)) == (1, 5)
+        await asyncio.sleep(0)
+        bench.resolve(fronts[0])
+        await asyncio.sleep(0)
+        assert (bench.spool.writes, fronts[0].said) == (2, ["gone"] * 2)
+
+    asyncio.run(run())
+
+
+def test_what_is_not_logged_does_not_leave() -> None:
+    """The turn is lost as a whole, and counted; the next one is not."""
+
+    async def run() -> None:
+        bench, front, other = Bench(), Front(), Front()
+        bench.spool.full = True
+        bench.resolve(front)
+        bench.turn.leave(other)
+        await asyncio.sleep(0)
+        assert (front.said, other.said, bench.failures) == (["held"], ["held"], 1)
+        bench.spool.full = False
+        bench.resolve(front)
+        await asyncio.sleep(0)
+        assert front.said == ["held", "gone"]
+
+    asyncio.run(run())
+
+
+def test_a_record_that_fails_takes_the_turn_with_it() -> None:
+    """What was noted before it is lost by the same write; what is noted behind it is not."""
+
+    async def run() -> None:
+        bench, front, later = Bench(), Front(), Front()
+        bench.resolve(front)
+        bench.spool.full = True
+        with pytest.raises(LogFullError):
+            bench.turn.record(Via.PAGE, Outcome.OK, PEER, b"88.1/Y", None)
+        bench.spool.full = False
+        await asyncio.sleep(0)
+        assert front.said == ["held"]
+        bench.resolve(later)
+        await asyncio.sleep(0)
+        assert later.said == ["gone"]
+        assert [row[3] for row in bench.spool.rows] == [b"88.1/X"]
+
+    asyncio.run(run())
+
+
+def test_a_record_is_written_at_once_with_what_was_noted() -> None:
+    """Whoever needs no turn is logged before he is answered; the identity is named."""
+    bench = Bench()
+    bench.turn.resolved(Via.HANDLE_UDP, Outcome.HANDLE_NOT_FOUND, PEER, b"88.1/X")
+    bench.turn.record(Via.JSON, Outcome.OK, b"", b"88.1/Y", Identity("88.1/ADM", 300))
+    assert bench.spool.rows == [
+        (Via.HANDLE_UDP, "handle-not-found", PEER, b"88.1/X", ""),
+        (Via.JSON, "ok", b"", b"88.1/Y", "300:88.1/ADM"),
+    ]
+    assert bench.counted == [Outcome.HANDLE_NOT_FOUND, Outcome.OK]
+
+
+def test_a_log_that_failed_is_let_alone_for_a_while() -> None:
+    """LOG_RETRY_S, or until somebody's record succeeds."""
+    bench = Bench()
+    assert bench.turn.writable
+    bench.spool.full = True
+    bench.turn.resolved(Via.JSON, Outcome.OK, PEER, b"88.1/X")
+    bench.turn.end()
+    assert not bench.turn.writable
+    bench.now_s += limits.LOG_RETRY_S - 0.01
+    assert not bench.turn.writable
+    bench.now_s += 0.01
+    assert bench.turn.writable
+    bench.turn.resolved(Via.JSON, Outcome.OK, PEER, b"88.1/X")
+    bench.turn.end()
+    assert not bench.turn.writable
+    bench.spool.full = False
+    bench.turn.record(Via.JSON, Outcome.OK, PEER, b"88.1/X", None)
+    assert bench.turn.writable
+
+
+def test_one_front_that_fails_does_not_keep_the_others() -> None:
+    """Its answers are lost with it, theirs are not."""
+    bench, broken, other = Bench(), Front(), Front()
+    broken.fails = True
+
+    async def run() -> None:
+        bench.resolve(broken)
+        bench.resolve(other)
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert other.said == ["gone"]
+
+
+def test_an_identifier_that_is_too_long_is_cut() -> None:
+    """It is none, and a log of forged ones must not grow without bound."""
+    bench = Bench()
+    bench.turn.record(Via.JSON, Outcome.INVALID_HANDLE, PEER, b"x" * 100_000, None)
+    assert bench.spool.rows[0][3] == b"x" * limits.LOGGED_IDENTIFIER_BYTES
