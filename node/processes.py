@@ -121,8 +121,7 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
     child.tell()
     await child.stopping.wait()
     fronts.udp.close()
-    fronts.quick.drain()
-    await asyncio.gather(fronts.http.drain(), fronts.tcp.drain())
+    await asyncio.gather(fronts.quick.drain(), fronts.http.drain(), fronts.tcp.drain())
     run.close()
     store.close()
 
