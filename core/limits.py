@@ -105,7 +105,13 @@ QUERY_FIELDS_MAX: Final = 2_100  # as many index= as a record has values, and so
 BODY_BYTES_MAX: Final = 2_097_152  # one record as JSON: base64 and escapes included
 GZIP_BYTES_MIN: Final = 1_024  # as the reference server: 1 023 stays plain
 HTTP_IDLE_S: Final = 75
-HEAD_S: Final = 10  # half a head is waited for no longer
+HEAD_S: Final = 10  # half a head is waited for no longer, nor a TLS handshake
+HTTP_CONNECTIONS_MAX: Final = 8_192  # of one worker; three eighths of its descriptors if these are fewer
+HTTP_EVICTED: Final = 64  # connections that go at once to make room, so that looking for them is cheap
+HTTP_TURN_BYTES: Final = 65_536  # of answers to one connection before it is seen whether its client reads
+HTTP_TURN_REQUESTS: Final = 64  # of one connection before the others have their turn; half a millisecond
+WRITE_STALL_S: Final = 75  # a client that takes no octet of its answers for so long is given up
+TLS_CLOSE_S: Final = 3_600  # from close() to the end of TLS; WRITE_STALL_S ends what makes no progress
 QUICK_HEAD_BYTES_MAX: Final = 1_024  # of a head whose judgement is remembered
 QUICK_HEADS_MAX: Final = 1_024
 BODY_S: Final = 60  # a body that takes longer is refused

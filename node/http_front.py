@@ -8,6 +8,7 @@ the same, the answer shows a ticket number and the log has the rest.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import secrets
@@ -26,6 +27,7 @@ from core.outcomes import STATUSES
 from core.peer import UNKNOWN, peer_of
 from core.wire.handlejson import render_error
 from core.wire.http import Request, Response, problem, problem_of
+from node.http_connections import Connections, Peer, serve
 from node.routes import body_bytes_max
 
 _LOG: Final = logging.getLogger("saltern.http")
@@ -41,14 +43,18 @@ Observe = Callable[[str, int], None]
 class HttpFront:
     """One worker's HTTP. ``observe``: (method, status) of each answer."""
 
-    def __init__(self, answer: Answer, check_head: CheckHead, *, plain_auth: bool, observe: Observe) -> None:
+    def __init__(
+        self, answer: Answer, check_head: CheckHead, *, plain_auth: bool, observe: Observe,
+        connections: Connections | None = None,
+    ) -> None:  # fmt: skip
         self._answer = answer
         self._check_head = check_head
         self._bodies_bytes = 0
         self._plain_auth = plain_auth
         self._observe = observe
+        self._connections = Connections() if connections is None else connections
         self._server = _Server(
-            self._handle, observe,
+            self._handle, observe, self._connections,
             access_log=None, logger=_QUIET, keepalive_timeout=limits.HTTP_IDLE_S, auto_decompress=False,
             max_line_size=limits.HTTP_HEAD_BYTES_MAX, max_field_size=limits.HTTP_HEAD_BYTES_MAX,
             max_headers=limits.HTTP_HEADERS_MAX, lingering_time=limits.LINGER_S,
@@ -57,21 +63,24 @@ class HttpFront:
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Serve on a socket that is bound and listening."""
-        loop = asyncio.get_running_loop()
-        self._listeners.append(
-            await loop.create_server(self._server, sock=listener, ssl=tls, backlog=limits.LISTEN_BACKLOG)
-        )
+        self._listeners.append(await serve(listener, tls, self._server))
+        self._connections.watch()
 
-    def connection(self) -> asyncio.Protocol:
+    def connection(self, peer: Peer) -> asyncio.Protocol:
         """Return the protocol of a connection that is taken over."""
-        return self._server()
+        connection = self._server()
+        connection.peer = peer
+        return connection
 
     async def drain(self) -> None:
-        """Accept nothing more, let requests under way end, close. Bounds: DRAIN_S."""
+        """Accept nothing more, let requests under way end and their answers arrive. Bounds: DRAIN_S."""
         for listener in self._listeners:
             listener.close()
         self._server.pre_shutdown()
-        await self._server.shutdown(limits.DRAIN_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.DRAIN_S):
+                await self._server.shutdown(limits.DRAIN_S)
+                await self._connections.drain()
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         path = raw.raw_path.partition("?")[0]
@@ -204,9 +213,57 @@ class PlainResponse(web.Response):
 
 
 class _Connection(RequestHandler):
-    """One connection; what is no HTTP gets problem details and is closed."""
+    """One connection; what is no HTTP gets problem details and is closed.
+
+    aiohttp bounds how long it waits for a request, not how long for half a head or for a client
+    that does not read: ``peer`` is told what is waited for. Half a head that came behind a whole
+    one is seen with its next octet, or goes when HTTP_IDLE_S is over.
+    """
 
     observe: Observe
+    connections: Connections
+    peer: Peer | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self.peer is None:
+            self.peer = self.connections.admit(transport, _nothing)
+        if self.peer is not None:
+            super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self.peer is not None:
+            self.connections.lost(self.peer)
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.peer is not None:
+            self.peer.paused = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.peer is not None:
+            self.peer.resumed()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.peer is None:
+            return
+        if self._messages:
+            self.peer.await_nothing()
+        elif self.peer.waiting and data.strip(b"\r\n"):
+            self.peer.await_head()
+
+    async def _handle_request(self, *arguments: Any) -> Any:
+        """Answer one request, and write the answer."""
+        if self.peer is None:
+            return await super()._handle_request(*arguments)
+        self.peer.await_nothing()
+        try:
+            return await super()._handle_request(*arguments)
+        finally:
+            if not self._messages:
+                self.peer.await_request()
 
     def handle_error(
         self,
@@ -227,12 +284,18 @@ class _Connection(RequestHandler):
 
 
 class _Server(web.Server):
-    def __init__(self, handler: Any, observe: Observe, **options: Any) -> None:
+    def __init__(self, handler: Any, observe: Observe, connections: Connections, **options: Any) -> None:
         super().__init__(handler, **options)
         self._options = options
         self._observe = observe
+        self._kept = connections
 
-    def __call__(self) -> RequestHandler:
+    def __call__(self) -> _Connection:
         connection = _Connection(self, loop=asyncio.get_running_loop(), **self._options)
         connection.observe = self._observe
+        connection.connections = self._kept
         return connection
+
+
+def _nothing() -> None:
+    """Leave the end of a connection to aiohttp."""

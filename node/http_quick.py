@@ -8,8 +8,9 @@
    behind the answers before.
 3. Heads repeat: what stands behind the request line is judged once and remembered.
 
-Answers of one read go out in one write. A client that does not read its answers is not
-read from; one that sends nothing for HTTP_IDLE_S, or half a head for HEAD_S, is closed.
+A turn ends at HTTP_TURN_REQUESTS or HTTP_TURN_BYTES of answers, which leave in one write behind
+the log. What is left waits, and nothing more is read, until the others had their turn and the client has read.
+Half a head is kept here, for HEAD_S, as long as it can become a good one.
 """
 
 from __future__ import annotations
@@ -19,65 +20,59 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 from core import clock, limits
+from core.errors import NodeError
+from core.peer import UNKNOWN, peer_of
+from core.wire.http import decode_path
+from node.http_connections import Connections, Peer, serve
+from node.turn import Turn
 
 _START: Final = b"GET /api/handles/"
 _END: Final = b" HTTP/1.1"
 _HEAD_END: Final = b"\r\n\r\n"
-_SWEEP_S: Final = 1.0
 _HEADER: Final = re.compile(rb"([A-Za-z-]+):[ \t]*([ -~]*)")
 _HOST: Final = re.compile(rb"[A-Za-z0-9.:\[\]-]+")
 _PATH: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@/-]*[A-Za-z0-9._~!$&'()*+,;=:@-]")
+_ENCODED_PATH: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*(?<!/)")
+_LINE: Final = re.compile(rb"[A-Z-]+ [^ ]+ HTTP/1\.[01]")
+_IN_HEADS: Final = bytes((*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)))
 _HARMLESS: Final = frozenset((b"user-agent", b"accept", b"accept-language", b"cache-control", b"pragma"))
 
 
-Resolve = Callable[[str, bool], tuple[bytes, bytes] | None]
-"""Gives head (to the value of Date) and body for a path behind /api/handles/, and whether the
-client takes gzip; None where the request needs a second look."""
+Resolve = Callable[[str, bool, bytes], tuple[bytes, bytes] | None]
+"""Gives head (to the value of Date) and body for a path behind /api/handles/, whether the client
+takes gzip, and its address; None where the request needs a second look."""
 
 _SLOW, _PLAIN, _GZIP = 0, 1, 2
+# What a turn left: nothing or a head that is not whole; a head that needs a second look; what it did not look at.
+_PART, _SECOND_LOOK, _UNSEEN = 0, 1, 2
 
 
 class QuickFront:
     """One worker's listeners. ``slow`` makes the protocol that takes over."""
 
     def __init__(
-        self, resolve: Resolve, slow: Callable[[], asyncio.Protocol], now_s: Callable[[], float] = clock.monotonic_s
+        self, resolve: Resolve, turn: Turn, slow: Callable[[Peer], asyncio.Protocol], connections: Connections
     ) -> None:
         self.resolve = resolve
+        self.turn = turn
         self.slow = slow
-        self.now_s = now_s
-        self.connections: set[QuickConnection] = set()
+        self.connections = connections
         self._verdicts: dict[bytes, int] = {}
         self._listeners: list[asyncio.Server] = []
-        self._sweeper: asyncio.TimerHandle | None = None
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Serve on a socket that is bound and listening."""
-        loop = asyncio.get_running_loop()
-        self._listeners.append(
-            await loop.create_server(
-                lambda: QuickConnection(self), sock=listener, ssl=tls, backlog=limits.LISTEN_BACKLOG
-            )
-        )
-        if self._sweeper is None:
-            self._sweeper = loop.call_later(_SWEEP_S, self._sweep_again)
+        self._listeners.append(await serve(listener, tls, lambda: QuickConnection(self)))
+        self.connections.watch()
 
-    def drain(self) -> None:
-        """Accept nothing more and close what waits for a request."""
+    async def drain(self) -> None:
+        """Accept nothing more, answer what came whole, let the answers arrive. Bounds: DRAIN_S."""
         for listener in self._listeners:
             listener.close()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        for connection in list(self.connections):
-            connection.close()
-
-    def sweep(self, now_s: float) -> None:
-        """Close the connections whose time is over."""
-        for connection in [each for each in self.connections if each.until_s <= now_s]:
-            connection.abort()
+        await self.connections.drain()
 
     def verdict(self, headers: bytes) -> int:
         """Return _PLAIN or _GZIP where the headers behind a request line change nothing else, _SLOW where they may.
@@ -86,16 +81,13 @@ class QuickFront:
         """
         known = self._verdicts.get(headers)
         if known is None:
+            if len(headers) > limits.QUICK_HEAD_BYTES_MAX:
+                return _SLOW
             known = _judge(headers)
-            if len(headers) <= limits.QUICK_HEAD_BYTES_MAX:
-                if len(self._verdicts) >= limits.QUICK_HEADS_MAX:
-                    self._verdicts.clear()
-                self._verdicts[headers] = known
+            if len(self._verdicts) >= limits.QUICK_HEADS_MAX:
+                self._verdicts.clear()
+            self._verdicts[headers] = known
         return known
-
-    def _sweep_again(self) -> None:
-        self.sweep(self.now_s())
-        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep_again)
 
 
 class QuickConnection(asyncio.Protocol):
@@ -104,65 +96,114 @@ class QuickConnection(asyncio.Protocol):
     def __init__(self, front: QuickFront) -> None:
         self._front = front
         self._transport: asyncio.Transport | None = None
+        self._peer: Peer | None = None
+        self._address = UNKNOWN
         self._buffer = b""
+        self._out: list[bytes] = []
         self._reading = True
-        self.until_s = front.now_s() + limits.HTTP_IDLE_S
+        self._writable = True
+        self._turn_due = False
+        self._ending = False
 
+    # --- transport ---
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._front.connections.add(self)
+        self._peer = self._front.connections.admit(transport, self.finish)
+        if self._peer is not None:
+            self._transport = self._peer.transport
+            self._address = peer_of(transport.get_extra_info("peername"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._front.connections.discard(self)
+        if self._peer is not None:
+            self._front.connections.lost(self._peer)
+        self._transport = None
 
-    def close(self) -> None:
-        """Close it; every request that came whole is answered."""
-        if self._transport is not None:
+    def data_received(self, data: bytes) -> None:
+        self._buffer = self._buffer + data if self._buffer else data
+        if self._writable and not self._turn_due:
+            self._turn()
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        if self._peer is not None:
+            self._peer.paused = True
+        self._stop_reading()
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._peer is not None:
+            self._peer.resumed()
+        if not self._turn_due:
+            self._go_on()
+
+    def finish(self) -> None:
+        """Close it behind the answers to what came whole."""
+        self._ending = True
+        if self._transport is not None and self._writable and not self._turn_due and not self._out:
             self._transport.close()
 
-    def abort(self) -> None:
-        """Close it at once."""
+    def let_go(self) -> None:
+        """See Leaving."""
+        out, self._out = self._out, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(out))
+            if self._ending and not self._turn_due and self._writable:
+                self._transport.close()
+
+    def hold_back(self) -> None:
+        """See Leaving."""
+        self._out = []
         if self._transport is not None:
             self._transport.abort()
 
-    def pause_writing(self) -> None:
-        if self._transport is not None:
-            self._reading = False
-            self._transport.pause_reading()
+    def _end(self, transport: asyncio.Transport) -> None:
+        if not self._out:  # else behind them
+            transport.close()
 
-    def resume_writing(self) -> None:
-        if self._transport is not None:
-            self._reading = True
-            self._transport.resume_reading()
-
-    def data_received(self, data: bytes) -> None:
-        transport, front = self._transport, self._front
-        if transport is None or transport.is_closing():
+    # --- turns ---
+    def _turn(self) -> None:
+        """Answer whole heads in their order, as many as one turn may, and see what the rest is."""
+        transport, peer = self._transport, self._peer
+        if transport is None or peer is None or transport.is_closing():
             return
-        if self._buffer:
-            data = self._buffer + data
+        data = self._buffer
+        answers, start, left = self._answers(data)
+        if answers:
+            waiting = bool(self._out)
+            self._out += answers
+            if not waiting:
+                self._front.turn.leave(self)
+        if start == len(data):
+            left = _PART
+        rest = self._buffer = data[start:] if start else data
+        if left == _SECOND_LOOK or (left == _PART and rest and not _may_be_good(rest)):
+            self._hand_over(transport, peer)
+        elif left == _UNSEEN:
+            self._await_turn(peer)
+        else:
+            if not rest:
+                peer.await_request()
+            elif start or peer.waiting:
+                peer.await_head()  # from where it began
+            if self._ending or not self._reading:
+                self._await_more(transport)
+
+    def _answers(self, data: bytes) -> tuple[list[bytes], int, int]:
+        """Return the answers of one turn in pieces, where what they leave begins, and what that is."""
         answers: list[bytes] = []
-        start = 0
-        while True:
+        start = size = 0
+        for _ in range(limits.HTTP_TURN_REQUESTS):
             end = data.find(_HEAD_END, start)
             if end < 0:
-                break
+                return answers, start, _PART
             answer = self._answer(data, start, end)
             if answer is None:
-                break
+                return answers, start, _SECOND_LOOK
             answers += answer
             start = end + len(_HEAD_END)
-        if answers:
-            transport.write(b"".join(answers))
-        rest = data[start:] if start else data
-        if end >= 0 or (rest and not _may_be_quick(rest)):
-            self._hand_over(transport, rest)
-            return
-        if rest and (start or not self._buffer):  # a head has begun
-            self.until_s = front.now_s() + limits.HEAD_S
-        elif not rest:
-            self.until_s = front.now_s() + limits.HTTP_IDLE_S
-        self._buffer = rest
+            size += len(answer[2])
+            if size >= limits.HTTP_TURN_BYTES:
+                break
+        return answers, start, _UNSEEN
 
     def _answer(self, data: bytes, start: int, end: int) -> tuple[bytes, bytes, bytes] | None:
         """Answer the request whose head stands there; None if it needs a second look."""
@@ -171,36 +212,90 @@ class QuickConnection(asyncio.Protocol):
         if path_end <= path_start or data[start:path_start] != _START or data[path_end:line_end] != _END:
             return None
         verdict = self._front.verdict(data[line_end : end + 2])
-        path = data[path_start:path_end]
-        if verdict == _SLOW or _PATH.fullmatch(path) is None:
+        if verdict == _SLOW or path_end - path_start > limits.HTTP_HEAD_BYTES_MAX:
             return None
-        answer = self._front.resolve(path.decode("ascii"), verdict == _GZIP)
+        path = data[path_start:path_end]
+        handle = path.decode("ascii") if _PATH.fullmatch(path) else _decoded(path)
+        answer = None if handle is None else self._front.resolve(handle, verdict == _GZIP, self._address)
         return None if answer is None else (answer[0], clock.http_date(), answer[1])
 
-    def _hand_over(self, transport: asyncio.Transport, rest: bytes) -> None:
-        """Let aiohttp go on, for good."""
-        self._front.connections.discard(self)
-        self._transport = None
-        slow = self._front.slow()
+    def _await_turn(self, peer: Peer) -> None:
+        """Let the others have their turn, and the client read; what is left may hold whole heads."""
+        peer.await_nothing()
+        self._stop_reading()
+        if self._writable:
+            self._turn_due = True
+            asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn_due = False
+        if self._writable:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take up what is left; time begins anew."""
+        if self._peer is not None:
+            self._peer.await_request()
+            self._turn()
+
+    def _await_more(self, transport: asyncio.Transport) -> None:
+        """Read on, or close if that was all."""
+        if self._ending:
+            self._end(transport)
+        elif self._writable:
+            self._reading = True
+            transport.resume_reading()
+
+    def _stop_reading(self) -> None:
+        if self._reading and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _hand_over(self, transport: asyncio.Transport, peer: Peer) -> None:
+        """Let aiohttp go on, for good, with what is left, behind the answers that wait for the log."""
+        if self._ending:
+            self._end(transport)
+            return
+        if self._out:
+            self._front.turn.end()
+            if transport.is_closing():
+                return
+        self._transport = self._peer = None
+        slow = self._front.slow(peer)
         transport.set_protocol(slow)
         slow.connection_made(transport)
-        if not self._reading:
+        if not self._writable:
             slow.pause_writing()
+        if not self._reading:
             transport.resume_reading()
-        if rest:
-            slow.data_received(rest)
+        slow.data_received(self._buffer)
+        self._buffer = b""
 
 
-def _may_be_quick(rest: bytes) -> bool:
-    """Whether a head that is not whole may yet turn out to be one for the quick way."""
-    if len(rest) > limits.HTTP_HEAD_BYTES_MAX or rest[: len(_START)] != _START[: len(rest)]:
+def _may_be_good(rest: bytes) -> bool:
+    """Whether a head that is not whole may yet become a good one; aiohttp says what is wrong with any other."""
+    if len(rest) > limits.HTTP_HEAD_BYTES_MAX or rest.count(b"\n") != rest.count(b"\r\n"):
         return False
-    return rest.count(b"\n") == rest.count(b"\r\n")
+    line, ended, _ = rest.lstrip(b"\r\n").partition(b"\r\n")
+    return not rest.translate(None, _IN_HEADS) and (not ended or _LINE.fullmatch(line) is not None)
+
+
+def _decoded(path: bytes) -> str | None:
+    """Return a path without its percent-encoding, None if that is not as it should be."""
+    if _ENCODED_PATH.fullmatch(path) is None:
+        return None
+    try:
+        return decode_path(path.decode("ascii"))
+    except NodeError:
+        return None
 
 
 def _judge(headers: bytes) -> int:
     verdict, hosts = _PLAIN, 0
-    for line in headers[2:-2].split(b"\r\n"):
+    lines = headers[2:-2].split(b"\r\n")
+    if len(lines) > limits.HTTP_HEADERS_MAX:
+        return _SLOW
+    for line in lines:
         match = _HEADER.fullmatch(line)
         if match is None:
             return _SLOW

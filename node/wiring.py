@@ -26,6 +26,7 @@ from node.handle_http import HttpMessages
 from node.handle_service import HandleService
 from node.handle_tcp import TcpFront
 from node.handle_udp import UdpFront
+from node.http_connections import Connections
 from node.http_front import HttpFront
 from node.http_quick import QuickFront
 from node.routes import Routes
@@ -164,14 +165,20 @@ def make_fronts(
         ready=lambda: _can_read(store),
     )
     plain_auth = config.text("http.plain_auth") == "loopback"
-    front = HttpFront(routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http)
+    connections = Connections(connections_max=_share(limits.HTTP_CONNECTIONS_MAX, 3))
+    front = HttpFront(
+        routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http, connections=connections
+    )
     handles = QuickHandles(resolver, store, site.serial, turn, clock.now_ms)
     quick = QuickResolver(resolver, store, turn, counters.http)
     return Fronts(
         front,
-        QuickFront(quick.resolve, turn, front.connection),
+        QuickFront(quick.resolve, turn, front.connection, connections),
         UdpFront(service, turn, config.integer("handle.udp_answer_max"), counters.message, quick=handles.answer),
-        TcpFront(service, turn, counters.message, connections_max=_connections_max(), quick=handles.answer),
+        TcpFront(
+            service, turn, counters.message,
+            connections_max=_share(limits.HANDLE_CONNECTIONS_MAX, 4), quick=handles.answer,
+        ),  # fmt: skip
     )
 
 
@@ -195,14 +202,13 @@ def _status(store: LmdbEngine) -> dict[str, object]:
     }
 
 
-def _connections_max() -> int:
-    """Half of the descriptors that this process may open: the others are for HTTP, the store, the registrar."""
+def _share(connections: int, eighths: int) -> int:
+    """As many connections, or eighths of the descriptors that this process may open if these are fewer.
+
+    HTTP and the Handle protocol leave one eighth to TLS handshakes, the store and the registrar.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (
-        limits.HANDLE_CONNECTIONS_MAX
-        if soft == resource.RLIM_INFINITY
-        else min(limits.HANDLE_CONNECTIONS_MAX, soft // 2)
-    )
+    return connections if soft == resource.RLIM_INFINITY else min(connections, soft * eighths // 8)
 
 
 def _can_read(store: LmdbEngine) -> bool:

@@ -61,7 +61,7 @@ class Browser:
         self._log = log
 
     async def identifier(self, request: Request) -> Response:
-        """Answer GET or HEAD on ``/{prefix}/{suffix}``."""
+        """Answer GET or HEAD on ``/{prefix}/{suffix}``. Errors: LogFullError."""
         try:
             handle = decode_path(request.path.removeprefix("/"))
             stay = "noredirect" in parse_fields(request.query)

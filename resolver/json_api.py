@@ -43,23 +43,24 @@ class JsonApi:
         self._log = log
 
     async def handles(self, request: Request, rest: str) -> Response:
-        """Answer GET, HEAD or POST on ``/api/handles/<rest>``."""
+        """Answer GET, HEAD or POST on ``/api/handles/<rest>``. Errors: LogFullError."""
         parameters = None
         try:
             parameters = Parameters(request)
             handle = decode_path(rest)
             identity = _caller(request, parameters)
+            prefix = parameters.text("prefix")
             if handle:
                 with self._store.snapshot() as snapshot:
                     answer = self._resolver.resolve(snapshot, _question(handle, parameters, identity))
-                self._log.record(Via.JSON, answer.outcome, request.peer, handle.encode(), identity)
-                return _rendered(request, answer, parameters)
-            prefix = parameters.text("prefix")
-            if prefix is None:
+            elif prefix is None:
                 raise IdentifierError("Empty handle invalid")
         except NodeError as error:
             return render_error(request, error, None, parameters)
-        return await self._list_handles(request, prefix, parameters, identity)
+        if not handle:
+            return await self._list_handles(request, prefix or "", parameters, identity)
+        self._log.record(Via.JSON, answer.outcome, request.peer, handle.encode(), identity)
+        return _rendered(request, answer, parameters)
 
     async def site(self, request: Request) -> Response:
         """Answer ``/api/site``."""

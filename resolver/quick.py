@@ -50,10 +50,16 @@ class QuickResolver:
     def resolve(self, handle: str, gzip: bool, peer: bytes) -> tuple[bytes, bytes] | None:
         """Return the head of the answer up to the value of Date, and its body.
 
-        None where the request needs a second look. ``gzip``: whether the client takes it.
+        None where the request needs a second look: also if this one failed, for the long way
+        names the error and logs it. ``gzip``: whether the client takes it.
         """
-        with self._store.snapshot() as snapshot:
-            answer = self._resolver.resolve(snapshot, Question(handle))
+        if not self._log.writable:
+            return None
+        try:
+            with self._store.snapshot() as snapshot:
+                answer = self._resolver.resolve(snapshot, Question(handle))
+        except Exception:
+            return None
         if answer.json is not None and answer.outcome is Outcome.OK:
             shape, values = _FOUND, b',"values":' + answer.json
         elif answer.outcome is Outcome.HANDLE_NOT_FOUND:

@@ -18,6 +18,7 @@ from core import clock, limits
 from core.config import load
 from core.records import HandleValue
 from node import http_quick, wiring
+from node.http_connections import Connections, Peer
 from node.http_quick import QuickConnection, QuickFront
 from node.initialise import initialise
 from node.site import Ports
@@ -107,8 +108,7 @@ async def both(folder: Path, *, tls: bool) -> AsyncIterator[tuple[Any, Any]]:
             listener.setblocking(False)
             await front.listen(listener, context)
         yield tuple(listener.getsockname() for listener in listeners)
-        fronts.quick.drain()
-        await fronts.http.drain()
+        await asyncio.gather(fronts.quick.drain(), fronts.http.drain())
     finally:
         if run is not None:
             run.close()
@@ -194,9 +194,9 @@ def test_what_is_usual_takes_the_quick_way(tmp_path: Path, monkeypatch: pytest.M
     handed: list[bytes] = []
     hand_over = QuickConnection._hand_over
 
-    def watched(self: QuickConnection, transport: asyncio.Transport, rest: bytes) -> None:
-        handed.append(rest)
-        hand_over(self, transport, rest)
+    def watched(self: QuickConnection, transport: asyncio.Transport, peer: Peer) -> None:
+        handed.append(self._buffer)
+        hand_over(self, transport, peer)
 
     monkeypatch.setattr(http_quick.QuickConnection, "_hand_over", watched)
     heads = [
@@ -245,10 +245,17 @@ class Wire:
     def resume_reading(self) -> None:
         self.paused = False
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str) -> None:
+        """Nothing is known."""
+
 
 def quick(now: list[float]) -> tuple[QuickFront, QuickConnection, Wire]:
+    connections = Connections(lambda: now[0])
     front = QuickFront(
-        lambda handle, gzip: (b"head ", handle.encode()), lambda: pytest.fail("handed over"), lambda: now[0]
+        lambda handle, gzip: (b"head ", handle.encode()), lambda _: pytest.fail("handed over"), connections
     )
     connection, wire = QuickConnection(front), Wire()
     connection.connection_made(wire)  # type: ignore[arg-type]
@@ -267,16 +274,16 @@ def test_half_a_head_is_not_waited_for() -> None:
         now[0] += limits.HEAD_S / 40
         connection.data_received(bytes((octet,)))
     now[0] = 100.0 + limits.HEAD_S - 0.1
-    front.sweep(now[0])
-    assert not wire.aborted
+    front.connections.sweep(now[0])
+    assert not wire.closed
     connection.data_received(HEAD[25:])
     assert wire.written
     now[0] += limits.HTTP_IDLE_S - 0.1
-    front.sweep(now[0])
-    assert not wire.aborted
+    front.connections.sweep(now[0])
+    assert not wire.closed
     now[0] += 0.1
-    front.sweep(now[0])
-    assert wire.aborted
+    front.connections.sweep(now[0])
+    assert wire.closed
 
 
 def test_each_head_has_its_own_time() -> None:
@@ -287,11 +294,11 @@ def test_each_head_has_its_own_time() -> None:
     now[0] += limits.HEAD_S - 1
     connection.data_received(HEAD[9:] + HEAD[:9])
     now[0] += limits.HEAD_S - 1
-    front.sweep(now[0])
-    assert not wire.aborted
+    front.connections.sweep(now[0])
+    assert not wire.closed
     now[0] += 1
-    front.sweep(now[0])
-    assert wire.aborted
+    front.connections.sweep(now[0])
+    assert wire.closed
 
 
 def test_a_client_that_does_not_read_is_not_read_from() -> None:
