@@ -34,6 +34,11 @@ def monotonic_s() -> float:
     return time.monotonic()
 
 
+def monotonic_ns() -> int:
+    """Return nanoseconds on that clock; all processes of this machine read the same."""
+    return time.monotonic_ns()
+
+
 def pause(seconds: float) -> None:
     """Block the calling process; only the supervisor and the command line do so."""
     time.sleep(seconds)

@@ -63,6 +63,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         choices=("loopback", "never"),
     ),
     Setting(
+        "http.rate_limit", "integer", limits.RATE_PER_S,
+        "Requests over HTTP and HTTPS that one source may make a second, and at once; 0 is no limit. A source is an "
+        "IPv4 address or an IPv6 /64.",
+        "每个来源每秒（及一次突发）可发出的 HTTP 与 HTTPS 请求数；0 表示不限。来源指一个 IPv4 地址或一个 IPv6 /64。",
+        "requests", 0, limits.RATE_PER_S_MAX,
+    ),
+    Setting(
         "https.port", "integer", 8443, "HTTPS port; 0 is any free one.", "HTTPS 端口；0 表示任一空闲端口。",
         "port", 0, 65_535,
     ),
@@ -92,6 +99,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Longest answer by UDP, whose source may be forged; a longer one is cut and asked for by TCP.",
         "UDP 应答的最大长度（来源可能伪造）；更长的应答被截断，由客户端改用 TCP。",
         "bytes", limits.UDP_PACKET_BYTES, limits.UDP_ANSWER_BYTES_MAX,
+    ),
+    Setting(
+        "handle.rate_limit", "integer", limits.RATE_PER_S,
+        "The same over the Handle protocol; counted apart from http.rate_limit.",
+        "同上，适用于 Handle 协议，与 http.rate_limit 分别计数。",
+        "requests", 0, limits.RATE_PER_S_MAX,
     ),
     Setting("handle.root", "flag", False, "Home 0.NA itself.", "是否承载 0.NA 本身。"),
     Setting(
@@ -146,6 +159,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "resolver.workers", "integer", 0,
         "Worker processes; 0 is one per core.", "解析进程数；0 表示每核一个。", "processes", 0, limits.WORKERS_MAX,
+    ),
+    Setting(
+        "resolver.rate_limit_exempt", "list", limits.RATE_EXEMPT,
+        "Networks and addresses that no rate limit holds for: this machine, a proxy that limits by itself, a "
+        "platform of your own.",
+        "不受速率限制的网段与地址：本机、自行限速的代理、自有平台。",
     ),
     Setting(
         "store.map_size", "integer", limits.MAP_SIZE_BYTES,

@@ -43,7 +43,8 @@ class Outcome(Enum):
     ACCESS_DENIED = "access-denied"
     OVERLOADED = "overloaded"
     STORE_FULL = "store-full"
-    LOG_FULL = "log-full"
+    LOG_FULL = "log-full"  # the resolution log cannot be written; an answer without it is unlawful (Measures art. 13)
+    RATE_LIMITED = "rate-limited"  # too many requests from one source
     INTERNAL = "internal"
     CONFLICT = "conflict"
     TOO_LARGE = "too-large"

@@ -119,6 +119,14 @@ BODIES_BYTES_MAX: Final = 134_217_728  # of all bodies that one worker holds
 LINGER_S: Final = 2  # how long the rest of a refused body is read away, so that the answer arrives
 DRAIN_S: Final = 5  # how long requests under way may take after SIGTERM
 
+# --- requests of one source ------------------------------------------------
+RATE_PER_S: Final = 1_000  # 86 million a day of a platform behind one address; 1/60 of what one worker resolves
+RATE_PER_S_MAX: Final = 1_000_000  # more than any node answers
+RATE_SLOTS: Final = 65_536  # of one row, named by 16 bits; two rows of eight octets each: 1 MiB a limit
+RATE_SOURCES_KEPT: Final = 4_096  # whose slots one worker remembers, about 1 MiB
+RATE_EXEMPT: Final = ("127.0.0.0/8", "::1/128")  # this machine
+RETRY_AFTER_S: Final = 1  # whoever was too fast has all that he may have again after so long
+
 # --- listings --------------------------------------------------------------
 LIST_HANDLES_MAX: Final = 1_048_576  # handles in one answer; beyond it: ask by pages
 LIST_BYTES_MAX: Final = 33_554_432  # of a list of messages over HTTP; beyond it: ask over TCP

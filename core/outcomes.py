@@ -1,6 +1,6 @@
 """The only table that turns an Outcome into a status of a protocol.
 
-Sources: HTTP, RFC 9110; the Handle JSON interface as the reference server
+Sources: HTTP, RFC 9110, 429 in RFC 6585 §4; the Handle JSON interface as the reference server
 answers it; Handle response codes, RFC 3652 §2.2.2.2 with the later names; DNS
 response codes, RFC 1035 §4.1.1. A house test keeps status numbers out of the
 rest of the tree.
@@ -84,6 +84,7 @@ STATUSES: dict[Outcome, Status] = {
     Outcome.OVERLOADED: Status(503, 503, _C.SERVER_BUSY, 2),
     Outcome.STORE_FULL: Status(503, 503, _C.SERVER_BUSY, 2),
     Outcome.LOG_FULL: Status(503, 503, _C.SERVER_BUSY, 2),
+    Outcome.RATE_LIMITED: Status(429, 429, _C.SERVER_BUSY, 5),
     Outcome.INTERNAL: Status(500, 500, _C.ERROR, 2),
     Outcome.CONFLICT: Status(409, 409, _C.ERROR, 5),
     Outcome.TOO_LARGE: Status(413, 413, _C.PROTOCOL_ERROR, 1),

@@ -92,6 +92,7 @@ class _Supervisor:
         )
         site_info(config, self._ports)
         wiring.server_admins(config)
+        wiring.rate_limit_exempt(config)
         self._workers = [
             Process(
                 f"worker-{number}",

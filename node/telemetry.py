@@ -12,7 +12,7 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -22,10 +22,12 @@ from core.hdl.exchange import Transport
 from core.store.engine import Engine
 
 _LOG: Final = logging.getLogger("saltern.telemetry")
+Front = Literal["http", "handle"]
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other")
 _CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _OUTCOMES: Final = tuple(Outcome)
 _TRANSPORTS: Final = tuple(Transport)
+_FRONTS: Final[tuple[Front, ...]] = ("http", "handle")
 _SUFFIX: Final = ".metrics"
 
 _HTTP: Final = 0
@@ -35,7 +37,8 @@ _REQUESTS: Final = _GROUPS + 1
 _FAILED: Final = _REQUESTS + 1
 _RESTARTS: Final = _FAILED + 1
 _MESSAGES: Final = _RESTARTS + 1
-_LOG_FAILURES: Final = _MESSAGES + len(Transport)
+_LIMITED: Final = _MESSAGES + len(Transport)
+_LOG_FAILURES: Final = _LIMITED + len(_FRONTS)
 _SLOTS: Final = _LOG_FAILURES + 1
 _SIZE: Final = _SLOTS * 8
 
@@ -69,8 +72,12 @@ class Counters:
         """Count one message of the Handle protocol."""
         self._slots[_MESSAGES + _TRANSPORT_SLOT[transport]] += 1
 
+    def limited(self, front: Front) -> None:
+        """Count one request that was refused because its source made too many."""
+        self._slots[_LIMITED + _FRONTS.index(front)] += 1
+
     def log_failed(self) -> None:
-        """Count one write of the resolution log that failed."""
+        """Count one turn of the event loop whose resolution log could not be written."""
         self._slots[_LOG_FAILURES] += 1
 
     def group(self, requests: int, failed: int) -> None:
@@ -111,13 +118,19 @@ class Collector:
         for slot, transport in enumerate(_TRANSPORTS):
             messages.add_metric((transport.value,), slots[_MESSAGES + slot])
         yield messages
+        limited = CounterMetricFamily(
+            "saltern_rate_limited", "Requests of sources that made too many", labels=("front",)
+        )
+        for slot, front in enumerate(_FRONTS):
+            limited.add_metric((front,), slots[_LIMITED + slot])
+        yield limited
+        yield CounterMetricFamily(
+            "saltern_log_failures", "Turns whose resolution log was not written", value=slots[_LOG_FAILURES]
+        )
         yield CounterMetricFamily("saltern_registrar_groups", "Groups of requests run", value=slots[_GROUPS])
         yield CounterMetricFamily("saltern_registrar_requests", "Requests run", value=slots[_REQUESTS])
         yield CounterMetricFamily("saltern_registrar_refusals", "Requests refused", value=slots[_FAILED])
         yield CounterMetricFamily("saltern_process_restarts", "Processes started again", value=slots[_RESTARTS])
-        yield CounterMetricFamily(
-            "saltern_log_failures", "Writes of the resolution log that failed", value=slots[_LOG_FAILURES]
-        )
         yield from self._store_metrics()
 
     def _store_metrics(self) -> Iterator[Metric]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import resource
 import ssl
+from ipaddress import IPv6Network, ip_network
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from audit.spool import Spool
 from core import clock, limits
@@ -45,7 +46,10 @@ from resolver.handle_api import HandleApi as ReadingHandleApi
 from resolver.handle_quick import QuickHandles
 from resolver.json_api import JsonApi as ReadingApi
 from resolver.quick import QuickResolver
+from resolver.ratelimit import Network, RateLimit
 from resolver.service import Resolver
+
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses in IPv6 (RFC 4291 §2.5.5.2)
 
 
 def run_folder(config: Config) -> Path:
@@ -76,6 +80,31 @@ def server_admins(config: Config) -> ServerAdmins:
         return parse_server_admins(config.items("handle.server_admins"), config.text("node.prefix"), rules)
     except NodeError as error:
         raise ConfigError(f"handle.server_admins: {error.message}") from None
+
+
+def rate_limit_exempt(config: Config) -> tuple[Network, ...]:
+    """The networks that no rate limit holds for. Errors: ConfigError that names the entry."""
+    return tuple(map(_network, config.items("resolver.rate_limit_exempt")))
+
+
+def _network(entry: int | str) -> Network:
+    try:
+        if isinstance(entry, int) or "%" in entry:  # a number would be read as an address, a zone be overlooked
+            raise ValueError(f"{entry!r} is no IPv4 or IPv6 network")
+        network = ip_network(entry)
+        if network.version == 6 and network.subnet_of(_MAPPED):
+            raise ValueError(f"{entry!r}: write it as an IPv4 network; a mapped address counts as what it maps")
+    except ValueError as error:
+        raise ConfigError(f"resolver.rate_limit_exempt: {error}", setting="resolver.rate_limit_exempt") from None
+    return network
+
+
+def rate_limit(config: Config, setting: str, table: memoryview) -> RateLimit:
+    """The limit of one front: ``http.rate_limit`` or ``handle.rate_limit``. Errors: ConfigError.
+
+    ``table``: ``shared_table()`` of the supervisor, one for each front.
+    """
+    return RateLimit(config.integer(setting), table, rate_limit_exempt(config), clock.monotonic_ns)
 
 
 def open_store(config: Config, *, read_only: bool = False, create: bool = False) -> LmdbEngine:

@@ -24,6 +24,7 @@ from core.wire.http import (
     accepts_gzip,
     media_type,
     parse_fields,
+    retry_after,
 )
 from core.wire.jsontext import parse, quote
 
@@ -144,7 +145,7 @@ def render_json(request: Request, outcome: Outcome, text: str, parameters: Param
         if callback is not None:
             text, kind = f"{_CALLBACK.sub('_', callback)}({text});", _SCRIPT_TYPE
     body = text.encode()
-    headers: Headers = (("Content-Type", kind),)
+    headers: Headers = (*retry_after(outcome), ("Content-Type", kind))
     if status < 300:
         headers += (("Vary", "Accept-Encoding, User-Agent"),)
     if len(body) >= limits.GZIP_BYTES_MIN and accepts_gzip(request.headers.get("accept-encoding", "")):

@@ -19,6 +19,8 @@ from core.wire.jsontext import quote
 Headers = tuple[tuple[str, str], ...]
 
 CHALLENGED: Final = (Outcome.AUTHENTICATION_NEEDED, Outcome.AUTHENTICATION_FAILED, Outcome.SESSION_UNKNOWN)
+_TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.RATE_LIMITED)
+_LATER: Final = (("Retry-After", str(limits.RETRY_AFTER_S)),)
 BASIC_CHALLENGE: Final = ("WWW-Authenticate", 'Basic realm="handle"')
 
 
@@ -90,6 +92,11 @@ def accepts_gzip(header: str) -> bool:
     return False
 
 
+def retry_after(outcome: Outcome) -> Headers:
+    """Return Retry-After (RFC 9110 §10.2.3) for what may well succeed a moment later; nothing for all else."""
+    return _LATER if outcome in _TEMPORARY else ()
+
+
 def problem(outcome: Outcome, detail: str, path: str, *, extra: Headers = (), close: bool = False) -> Response:
     """Return problem details for our own API (RFC 9457)."""
     status = STATUSES[outcome].http
@@ -98,7 +105,7 @@ def problem(outcome: Outcome, detail: str, path: str, *, extra: Headers = (), cl
         f'{{"type":"about:blank","title":{quote(title)},"status":{status},"detail":{quote(detail or title)},'
         f'"instance":{quote(_printable(path))},"outcome":"{outcome.value}"}}'
     )
-    headers = (*extra, ("Content-Type", "application/problem+json"))
+    headers = (*extra, *retry_after(outcome), ("Content-Type", "application/problem+json"))
     return Response(status, headers, body.encode(), close, outcome if outcome in CHALLENGED else None)
 
 

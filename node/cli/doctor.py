@@ -83,6 +83,7 @@ def _handles(config: Config) -> Iterator[Finding]:
     """What ``serve`` would refuse to start with."""
     try:
         wiring.server_admins(config)
+        wiring.rate_limit_exempt(config)
         site = configured_site(config)
     except NodeError as error:
         yield Finding("error", "handle", error.message)

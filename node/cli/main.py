@@ -88,6 +88,7 @@ def config_check(config_file: Path, overrides: tuple[str, ...], as_json: bool) -
     loaded = load_config(config_file, overrides)
     wiring.tls_context(loaded)
     wiring.server_admins(loaded)
+    wiring.rate_limit_exempt(loaded)
     site_info(loaded, Ports(0, None, 0, 0))
     if as_json:
         print_json({"ok": True, "config": str(loaded.path)})

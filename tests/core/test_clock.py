@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.clock import format_utc, monotonic_s, now_ms, now_s, parse_utc
+from core.clock import format_utc, monotonic_ns, monotonic_s, now_ms, now_s, parse_utc
 
 WRITTEN = {
     0: "1970-01-01T00:00:00Z",
@@ -88,3 +88,5 @@ def test_now_is_one_moment_in_every_unit() -> None:
     before, between, after = now_s(), now_ms(), now_s()
     assert before <= between / 1000 < after + 1
     assert monotonic_s() <= monotonic_s()
+    before = monotonic_s()
+    assert before - 1e-6 <= monotonic_ns() / 1e9 <= monotonic_s() + 1e-6

@@ -44,7 +44,7 @@ def test_every_default_keeps_its_own_rules(setting: Setting, tmp_path: Path) -> 
     """Written into the file, the default is accepted and comes out unchanged."""
     section, _, key = setting.name.partition(".")
     value = setting.default
-    shown = str(value).lower() if isinstance(value, bool) else "[]" if value == () else repr(value)
+    shown = str(value).lower() if isinstance(value, bool) else repr(list(value) if isinstance(value, tuple) else value)
     assert load(write(tmp_path, f"[{section}]\n{key} = {shown}\n")).values[setting.name] == value
 
 
@@ -68,6 +68,8 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     assert config.text("http.plain_auth") == "loopback"
     assert config.flag("handle.root") is False
     assert config.items("handle.server_admins") == ()
+    assert config.integer("http.rate_limit") == config.integer("handle.rate_limit") == 1_000
+    assert config.items("resolver.rate_limit_exempt") == ("127.0.0.0/8", "::1/128")
 
 
 # --- reading ----------------------------------------------------------------
@@ -130,6 +132,7 @@ BAD_FILES = {
     "port low": ("[http]\nport = -1", "http.port = -1 is out of bounds: 0 … 65535 port"),
     "length": ("[handle]\nlength_max = 2049", "handle.length_max = 2049 is out of bounds: 3 … 2048 characters"),
     "map": ("[store]\nmap_size = 1024", "store.map_size = 1024 is out of bounds"),
+    "rate": ("[http]\nrate_limit = 1000001", "http.rate_limit = 1000001 is out of bounds: 0 … 1000000 requests"),
     "text for number": ('[http]\nport = "8000"', "http.port wants a value of kind integer, got '8000'"),
     "flag for number": ("[http]\nport = true", "http.port wants a value of kind integer, got True"),
     "float for number": ("[http]\nport = 8000.0", "http.port wants a value of kind integer, got 8000.0"),

@@ -14,6 +14,8 @@ import resolver
 from core import errors
 from core.errors import NodeError, Outcome
 from core.outcomes import STATUSES, HandleCode, handles_http_status
+from core.wire.handlejson import render
+from core.wire.http import Request, problem
 
 
 def error_kinds() -> list[type[NodeError]]:
@@ -88,6 +90,21 @@ def test_credentials_are_never_asked_for_over_plain_http() -> None:
             assert (plain, secure) == (403, 401)
         else:
             assert plain == secure
+
+
+def test_what_may_succeed_a_moment_later_says_when() -> None:
+    """RFC 6585 s4, RFC 9110 s10.2.3: Retry-After with 429 and with an overload, in both forms; not with a full disk."""
+    request = Request("GET", "/api/handles/88.118.7/X", "", {}, b"", credentials_safe=True)
+    for outcome in Outcome:
+        expected = "1" if outcome in (Outcome.RATE_LIMITED, Outcome.OVERLOADED) else None
+        for response in (problem(outcome, "why", "/"), render(request, outcome, message="why")):
+            assert dict(response.headers).get("Retry-After") == expected
+
+
+def test_a_source_that_is_too_fast_and_a_log_that_is_full() -> None:
+    """429, busy, REFUSED; 503, busy, SERVFAIL: the same on both HTTP interfaces."""
+    assert STATUSES[Outcome.RATE_LIMITED] == (429, 429, HandleCode.SERVER_BUSY, 5)
+    assert STATUSES[Outcome.LOG_FULL] == STATUSES[Outcome.OVERLOADED] == (503, 503, HandleCode.SERVER_BUSY, 2)
 
 
 def test_handle_response_codes_are_those_of_the_protocol() -> None:
