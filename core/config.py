@@ -102,8 +102,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "handle.rate_limit", "integer", limits.RATE_PER_S,
-        "The same over the Handle protocol; counted apart from http.rate_limit.",
-        "同上，适用于 Handle 协议，与 http.rate_limit 分别计数。",
+        "The same over the Handle protocol; counted apart from http.rate_limit, and UDP apart from TCP.",
+        "同上，适用于 Handle 协议；与 http.rate_limit 分别计数，UDP 与 TCP 也分别计数。",
         "requests", 0, limits.RATE_PER_S_MAX,
     ),
     Setting("handle.root", "flag", False, "Home 0.NA itself.", "是否承载 0.NA 本身。"),

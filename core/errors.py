@@ -110,6 +110,15 @@ class LimitError(NodeError):
     outcome = Outcome.TOO_LARGE
 
 
+class RateError(NodeError):
+    """One source makes too many requests."""
+
+    outcome = Outcome.RATE_LIMITED
+
+    def __init__(self, message: str = "Too many requests from this address; try again in a second") -> None:
+        super().__init__(message)
+
+
 class StoreError(NodeError):
     """The store could not do it."""
 

@@ -45,5 +45,5 @@ class LogFullError(NodeError):
 
     outcome = Outcome.LOG_FULL
 
-    def __init__(self) -> None:
-        super().__init__("The resolution log cannot be written just now; try again later")
+    def __init__(self, message: str = "The resolution log cannot be written just now; try again later") -> None:
+        super().__init__(message)

@@ -182,11 +182,16 @@ class HandleService:
         waiting.close()
         raise AssertionError("a read waited")
 
-    def refuse(self, envelope: Envelope, error: NodeError) -> Answers:
-        """Return the refusal of a message that was not even read."""
+    def refuse(self, envelope: Envelope, error: NodeError, payload: bytes = b"") -> Answers:
+        """Return the refusal of a message that is not looked at. ``payload``: as much of it as there is."""
         exchange = Exchange(envelope, Transport.TCP)
+        header = None if envelope.encrypted else peek_header(payload)
+        if header is not None:
+            exchange.asked = Message(header, b"")
+            exchange.keep = header.has(OpFlag.KEEP_ALIVE)
         reply = _refusal(error)
-        return Answers(self._answering.sent(exchange, reply, reply.body, last=True), None, False, reply.outcome)
+        sent = self._answering.sent(exchange, reply, reply.body, last=True)
+        return Answers(sent, None, exchange.keep, reply.outcome)
 
     # --- the way in ---
     def _open(self, exchange: Exchange, payload: bytes) -> None:

@@ -6,7 +6,8 @@
 2. A message that announces too much is refused before it is read; what comes of it is
    read away for LINGER_S, so that the refusal is not lost.
 3. Bounds: HANDLE_CONNECTIONS_MAX, HANDLE_BUFFERED_BYTES_MAX, HANDLE_IDLE_S,
-   HANDLE_MESSAGE_S. A client that does not read its answers is not read from.
+   HANDLE_MESSAGE_S. A client that does not read its answers is not read from; one that asks
+   too much is told so, and not read from for RETRY_AFTER_S.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from core import clock, limits
-from core.errors import StoreError, WireError
+from core.errors import RateError, StoreError, WireError
 from core.events import Via
 from core.hdl.exchange import Transport
-from core.peer import UNKNOWN, peer_of
+from core.peer import UNKNOWN, address_of, peer_of
 from core.wire.codepoints import OpFlag
 from core.wire.envelope import ENVELOPE_BYTES, Envelope, decode_envelope
 from node.handle_service import Answers, HandleService, Quick, no_quick_answer
 from node.turn import Turn
+from resolver.ratelimit import Admits
 
 _LOG: Final = logging.getLogger("saltern.handle")
 _SWEEP_S: Final = 1.0
@@ -41,12 +43,13 @@ class TcpFront:
     """One worker's connections. ``observe`` counts the messages; ``quick`` answers what is common."""
 
     def __init__(
-        self, service: HandleService, turn: Turn, observe: Callable[[Transport], None], *,
+        self, service: HandleService, turn: Turn, admits: Admits, observe: Callable[[Transport], None], *,
         now_s: Callable[[], float] = clock.monotonic_s, connections_max: int = limits.HANDLE_CONNECTIONS_MAX,
         quick: Quick = no_quick_answer,
     ) -> None:  # fmt: skip
         self.service = service
         self.turn = turn
+        self.admits = admits
         self.observe = observe
         self.now_s = now_s
         self.connections_max = connections_max
@@ -115,7 +118,8 @@ class TcpConnection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._last = False  # the connection ends behind what waits in _out
-        self._peer = UNKNOWN
+        self._peer = self._source = UNKNOWN
+        self._slowed = False  # it asked too much
         self.until_s = front.now_s() + limits.HANDLE_IDLE_S
 
     @property
@@ -130,6 +134,7 @@ class TcpConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self._peer = peer_of(transport.get_extra_info("peername"))
+        self._source = address_of(self._peer)
         self._front.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -184,6 +189,8 @@ class TcpConnection(asyncio.Protocol):
         for _ in range(_MESSAGES_A_TURN):
             if self._task is not None or self._transport is None or not self._writable.is_set() or self._last:
                 return False
+            if self._slowed:
+                return False
             if self._transport.is_closing():
                 return False
             if self._out_bytes > _ANSWERS_A_TURN:
@@ -198,6 +205,10 @@ class TcpConnection(asyncio.Protocol):
     def _take(self, envelope: Envelope, message: bytes) -> None:
         front = self._front
         front.observe(Transport.TCP)
+        if not front.admits(self._source):
+            self._slow_down()
+            self._answered(front.service.refuse(envelope, RateError(), message[ENVELOPE_BYTES:]))
+            return
         quick = front.quick(message, limits.MESSAGE_BYTES_MAX, Via.HANDLE_TCP, self._peer)
         if quick is not None:
             self._written(quick, keep=bool(message[_FLAGS_AT] & _KEEP_ALIVE))
@@ -207,6 +218,16 @@ class TcpConnection(asyncio.Protocol):
             self._answered(front.service.answer_at_once(envelope, payload, Transport.TCP, self._peer))
         else:
             self._task = asyncio.get_running_loop().create_task(self._answer(envelope, payload))
+
+    def _slow_down(self) -> None:
+        self._slowed = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(limits.RETRY_AFTER_S, self._go_on)
+
+    def _go_on(self) -> None:
+        self._slowed = False
+        self._pump()
 
     def _next(self) -> tuple[Envelope, bytes] | None:
         """Cut the next whole message off the buffer; return its envelope, and all of it."""

@@ -8,6 +8,7 @@
    the oldest goes first.
 4. A datagram over UDP_DATAGRAM_BYTES_MAX is refused; longer messages come in packets, or by TCP.
 5. The answers of a turn leave together, behind the log; where it cannot be written they are dropped.
+6. So are the requests of a source that makes too many: a refusal would be one more datagram to whoever it forges.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from core.wire.message import HEADER_BYTES, peek_header
 from node.datagrams import Address, Datagram, Datagrams, open_datagrams
 from node.handle_service import Answers, HandleService, Quick, no_quick_answer
 from node.turn import Turn
+from resolver.ratelimit import Admits
 
 _LOG: Final = logging.getLogger("saltern.handle")
 
@@ -42,11 +44,13 @@ class UdpFront:
     """One worker's datagrams. ``observe`` counts the messages; ``quick`` answers what is common."""
 
     def __init__(
-        self, service: HandleService, turn: Turn, answer_bytes: int, observe: Callable[[Transport], None], *,
+        self, service: HandleService, turn: Turn, admits: Admits,
+        answer_bytes: int, observe: Callable[[Transport], None], *,
         now_s: Callable[[], float] = clock.monotonic_s, quick: Quick = no_quick_answer,
     ) -> None:  # fmt: skip
         self._service = service
         self._turn = turn
+        self._admits = admits
         self._answer_bytes = answer_bytes
         self._observe = observe
         self._now_s = now_s
@@ -82,6 +86,8 @@ class UdpFront:
         self._leave()
 
     def _received(self, data: bytes, addr: Address, peer: bytes) -> None:
+        if not self._admits(peer[2:]):
+            return
         quick = self._quick(data, self._quick_bytes, Via.HANDLE_UDP, peer)
         if quick is not None:
             self._observe(Transport.UDP)

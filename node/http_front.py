@@ -22,13 +22,14 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from core import limits
-from core.errors import LimitError, NodeError, Outcome, WireError
+from core.errors import LimitError, NodeError, Outcome, RateError, WireError
 from core.outcomes import STATUSES
-from core.peer import UNKNOWN, peer_of
+from core.peer import UNKNOWN, address_of, peer_of
 from core.wire.handlejson import render_error
 from core.wire.http import Request, Response, problem, problem_of
 from node.http_connections import Connections, Peer, serve
 from node.routes import body_bytes_max
+from resolver.ratelimit import Admits
 
 _LOG: Final = logging.getLogger("saltern.http")
 _QUIET: Final = logging.getLogger("saltern.http.aiohttp")
@@ -44,10 +45,11 @@ class HttpFront:
     """One worker's HTTP. ``observe``: (method, status) of each answer."""
 
     def __init__(
-        self, answer: Answer, check_head: CheckHead, *, plain_auth: bool, observe: Observe,
+        self, answer: Answer, check_head: CheckHead, *, plain_auth: bool, admits: Admits, observe: Observe,
         connections: Connections | None = None,
     ) -> None:  # fmt: skip
         self._answer = answer
+        self._admits = admits
         self._check_head = check_head
         self._bodies_bytes = 0
         self._plain_auth = plain_auth
@@ -87,6 +89,7 @@ class HttpFront:
         request = None
         try:
             head = self._head(raw, path)
+            await self._admit(head.peer)
             response = await self._refusal_by_head(raw, head)
             if response is None:
                 request = await self._read(raw, head)
@@ -107,6 +110,12 @@ class HttpFront:
         if response.close:
             answer.force_close()
         return answer
+
+    async def _admit(self, peer: bytes) -> None:
+        """Errors: RateError for a source that asks too much; it waits for that, and its connection with it."""
+        if not self._admits(address_of(peer)):
+            await asyncio.sleep(limits.RETRY_AFTER_S)
+            raise RateError
 
     def _head(self, raw: web.BaseRequest, path: str) -> Request:
         if path[:1] != "/":  # absolute form (RFC 9112 §3.2.2)

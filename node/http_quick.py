@@ -10,7 +10,8 @@
 
 A turn ends at HTTP_TURN_REQUESTS or HTTP_TURN_BYTES of answers, which leave in one write behind
 the log. What is left waits, and nothing more is read, until the others had their turn and the client has read.
-Half a head is kept here, for HEAD_S, as long as it can become a good one.
+Half a head is kept here, for HEAD_S, as long as it can become a good one. Whoever asks too much
+is told so, and not read from for RETRY_AFTER_S.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from collections.abc import Callable
 from typing import Final
 
 from core import clock, limits
-from core.errors import NodeError
-from core.peer import UNKNOWN, peer_of
+from core.errors import NodeError, RateError
+from core.peer import UNKNOWN, address_of, peer_of
 from core.wire.http import decode_path
 from node.http_connections import Connections, Peer, serve
 from node.turn import Turn
+from resolver.quick import refusal
+from resolver.ratelimit import Admits
 
 _START: Final = b"GET /api/handles/"
 _END: Final = b" HTTP/1.1"
@@ -46,17 +49,21 @@ Resolve = Callable[[str, bool, bytes], tuple[bytes, bytes] | None]
 takes gzip, and its address; None where the request needs a second look."""
 
 _SLOW, _PLAIN, _GZIP = 0, 1, 2
-# What a turn left: nothing or a head that is not whole; a head that needs a second look; what it did not look at.
-_PART, _SECOND_LOOK, _UNSEEN = 0, 1, 2
+# What a turn left: nothing or a head that is not whole; a head that needs a second look; what it did not look at;
+# what it did not look at because its sender asks too much.
+_PART, _SECOND_LOOK, _UNSEEN, _OVER = 0, 1, 2, 3
+_REFUSAL: Final = refusal(RateError())
 
 
 class QuickFront:
     """One worker's listeners. ``slow`` makes the protocol that takes over."""
 
     def __init__(
-        self, resolve: Resolve, turn: Turn, slow: Callable[[Peer], asyncio.Protocol], connections: Connections
-    ) -> None:
+        self, resolve: Resolve, admits: Admits, turn: Turn,
+        slow: Callable[[Peer], asyncio.Protocol], connections: Connections,
+    ) -> None:  # fmt: skip
         self.resolve = resolve
+        self.admits = admits
         self.turn = turn
         self.slow = slow
         self.connections = connections
@@ -97,7 +104,7 @@ class QuickConnection(asyncio.Protocol):
         self._front = front
         self._transport: asyncio.Transport | None = None
         self._peer: Peer | None = None
-        self._address = UNKNOWN
+        self._address = self._source = UNKNOWN
         self._buffer = b""
         self._out: list[bytes] = []
         self._reading = True
@@ -111,6 +118,7 @@ class QuickConnection(asyncio.Protocol):
         if self._peer is not None:
             self._transport = self._peer.transport
             self._address = peer_of(transport.get_extra_info("peername"))
+            self._source = address_of(self._address)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._peer is not None:
@@ -172,13 +180,15 @@ class QuickConnection(asyncio.Protocol):
             self._out += answers
             if not waiting:
                 self._front.turn.leave(self)
-        if start == len(data):
+        if start == len(data) and left == _UNSEEN:
             left = _PART
         rest = self._buffer = data[start:] if start else data
         if left == _SECOND_LOOK or (left == _PART and rest and not _may_be_good(rest)):
             self._hand_over(transport, peer)
         elif left == _UNSEEN:
             self._await_turn(peer)
+        elif left == _OVER:
+            self._await_turn(peer, limits.RETRY_AFTER_S)
         else:
             if not rest:
                 peer.await_request()
@@ -200,6 +210,8 @@ class QuickConnection(asyncio.Protocol):
                 return answers, start, _SECOND_LOOK
             answers += answer
             start = end + len(_HEAD_END)
+            if answer[2] is _REFUSAL[1]:
+                return answers, start, _OVER
             size += len(answer[2])
             if size >= limits.HTTP_TURN_BYTES:
                 break
@@ -214,18 +226,20 @@ class QuickConnection(asyncio.Protocol):
         verdict = self._front.verdict(data[line_end : end + 2])
         if verdict == _SLOW or path_end - path_start > limits.HTTP_HEAD_BYTES_MAX:
             return None
+        if not self._front.admits(self._source):
+            return _REFUSAL[0], clock.http_date(), _REFUSAL[1]
         path = data[path_start:path_end]
         handle = path.decode("ascii") if _PATH.fullmatch(path) else _decoded(path)
         answer = None if handle is None else self._front.resolve(handle, verdict == _GZIP, self._address)
         return None if answer is None else (answer[0], clock.http_date(), answer[1])
 
-    def _await_turn(self, peer: Peer) -> None:
+    def _await_turn(self, peer: Peer, delay_s: float = 0) -> None:
         """Let the others have their turn, and the client read; what is left may hold whole heads."""
         peer.await_nothing()
         self._stop_reading()
         if self._writable:
             self._turn_due = True
-            asyncio.get_running_loop().call_soon(self._take_turn)
+            asyncio.get_running_loop().call_later(delay_s, self._take_turn)
 
     def _take_turn(self) -> None:
         self._turn_due = False

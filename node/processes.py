@@ -31,6 +31,7 @@ from node import telemetry, wiring
 from node.http_front import PlainResponse
 from node.site import Ports
 from node.telemetry import Counters
+from node.wiring import Rates
 from registry.registrar import bind_socket
 
 _LOG: Final = logging.getLogger("saltern.node")
@@ -108,12 +109,13 @@ class Sockets(NamedTuple):
     handle_udp: socket.socket
 
 
-async def run_worker(child: Child, config: Config, ports: Ports, sockets: Sockets) -> None:
+async def run_worker(child: Child, config: Config, ports: Ports, sockets: Sockets, rates: Rates) -> None:
     """A worker: resolves, proves identities, passes changes on."""
     store = wiring.open_store(config, read_only=True)
     run = wiring.open_run_store(config)
     spool = wiring.make_spool(config, child.name)
-    fronts = wiring.make_fronts(config, store, run, spool, Counters(wiring.run_folder(config), child.name), ports=ports)
+    counters = Counters(wiring.run_folder(config), child.name)
+    fronts = wiring.make_fronts(config, store, run, spool, counters, ports=ports, rates=rates)
     await fronts.quick.listen(sockets.http, None)
     if sockets.https is not None:
         await fronts.quick.listen(sockets.https, wiring.tls_context(config))

@@ -93,6 +93,7 @@ class _Supervisor:
         site_info(config, self._ports)
         wiring.server_admins(config)
         wiring.rate_limit_exempt(config)
+        self._rates = wiring.make_rates()
         self._workers = [
             Process(
                 f"worker-{number}",
@@ -105,7 +106,7 @@ class _Supervisor:
         self._all = [self._registrar, self._keeper, *self._workers]
 
     def _worker(self, sockets: Sockets) -> Main:
-        return lambda child: run_worker(child, self._config, self._ports, sockets)
+        return lambda child: run_worker(child, self._config, self._ports, sockets, self._rates)
 
     def run(self) -> int:
         run = wiring.run_folder(self._config)

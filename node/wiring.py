@@ -33,7 +33,7 @@ from node.http_quick import QuickFront
 from node.routes import Routes
 from node.sessions_api import SessionsApi
 from node.site import Ports, configured_site, server_choice, server_key, site_info
-from node.telemetry import Counters
+from node.telemetry import Counters, Front
 from node.turn import Turn
 from registry.batch_api import BatchApi
 from registry.client import RegistrarClient
@@ -46,7 +46,7 @@ from resolver.handle_api import HandleApi as ReadingHandleApi
 from resolver.handle_quick import QuickHandles
 from resolver.json_api import JsonApi as ReadingApi
 from resolver.quick import QuickResolver
-from resolver.ratelimit import Network, RateLimit
+from resolver.ratelimit import Admits, Network, RateLimit, shared_table
 from resolver.service import Resolver
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses in IPv6 (RFC 4291 §2.5.5.2)
@@ -102,7 +102,7 @@ def _network(entry: int | str) -> Network:
 def rate_limit(config: Config, setting: str, table: memoryview) -> RateLimit:
     """The limit of one front: ``http.rate_limit`` or ``handle.rate_limit``. Errors: ConfigError.
 
-    ``table``: ``shared_table()`` of the supervisor, one for each front.
+    ``table``: of Rates, one for each front.
     """
     return RateLimit(config.integer(setting), table, rate_limit_exempt(config), clock.monotonic_ns)
 
@@ -151,6 +151,19 @@ def make_spool(config: Config, worker: str) -> Spool:
     return Spool(config.data / "log" / "spool", worker, config.integer("log.sync_interval") / 1_000)
 
 
+class Rates(NamedTuple):
+    """What sources have taken, in memory that all workers share: made before they are forked."""
+
+    http: memoryview
+    tcp: memoryview
+    udp: memoryview  # apart: whoever forges an address must not use up what its owner may ask by TCP
+
+
+def make_rates() -> Rates:
+    """The memory of the limits, all buckets full."""
+    return Rates(shared_table(), shared_table(), shared_table())
+
+
 class Fronts(NamedTuple):
     """What a worker serves."""
 
@@ -161,9 +174,12 @@ class Fronts(NamedTuple):
 
 
 def make_fronts(
-    config: Config, store: LmdbEngine, run: RunStore, spool: Spool, counters: Counters, *, ports: Ports
+    config: Config, store: LmdbEngine, run: RunStore, spool: Spool, counters: Counters, *, ports: Ports, rates: Rates
 ) -> Fronts:
     """One worker's fronts, with everything behind them."""
+    http_admits = _admits(rate_limit(config, "http.rate_limit", rates.http), counters, "http")
+    tcp_admits = _admits(rate_limit(config, "handle.rate_limit", rates.tcp), counters, "handle")
+    udp_admits = _admits(rate_limit(config, "handle.rate_limit", rates.udp), counters, "handle")
     turn = Turn(spool, counters.resolution, counters.log_failed)
     root, rules = config.flag("handle.root"), handle_rules(config)
     resolver = Resolver(rules, root=root, server_admins=server_admins(config))
@@ -196,19 +212,41 @@ def make_fronts(
     plain_auth = config.text("http.plain_auth") == "loopback"
     connections = Connections(connections_max=_share(limits.HTTP_CONNECTIONS_MAX, 3))
     front = HttpFront(
-        routes.answer, routes.check_head, plain_auth=plain_auth, observe=counters.http, connections=connections
-    )
+        routes.answer, routes.check_head, plain_auth=plain_auth, admits=http_admits, observe=counters.http,
+        connections=connections,
+    )  # fmt: skip
     handles = QuickHandles(resolver, store, site.serial, turn, clock.now_ms)
     quick = QuickResolver(resolver, store, turn, counters.http)
     return Fronts(
         front,
-        QuickFront(quick.resolve, turn, front.connection, connections),
-        UdpFront(service, turn, config.integer("handle.udp_answer_max"), counters.message, quick=handles.answer),
+        QuickFront(quick.resolve, http_admits, turn, front.connection, connections),
+        UdpFront(
+            service,
+            turn,
+            udp_admits,
+            config.integer("handle.udp_answer_max"),
+            counters.message,
+            quick=handles.answer,
+        ),
         TcpFront(
-            service, turn, counters.message,
-            connections_max=_share(limits.HANDLE_CONNECTIONS_MAX, 4), quick=handles.answer,
-        ),  # fmt: skip
+            service,
+            turn,
+            tcp_admits,
+            counters.message,
+            connections_max=_share(limits.HANDLE_CONNECTIONS_MAX, 4),
+            quick=handles.answer,
+        ),
     )
+
+
+def _admits(limit: RateLimit, counters: Counters, front: Front) -> Admits:
+    def admits(source: bytes) -> bool:
+        if limit.admits(source):
+            return True
+        counters.limited(front)
+        return False
+
+    return admits
 
 
 def _require_here(resolver: Resolver, store: LmdbEngine, handle: str) -> None:

@@ -11,9 +11,10 @@ from http import HTTPStatus
 from typing import Final
 
 from core import limits
-from core.errors import Outcome
+from core.errors import NodeError, Outcome
 from core.events import ResolutionLog, Via
 from core.outcomes import STATUSES
+from core.wire.http import retry_after
 from core.wire.jsontext import quote
 from resolver.json_api import Store
 from resolver.service import Question, Resolver
@@ -32,6 +33,18 @@ class _Shape:
             "Content-Length: %d\r\nDate: "
         ).encode()
         self.body = f'{{"responseCode":{int(STATUSES[outcome].handle)},"handle":'.encode()
+
+
+def refusal(error: NodeError) -> tuple[bytes, bytes]:
+    """Return head and body of an answer that says why, as ``render_error`` makes it."""
+    status = STATUSES[error.ended].http_handles
+    body = f'{{"responseCode":{int(STATUSES[error.ended].handle)},"message":{quote(error.message)}}}'.encode()
+    later = "".join(f"{name}: {value}\r\n" for name, value in retry_after(error.ended))
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{later}Content-Type: application/json;charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nDate: "
+    )
+    return head.encode(), body
 
 
 _FOUND: Final = _Shape(Outcome.OK, _VARY)

@@ -38,6 +38,8 @@ from typing import Final
 from core import limits
 
 Network = IPv4Network | IPv6Network
+Admits = Callable[[bytes], bool]
+"""Whether a source, the octets of its address, may make one request more."""
 
 _ROWS: Final = 2
 _SLOTS: Final = limits.RATE_SLOTS

@@ -48,3 +48,8 @@ class MemorySpool:
 def at_once(spool: MemorySpool | None = None, now_s: Callable[[], float] = lambda: 0.0) -> Turn:
     """Return a turn that ends as soon as something is to leave; its log is in memory."""
     return Turn(spool or MemorySpool(), lambda _: None, lambda: None, now_s, lambda end: end())
+
+
+def everyone(_: bytes) -> bool:
+    """Admit every source, as a limit that is switched off."""
+    return True

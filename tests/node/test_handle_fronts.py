@@ -17,7 +17,7 @@ from core.wire.envelope import ENVELOPE_BYTES, PACKET_PAYLOAD, Envelope, decode_
 from node.handle_service import Answers, Sent
 from node.handle_tcp import TcpConnection, TcpFront
 from node.handle_udp import UdpFront
-from tests.kit.logs import at_once
+from tests.kit.logs import at_once, everyone
 
 ADDRESS = ("192.0.2.1", 4_000)
 
@@ -112,6 +112,7 @@ class Tcp:
         self.front = TcpFront(
             self.service,
             at_once(),
+            everyone,
             self._observe,
             now_s=lambda: self.now_s,
             connections_max=connections_max,  # type: ignore[arg-type]
@@ -404,7 +405,7 @@ class Udp:
         self.service = Echo()
         self.wire = Wire()
         noted: Callable[[Any], None] = lambda transport: None  # noqa: E731 - what counts is counted elsewhere
-        self.front = UdpFront(self.service, at_once(), answer_bytes, noted, now_s=lambda: self.now_s)  # type: ignore[arg-type]
+        self.front = UdpFront(self.service, at_once(), everyone, answer_bytes, noted, now_s=lambda: self.now_s)  # type: ignore[arg-type]
         self.front.serve(self.wire)  # type: ignore[arg-type]
 
     def ask(self, *datagrams: bytes) -> list[bytes]:
@@ -481,6 +482,6 @@ def test_nothing_is_sent_once_it_is_closed() -> None:
     udp = Udp()
     udp.front.close()
     assert udp.ask(message(b"m" + bytes(30))) == []
-    bare = UdpFront(Echo(), at_once(), 512, lambda _: None)  # type: ignore[arg-type]
+    bare = UdpFront(Echo(), at_once(), everyone, 512, lambda _: None)  # type: ignore[arg-type]
     bare.take()
     bare.close()

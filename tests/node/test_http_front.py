@@ -11,6 +11,7 @@ import pytest
 from core import limits
 from core.wire.http import Request, Response
 from node.http_front import HttpFront
+from tests.kit.logs import everyone
 
 
 async def answer(request: Request) -> Response:
@@ -25,7 +26,7 @@ def sent(*requests: bytes) -> list[bytes]:
     """Serve a front on loopback; send each request on a connection of its own; return the answers."""
 
     async def run() -> list[bytes]:
-        front = HttpFront(answer, check_head, plain_auth=True, observe=lambda *_: None)
+        front = HttpFront(answer, check_head, plain_auth=True, admits=everyone, observe=lambda *_: None)
         listener = socket.create_server(("127.0.0.1", 0))
         await front.listen(listener, None)
         answers = []

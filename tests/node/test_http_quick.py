@@ -24,6 +24,7 @@ from node.initialise import initialise
 from node.site import Ports
 from node.telemetry import Counters
 from registry.commands import OPERATOR, Put, Request
+from tests.kit.logs import at_once, everyone
 
 PREFIX = "88.118.7"
 LARGE = "x" * 2_000
@@ -95,13 +96,21 @@ def anything(chance: random.Random) -> bytes:
 async def both(folder: Path, *, tls: bool) -> AsyncIterator[tuple[Any, Any]]:
     """Serve one store by the quick way and by aiohttp alone; give the two addresses."""
     config = initialise(folder / "node", (PREFIX,))
-    store, run = wiring.open_store(config), None
+    store, run, spool = wiring.open_store(config), None, wiring.make_spool(config, "w")
     wiring.run_folder(config).mkdir()
     try:
         requests = [Request(Put(handle, values), OPERATOR) for handle, values in RECORDS.items()]
         assert all(result.done for result in wiring.make_registry(config, store).run(requests, clock.now_ms()))
         run = wiring.open_run_store(config)
-        fronts = wiring.make_fronts(config, store, run, Counters(wiring.run_folder(config), "w"), Ports(1, 2, 3, 4))
+        fronts = wiring.make_fronts(
+            config,
+            store,
+            run,
+            spool,
+            Counters(wiring.run_folder(config), "w"),
+            ports=Ports(1, 2, 3, 4),
+            rates=wiring.make_rates(),
+        )
         context = wiring.tls_context(load(config.path)) if tls else None
         listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
         for listener, front in zip(listeners, (fronts.quick, fronts.http), strict=True):
@@ -112,6 +121,7 @@ async def both(folder: Path, *, tls: bool) -> AsyncIterator[tuple[Any, Any]]:
     finally:
         if run is not None:
             run.close()
+        spool.close()
         store.close()
 
 
@@ -255,7 +265,11 @@ class Wire:
 def quick(now: list[float]) -> tuple[QuickFront, QuickConnection, Wire]:
     connections = Connections(lambda: now[0])
     front = QuickFront(
-        lambda handle, gzip: (b"head ", handle.encode()), lambda _: pytest.fail("handed over"), connections
+        lambda handle, gzip, peer: (b"head ", handle.encode()),
+        everyone,
+        at_once(),
+        lambda _: pytest.fail("handed over"),
+        connections,
     )
     connection, wire = QuickConnection(front), Wire()
     connection.connection_made(wire)  # type: ignore[arg-type]
