@@ -12,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import machine, records, register, resolve, store
-from benchmarks.load import compile_generator
+from benchmarks import flood, latency, machine, records, register, resolve, resolve_tcp, resolve_udp, store
+from benchmarks.bench import Bench, filled, shuffled
+from benchmarks.load import NO_COMPILER, compile_programs
 from benchmarks.table import Row, render
 
 _OUT = Path("bench-out")
-_NAMES = ("register", "store", "resolve")
+_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood")
+_WITH_NODE = frozenset(_NAMES) - {"store"}
 _BUSY = 0.5
 
 
@@ -49,8 +51,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="work-", dir=arguments.folder)).resolve()
     try:
         about = machine.describe(folder)
-        _say(", ".join(f"{name} {value}" for name, value in about.items()))
-        rows = _measure(folder, plan, arguments.only or _NAMES)
+        _say(f"{_command()}\n{_line(about)}")
+        rows = _measure(folder, plan, tuple(arguments.only or _NAMES))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     table = f"{render(rows)}\n{_notes(about)}"
@@ -58,6 +60,7 @@ def main() -> int:
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     result = {
         "machine": about,
+        "command": _command(),
         "plan": plan._asdict(),
         "record": records.SHAPE,
         "rows": [row.as_json() for row in rows],
@@ -72,9 +75,10 @@ def _measure(folder: Path, plan: Plan, only: tuple[str, ...]) -> list[Row]:
     cores = machine.cores()
     rows: list[Row] = []
 
-    def done(row: Row) -> None:
-        rows.append(row)
-        _say(f"{row.what}: {row.verdict}")
+    def done(*found: Row) -> None:
+        rows.extend(found)
+        for row in found:
+            _say(f"{row.what}: {row.verdict}")
 
     if "register" in only:
         for scattered in (False, True):
@@ -82,22 +86,36 @@ def _measure(folder: Path, plan: Plan, only: tuple[str, ...]) -> list[Row]:
             done(register.measure_batches(place, cores, rounds=plan.rounds, batches=plan.batches, scattered=scattered))
             shutil.rmtree(place)
     if "store" in only:
-        for row in store.measure(folder, plan.stored):
-            done(row)
-    if "resolve" in only:
-        _measure_resolution(folder, plan, cores, done)
+        done(*store.measure(folder, plan.stored))
+    if _WITH_NODE & set(only):
+        _measure_resolution(folder, plan, only, cores, done)
     return rows
 
 
-def _measure_resolution(folder: Path, plan: Plan, cores: machine.Cores, done: Callable[[Row], None]) -> None:
-    generator = compile_generator(folder, cores.client)
-    with resolve.filled(folder / "node", cores, plan.records) as node:
-        done(resolve.measure_restart(node, plan.records))
-        for row in resolve.measure(
-            node, folder, cores, generator, count=plan.records, rounds=plan.rounds, seconds=plan.seconds
-        ):
-            done(row)
-        done(register.measure_singles(node, folder, generator, plan.seconds * 2))
+def _measure_resolution(
+    folder: Path, plan: Plan, only: tuple[str, ...], cores: machine.Cores, done: Callable[..., None]
+) -> None:
+    """Measure what needs a node full of records."""
+    with filled(folder / "node", cores, plan.records) as node:
+        if "http" in only:
+            done(resolve.measure_restart(node, plan.records))
+        generators = compile_programs(folder, cores.client)
+        if generators is None:
+            done(*(Row(name, None, note=NO_COMPILER) for name in only if name in _WITH_NODE))
+            return
+        bench = Bench(node, folder, cores, generators, shuffled(plan.records), plan.rounds, plan.seconds)
+        if "http" in only:
+            done(*resolve.measure_memory(bench), resolve.measure(bench))
+        if "udp" in only:
+            done(*resolve_udp.measure(bench))
+        if "tcp" in only:
+            done(*resolve_tcp.measure(bench))
+        if "load" in only:
+            done(*latency.measure_half(bench), latency.measure_registering(bench))
+        if "register" in only:
+            done(register.measure_singles(bench))
+        if "flood" in only:
+            done(*flood.measure(bench))
 
 
 def _notes(about: dict[str, object]) -> str:
@@ -110,9 +128,15 @@ def _notes(about: dict[str, object]) -> str:
 
 
 def _page(about: dict[str, object], table: str) -> str:
-    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
-    machine_line = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items())
-    return f"`{command}`\n\n{machine_line}\n\n{table}"
+    return f"`{_command()}`\n\n{_line(about)}\n\n{table}"
+
+
+def _line(about: dict[str, object]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items())
+
+
+def _command() -> str:
+    return " ".join(["python -m benchmarks", *sys.argv[1:]])
 
 
 def _put_into(path: Path, text: str) -> None:

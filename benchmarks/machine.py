@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 _CHUNK = 1 << 20
+_PORT_TRIES = 20
 
 
 class Cores(NamedTuple):
@@ -54,7 +58,17 @@ def describe(folder: Path) -> dict[str, object]:
         "file_system": _file_system(folder),
         "fsync_ms": round(_fsync_s(folder) * 1_000, 2),
         "load_average": round(os.getloadavg()[0], 2),
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    """Return the commit that is measured, with a mark if files differ from it."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def _processor() -> str:
@@ -95,12 +109,12 @@ def read_once(path: Path) -> None:
             pass
 
 
-def private_bytes(pid: int) -> int:
-    """Return the private memory of a process: RssAnon of /proc/PID/status."""
+def memory_bytes(pid: int, field: Literal["RssAnon", "VmRSS"]) -> int:
+    """Return the private memory of a process (RssAnon of /proc/PID/status), or all that is resident (VmRSS)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1_024
-    raise RuntimeError("no RssAnon in /proc/PID/status")
+    raise RuntimeError(f"no {field} in /proc/PID/status")
 
 
 def processor_s(pid: int) -> float:
@@ -117,3 +131,19 @@ def children(pid: int) -> list[int]:
 def file_bytes(path: Path) -> int:
     """Return what a file takes on the disk: the blocks, not the length."""
     return path.stat().st_blocks * 512
+
+
+def free_port() -> int:
+    """Return a number that is free for both TCP and UDP just now. Errors: OSError."""
+    for left in reversed(range(_PORT_TRIES)):
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            port: int = tcp.getsockname()[1]
+            try:
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                if not left:
+                    raise
+            else:
+                return port
+    raise AssertionError("unreachable")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from benchmarks.client import Connection, request
-from benchmarks.machine import children, on_core
+from benchmarks.machine import children, free_port, on_core
 
 _CONFIGURATION = """\
 daemon off;
@@ -49,7 +48,7 @@ class Nginx:
     """A server of its own, with nothing of the system's configuration; `with` ends it."""
 
     def __init__(self, program: str, folder: Path, body_bytes: int, core: int) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         folder.mkdir()
         path = folder / "nginx.conf"
         path.write_text(_CONFIGURATION.format(folder=folder, port=self.port, body="x" * body_bytes))
@@ -84,10 +83,3 @@ class Nginx:
     ) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(_READY_S)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,7 +1,7 @@
 """A real node for measurements: made by ``saltern init``, run by ``saltern serve``, on free ports.
 
-One worker, everything else as by default: fsync on, metrics on. All its processes are
-bound to one core, given to the first before it forks.
+One worker, no limit of requests a source, everything else as by default: fsync on, metrics
+on. All its processes are bound to one core, given to the first before it forks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,10 +20,17 @@ from typing import Any, Self
 from benchmarks.client import Connection, basic, resolution
 from benchmarks.machine import children, on_core
 from benchmarks.records import PREFIX, dump
+from core.config import BY_NAME
 
 _SALTERN = (sys.executable, "-m", "node.cli.main")
 _PORTS = ("http.port", "https.port", "handle.port", "dns.port", "management.port")
 _END_S = 30
+UNLIMITED = {"http.rate_limit": "0", "handle.rate_limit": "0"}
+
+
+def has_settings(names: Iterable[str]) -> bool:
+    """Whether this version of the node has all these settings."""
+    return set(names) <= set(BY_NAME)
 
 
 class Node:
@@ -44,16 +51,31 @@ class Node:
         return int(self.ready["http"])
 
     @property
+    def handle_port(self) -> int:
+        """The port of the Handle protocol, UDP and TCP."""
+        return int(self.ready["handle"])
+
+    @property
+    def worker(self) -> int:
+        """The process id of its worker."""
+        return self.pids()["worker"]
+
+    @property
     def store(self) -> Path:
         """The folder of the store."""
         return self.data_file.parent
 
-    def start(self) -> Self:
-        """Start it and wait for its ready line. Errors: RuntimeError with its log."""
-        options = [option for name in _PORTS for option in ("--set", f"{name}=0")]
+    def start(self, limits: Mapping[str, str] = UNLIMITED) -> Self:
+        """Start it and wait for its ready line. Errors: RuntimeError with its log.
+
+        ``limits``: further settings; those that this version does not have are left out.
+        """
+        settings = dict.fromkeys(_PORTS, "0") | {"resolver.workers": "1"}
+        settings |= {name: value for name, value in limits.items() if has_settings([name])}
+        options = [option for name, value in settings.items() for option in ("--set", f"{name}={value}")]
         with (self._folder / "node.log").open("ab") as log, on_core(self._core):
             self._process = subprocess.Popen(
-                [*_SALTERN, "serve", "--config", str(self.config), *options, "--set", "resolver.workers=1"],
+                [*_SALTERN, "serve", "--config", str(self.config), *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
             )

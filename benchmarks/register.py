@@ -24,8 +24,9 @@ from urllib.parse import quote
 import lmdb
 
 from benchmarks import records
+from benchmarks.bench import Bench
 from benchmarks.client import Connection, request
-from benchmarks.load import Generator, write_requests
+from benchmarks.load import Traffic, write_requests
 from benchmarks.machine import Cores, on_core, processor_s
 from benchmarks.node import Node
 from benchmarks.table import Floor, Row
@@ -36,6 +37,7 @@ from core.store.record_rows import record_key
 
 BATCH = 1_000
 _FLOOR = Floor("≥", 0.40)
+_PROTOTYPE = "0.58"
 _MAP_SIZE_BYTES = 1 << 36
 _CLIENTS = 16
 _SINGLES_PER_S = 12_000
@@ -91,6 +93,7 @@ def measure_batches(folder: Path, cores: Cores, *, rounds: int, batches: int, sc
         f"register over HTTP, batches of {BATCH}, {order}",
         median(ours) / median(theirs),
         floor=None if scattered else _FLOOR,
+        prototype="" if scattered else _PROTOTYPE,
         ours=f"{median(ours):,.0f} records/s",
         reference=f"raw LMDB put: {median(theirs):,.0f} records/s",
         note=(
@@ -147,26 +150,21 @@ def _put(raw: Raw, cores: Cores, batches: list[_Rows]) -> float:
         return time.perf_counter() - began
 
 
-def measure_singles(node: Node, folder: Path, generator: Generator | None, seconds: float) -> Row:
+def measure_singles(bench: Bench) -> Row:
     """Return the row of single registrations on a node that runs."""
-    what = f"register over HTTP, single PUT, {_CLIENTS} clients"
-    if generator is None:
-        return Row(what, None, note="no C compiler, so no load generator")
-    path = folder / "singles"
+    node, seconds = bench.node, bench.seconds * 2
+    path = bench.folder / "singles"
     count = write_requests(path, _singles(node.admin(), int(seconds * _SINGLES_PER_S)))
     before = node.metrics()
-    load = generator.run(
-        node.port, path, connections=_CLIENTS, pid=node.pids()["registrar"], measure_s=seconds, count=count
-    )
+    traffic = Traffic("tcp", "http", node.port, path, _CLIENTS)
+    load = bench.generators.run(traffic, pid=node.pids()["registrar"], measure_s=seconds, count=count)
     after = node.metrics()
     path.unlink()
-    if load.refused:
-        raise RuntimeError(f"{load.refused} of {load.responses} registrations were refused")
     requests, groups = (
         after[name] - before[name] for name in ("saltern_registrar_requests_total", "saltern_registrar_groups_total")
     )
     return Row(
-        what,
+        f"register over HTTP, single PUT, {_CLIENTS} clients",
         load.per_s,
         "/s",
         ours=f"{requests / groups:.1f} a commit, p50 {load.p50_us / 1_000:.1f} ms, p99 {load.p99_us / 1_000:.1f} ms",

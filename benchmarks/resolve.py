@@ -3,51 +3,35 @@
 Resolution: ``GET /api/handles/H`` for random handles among N records, 64 keep-alive
 connections with one request in flight each, from the generator on a core of its own. The
 node has one worker, on the other core; nginx has one worker on that same core and
-answers a body of the same size from its configuration, without a log. Rounds take
-turns; a round in which the server used less than 0.95 of its core is discarded (the
-generator, or another program, was what was measured). The ratio is that of the medians.
+answers a body of the same size from its configuration, without a log. Rounds take turns.
 
 Restart: SIGKILL to the supervisor, all processes gone, start; until the answer to a
 resolution is there. The interpreter's start is part of it. The page cache is warm.
 
-Memory: RssAnon of the worker after every one of the N records was resolved once.
+Memory, after every one of the N records was resolved once: RssAnon of the worker; and all
+that is resident of it, pages of the data file included, beside the data file itself.
 """
 
 from __future__ import annotations
 
-import random
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 
 from benchmarks import nginx, records
-from benchmarks.client import resolution
-from benchmarks.load import Generator, Load, write_requests
-from benchmarks.machine import Cores, file_bytes, private_bytes, read_once
+from benchmarks.bench import HTTP_CONNECTIONS, Bench
+from benchmarks.machine import file_bytes, memory_bytes
 from benchmarks.node import Node
+from benchmarks.rounds import alone_row, ratio_row, take_turns
 from benchmarks.table import Floor, Row
 
 _FLOOR = Floor("≥", 0.45)
+_PROTOTYPE = "0.55"
 _RESTART = Floor("<", 2.0, " s")
 _MEMORY = Floor("<", 120.0, " MB")
-_CONNECTIONS = 64
-_CORE_SHARE = 0.95
-_WARM_S = 0.3
+_MEMORY_PROTOTYPE = "26 MB"
 _RESTARTS = 3
 _COVER_S = 600
-
-
-@contextmanager
-def filled(folder: Path, cores: Cores, count: int) -> Iterator[Node]:
-    """Give a running node with N records, its data file in the page cache."""
-    node = Node(folder, cores.server)
-    node.load(records.record(number) for number in range(count))
-    read_once(node.data_file)
-    with node:
-        yield node
 
 
 def measure_restart(node: Node, count: int) -> Row:
@@ -70,96 +54,44 @@ def measure_restart(node: Node, count: int) -> Row:
     )
 
 
-def measure(
-    node: Node, folder: Path, cores: Cores, generator: Generator | None, *, count: int, rounds: int, seconds: float
-) -> list[Row]:
-    """Return the rows of resolution and of the worker's memory."""
-    what = f"resolve over HTTP, {_CONNECTIONS} connections, {count:,} records"
-    what_memory = f"private memory of a worker, {count:,} records served"
-    if generator is None:
-        why = "no C compiler, so no load generator"
-        return [Row(what, None, floor=_FLOOR, note=why), Row(what_memory, None, floor=_MEMORY, note=why)]
-    path = folder / "requests"
-    handles = [records.handle(number) for number in range(count)]
-    random.Random(1).shuffle(handles)
-    write_requests(path, map(resolution, handles))
-    worker = node.pids()["worker"]
-    fresh = private_bytes(worker)
-    _checked(generator.run(node.port, path, connections=_CONNECTIONS, measure_s=_COVER_S, count=count))
-    used = private_bytes(worker)
-
-    def run(port: int, pid: int) -> Load:
-        return generator.run(port, path, connections=_CONNECTIONS, pid=pid, warm_s=_WARM_S, measure_s=seconds)
-
-    resolution_row = _beside_nginx(what, folder, cores, node, run, rounds, len(node.resolve(handles[0])))
-    path.unlink()
-    memory_row = Row(
-        what_memory,
-        used / 1e6,
-        " MB",
-        _MEMORY,
-        ours=f"{fresh / 1e6:.1f} MB before the first request",
-        details={"bytes": used, "bytes_before": fresh},
-    )
-    return [resolution_row, memory_row]
+def measure_memory(bench: Bench) -> list[Row]:
+    """Return the rows of the worker's memory, after it has served every record."""
+    count = len(bench.handles)
+    worker = bench.node.worker
+    fresh = memory_bytes(worker, "RssAnon")
+    bench.generators.run(bench.http(), measure_s=_COVER_S, count=count)
+    used, resident = memory_bytes(worker, "RssAnon"), memory_bytes(worker, "VmRSS")
+    stored = file_bytes(bench.node.data_file)
+    return [
+        Row(
+            f"private memory of a worker, {count:,} records served",
+            used / 1e6,
+            " MB",
+            _MEMORY,
+            prototype=_MEMORY_PROTOTYPE,
+            ours=f"{fresh / 1e6:.1f} MB before the first request",
+            details={"bytes": used, "bytes_before": fresh},
+        ),
+        Row(
+            f"data file for a million records, from {count:,}",
+            stored / count,
+            " MB",
+            ours=f"worker resident {resident / 1e6:.1f} MB, of it {(resident - used) / 1e6:.1f} MB shared",
+            details={"file_bytes": stored, "resident_bytes": resident, "private_bytes": used, "records": count},
+        ),
+    ]
 
 
-def _beside_nginx(
-    what: str, folder: Path, cores: Cores, node: Node, run: Callable[[int, int], Load], rounds: int, body_bytes: int
-) -> Row:
-    program, worker = nginx.find(), node.pids()["worker"]
-    if program is None or not cores.apart:
-        ours = _Rounds([run(node.port, worker) for _ in range(rounds)])
+def measure(bench: Bench) -> Row:
+    """Return the row of resolution over HTTP."""
+    what = f"resolve over HTTP, {HTTP_CONNECTIONS} connections, {len(bench.handles):,} records"
+    program = nginx.find()
+    sides = {"ours": bench.flat_out(bench.http(), bench.node.worker)}
+    if program is None or not bench.cores.apart:
         why = "nginx is not installed" if program is None else "one core only"
-        return Row(what, None, floor=_FLOOR, ours=str(ours), note=f"no ratio: {why}", details=ours.details("ours"))
-    our_loads, their_loads = [], []
-    with nginx.Nginx(program, folder / "nginx", body_bytes, cores.server) as reference:
-        for _ in range(rounds):
-            our_loads.append(run(node.port, worker))
-            their_loads.append(run(reference.port, reference.worker()))
-    ours, theirs = _Rounds(our_loads), _Rounds(their_loads)
-    return Row(
-        what,
-        ours.per_s / theirs.per_s if ours.per_s and theirs.per_s else None,
-        floor=_FLOOR,
-        ours=str(ours),
-        reference=f"nginx, static {body_bytes} B: {theirs}",
-        note=_discarded(ours, theirs, rounds),
-        details=ours.details("ours") | theirs.details("nginx"),
-    )
-
-
-class _Rounds:
-    """The rounds of one side, and which of them count."""
-
-    def __init__(self, loads: list[Load]) -> None:
-        self._loads = [_checked(load) for load in loads]
-        self.counted = [load for load in loads if load.server_cpu >= _CORE_SHARE]
-
-    @property
-    def per_s(self) -> float:
-        """The median of requests a second, 0 where no round counts."""
-        return median(load.per_s for load in self.counted) if self.counted else 0.0
-
-    def __str__(self) -> str:
-        if not self.counted:
-            return "no round counts"
-        p50, p99 = (median(getattr(load, name) for load in self.counted) / 1_000 for name in ("p50_us", "p99_us"))
-        return f"{self.per_s:,.0f}/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms"
-
-    def details(self, side: str) -> dict[str, object]:
-        """Return every round, for the result file."""
-        return {side: [load._asdict() for load in self._loads]}
-
-
-def _checked(load: Load) -> Load:
-    if load.refused:
-        raise RuntimeError(f"{load.refused} of {load.responses} answers were no 2xx")
-    return load
-
-
-def _discarded(ours: _Rounds, theirs: _Rounds, rounds: int) -> str:
-    left = [f"{rounds - len(side.counted)} of {name}" for name, side in (("ours", ours), ("nginx", theirs))]
-    if len(ours.counted) == len(theirs.counted) == rounds:
-        return f"{rounds} rounds of each, none discarded"
-    return f"{rounds} rounds of each; discarded, the server used < {_CORE_SHARE} of its core: {', '.join(left)}"
+        return alone_row(what, _FLOOR, _PROTOTYPE, take_turns(sides, bench.rounds)["ours"], why)
+    size = len(bench.node.resolve(bench.handles[0]))
+    with nginx.Nginx(program, bench.folder / "nginx", size, bench.cores.server) as reference:
+        sides["nginx"] = bench.flat_out(bench.http(port=reference.port), reference.worker())
+        found = take_turns(sides, bench.rounds)
+    return ratio_row(what, _FLOOR, _PROTOTYPE, found, ("ours", "nginx"), f"nginx, static {size} B")

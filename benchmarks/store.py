@@ -35,8 +35,8 @@ def measure(folder: Path, count: int) -> list[Row]:
     size_scattered = _fill(folder / "scattered", made)
     reference = f"{stored / count:.0f} B keys and values a record"
     return [
-        _row("data file ÷ keys and values, key order", size, stored, count, _ORDERED, reference),
-        _row("data file ÷ keys and values, at random", size_scattered, stored, count, _SCATTERED, reference),
+        _row("data file ÷ keys and values, key order", size, stored, count, _ORDERED, "1.1", reference),
+        _row("data file ÷ keys and values, at random", size_scattered, stored, count, _SCATTERED, "1.8", reference),
     ]
 
 
@@ -55,11 +55,12 @@ def _fill(folder: Path, made: Sequence[tuple[bytes, RecordRows]]) -> int:
     return size
 
 
-def _row(what: str, size: int, stored: int, count: int, floor: Floor, reference: str) -> Row:
+def _row(what: str, size: int, stored: int, count: int, floor: Floor, prototype: str, reference: str) -> Row:
     return Row(
         what,
         size / stored,
         floor=floor,
+        prototype=prototype,
         ours=f"{size / count:.0f} B a record in the file",
         reference=reference,
         details={"records": count, "file_bytes": size, "stored_bytes": stored},

@@ -31,7 +31,10 @@ class Floor:
 
 @dataclass(frozen=True)
 class Row:
-    """One measure. ``value`` is what the floor is about; None: not measured, ``note`` says why."""
+    """One measure. ``value`` is what the floor is about; None: not measured, ``note`` says why.
+
+    ``prototype``: what the prototype reached, as the design has it, on another machine.
+    """
 
     what: str
     value: float | None
@@ -40,6 +43,7 @@ class Row:
     ours: str = ""
     reference: str = ""
     note: str = ""
+    prototype: str = ""
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -56,7 +60,7 @@ class Row:
         return asdict(self) | {"verdict": self.verdict}
 
 
-_HEADINGS = ("measure", "measured", "floor", "", "ours", "reference")
+_HEADINGS = ("measure", "measured", "floor", "", "prototype", "ours", "reference")
 
 
 def render(rows: Sequence[Row]) -> str:
@@ -71,7 +75,7 @@ def render(rows: Sequence[Row]) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     measured = "" if row.value is None else f"{row.value:,.{_digits(row.value)}f}{row.unit}"
-    return (row.what, measured, str(row.floor or "–"), row.verdict, row.ours, row.reference)
+    return (row.what, measured, str(row.floor or "–"), row.verdict, row.prototype or "–", row.ours, row.reference)
 
 
 def _digits(value: float) -> int:
