@@ -16,7 +16,6 @@ Half a head is kept here, for HEAD_S, as long as it can become a good one.
 from __future__ import annotations
 
 import asyncio
-import enum
 import re
 import socket
 import ssl
@@ -45,6 +44,8 @@ Resolve = Callable[[str, bool], tuple[bytes, bytes] | None]
 client takes gzip; None where the request needs a second look."""
 
 _SLOW, _PLAIN, _GZIP = 0, 1, 2
+# What a turn left: nothing or a head that is not whole; a head that needs a second look; what it did not look at.
+_PART, _SECOND_LOOK, _UNSEEN = 0, 1, 2
 
 
 class QuickFront:
@@ -139,36 +140,43 @@ class QuickConnection(asyncio.Protocol):
         if transport is None or peer is None or transport.is_closing():
             return
         data = self._buffer
-        answers, start, rest_is = self._answers(data)
+        answers, start, left = self._answers(data)
         if answers:
             transport.write(b"".join(answers))
-        rest = data[start:] if start else data
-        if rest_is is _Rest.SLOW or (rest_is is _Rest.PART and rest and not _may_be_good(rest)):
-            self._hand_over(transport, peer, rest)
+        if start == len(data):
+            left = _PART
+        rest = self._buffer = data[start:] if start else data
+        if transport.is_closing():  # nobody is there any more
             return
-        self._buffer = rest
-        if rest_is is _Rest.UNSEEN and rest:
+        if left == _SECOND_LOOK or (left == _PART and rest and not _may_be_good(rest)):
+            self._hand_over(transport, peer)
+        elif left == _UNSEEN:
             self._await_turn(peer)
         else:
-            self._await_more(transport, peer, begun=start > 0)
+            if not rest:
+                peer.await_request()
+            elif start or peer.waiting:
+                peer.await_head()  # from where it began
+            if self._ending or not self._reading:
+                self._await_more(transport)
 
-    def _answers(self, data: bytes) -> tuple[list[bytes], int, _Rest]:
+    def _answers(self, data: bytes) -> tuple[list[bytes], int, int]:
         """Return the answers of one turn in pieces, where what they leave begins, and what that is."""
         answers: list[bytes] = []
         start = size = 0
         for _ in range(limits.HTTP_TURN_REQUESTS):
             end = data.find(_HEAD_END, start)
             if end < 0:
-                return answers, start, _Rest.PART
+                return answers, start, _PART
             answer = self._answer(data, start, end)
             if answer is None:
-                return answers, start, _Rest.SLOW
+                return answers, start, _SECOND_LOOK
             answers += answer
             start = end + len(_HEAD_END)
             size += len(answer[2])
             if size >= limits.HTTP_TURN_BYTES:
                 break
-        return answers, start, _Rest.UNSEEN
+        return answers, start, _UNSEEN
 
     def _answer(self, data: bytes, start: int, end: int) -> tuple[bytes, bytes, bytes] | None:
         """Answer the request whose head stands there; None if it needs a second look."""
@@ -203,15 +211,11 @@ class QuickConnection(asyncio.Protocol):
             self._peer.await_request()
             self._turn()
 
-    def _await_more(self, transport: asyncio.Transport, peer: Peer, *, begun: bool) -> None:
-        """What is left is nothing, or half a head, which has HEAD_S from where it began."""
-        if not self._buffer:
-            peer.await_request()
-        elif begun or peer.waiting:
-            peer.await_head()
+    def _await_more(self, transport: asyncio.Transport) -> None:
+        """Read on, or close if that was all."""
         if self._ending:
             transport.close()
-        elif self._writable and not self._reading:
+        elif self._writable:
             self._reading = True
             transport.resume_reading()
 
@@ -220,8 +224,8 @@ class QuickConnection(asyncio.Protocol):
             self._reading = False
             self._transport.pause_reading()
 
-    def _hand_over(self, transport: asyncio.Transport, peer: Peer, rest: bytes) -> None:
-        """Let aiohttp go on, for good."""
+    def _hand_over(self, transport: asyncio.Transport, peer: Peer) -> None:
+        """Let aiohttp go on, for good, with what is left."""
         if self._ending:
             transport.close()
             return
@@ -233,16 +237,8 @@ class QuickConnection(asyncio.Protocol):
             slow.pause_writing()
         if not self._reading:
             transport.resume_reading()
-        if rest:
-            slow.data_received(rest)
-
-
-class _Rest(enum.Enum):
-    """What a turn left."""
-
-    PART = enum.auto()  # nothing, or a head that is not whole
-    UNSEEN = enum.auto()  # whatever stands behind as many as one turn may answer
-    SLOW = enum.auto()  # a head that needs a second look
+        slow.data_received(self._buffer)
+        self._buffer = b""
 
 
 def _may_be_good(rest: bytes) -> bool:
