@@ -99,8 +99,7 @@ class Connections:
                 while self.peers:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._empty.wait(), _DRAIN_LOOK_S)
-                    for peer in list(self.peers):
-                        peer.end_if_taken()
+                    self.sweep(self.now_s())
         for peer in list(self.peers):
             peer.transport.abort()
 
@@ -162,24 +161,24 @@ class Peer:
         return self.waiting and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
 
     def look(self, now_s: float) -> None:
-        """End it if its time is over: one that waits by closing, one that takes nothing at once."""
-        if not (self.paused or self.transport.is_closing()):
-            if self.until_s <= now_s:
+        """End it if its time is over."""
+        if self.paused or self.transport.is_closing():
+            self._look_at_output(now_s)
+        elif self.until_s <= now_s:
+            if self.waiting or self.transport.get_write_buffer_size():
                 self.transport.close()
-            return
+            else:  # half a head: the other side is broken or hostile, and under TLS need not say goodbye
+                self.transport.abort()
+
+    def _look_at_output(self, now_s: float) -> None:
+        """Abort one that takes nothing for WRITE_STALL_S, or has taken everything and is not gone, as under TLS.
+
+        Everything at two looks: the loop fills the kernel from buffers that are not seen under TLS.
+        """
         before, self._output = self._output, output_of(self.transport)
         if before is None or before.progress != self._output.progress:
             self._stalled_s = now_s + limits.WRITE_STALL_S
-        elif self._stalled_s <= now_s:
-            self.transport.abort()
-
-    def end_if_taken(self) -> None:
-        """Abort one that is being closed and whose client has everything: under TLS it may never say goodbye.
-
-        Two looks: between them the event loop fills the kernel from its own buffers, which are not seen under TLS.
-        """
-        before, self._output = self._output, output_of(self.transport)
-        if self.transport.is_closing() and self._output == before and self._output.all_taken:
+        elif self._stalled_s <= now_s or (self.transport.is_closing() and self._output.all_taken):
             self.transport.abort()
 
 

@@ -167,7 +167,7 @@ class HttpFront:
             whole = True
         except TimeoutError:
             raise LimitError(f"The body did not come within {limits.BODY_S} seconds") from None
-        except web.RequestPayloadError:
+        except (web.RequestPayloadError, ConnectionError):
             raise WireError("The body is cut short or badly framed") from None
         finally:
             if not whole:
