@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,25 +44,16 @@ class Spool:
         self._worker = worker
         self._now_ms = now_ms
         self._segment_bytes = segment_bytes
-        self._rows: list[Row] = []
-        self.add = self._rows.append
         self._descriptor = -1
         self._written = 0
         self._syncer = _Syncer(sync_s)
 
-    def write(self) -> bool:
-        """Write what was added since the last time; False if that failed: it is not logged, and forgotten."""
-        rows = self._rows
-        if not rows:
-            return True
-        try:
-            return self._write(_frames(self._now_ms(), rows))
-        finally:
-            rows.clear()
+    def write(self, rows: Sequence[Row]) -> bool:
+        """Write the entries of a turn, one or more; False if that failed, and then none of them is logged."""
+        return self._write(_frames(self._now_ms(), rows))
 
     def close(self) -> None:
-        """Write and sync what is left."""
-        self.write()
+        """Sync what is written."""
         self._end_segment()
         self._syncer.close()
 
@@ -216,7 +207,7 @@ def _next(path: Path, data: bytes, at: int) -> tuple[list[Entry], int] | None:
         raise WireError(f"{path.name}: {error.message}") from None
 
 
-def _frames(at_ms: Millis, rows: list[Row]) -> bytes:
+def _frames(at_ms: Millis, rows: Sequence[Row]) -> bytes:
     if len(rows) <= limits.LOG_FRAME_ROWS_MAX:
         return encode_frame(at_ms, rows)
     step = limits.LOG_FRAME_ROWS_MAX

@@ -29,14 +29,11 @@ def now_s() -> UnixSeconds:
     return UnixSeconds(int(time.time()))
 
 
-def monotonic_s() -> float:
-    """Return seconds on a clock that never jumps, for deadlines and durations."""
-    return time.monotonic()
+monotonic_s = time.monotonic
+"""Returns seconds on a clock that never jumps, for deadlines and durations."""
 
-
-def monotonic_ns() -> int:
-    """Return nanoseconds on that clock; all processes of this machine read the same."""
-    return time.monotonic_ns()
+monotonic_ns = time.monotonic_ns
+"""Returns nanoseconds on that clock; all processes of this machine read the same."""
 
 
 def pause(seconds: float) -> None:

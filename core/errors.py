@@ -53,6 +53,8 @@ class Outcome(Enum):
     UNKNOWN_METHOD = "unknown-method"
     MEDIA_TYPE = "media-type"
 
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash is computed in Python
+
 
 class NodeError(Exception):
     """Root of every error that may be shown to the person who caused it.

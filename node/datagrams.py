@@ -12,6 +12,7 @@ import socket
 import sys
 from array import array
 from collections.abc import Hashable
+from itertools import accumulate
 from typing import Any, Final, Protocol, cast
 
 from core import limits
@@ -19,27 +20,28 @@ from core.peer import pack_peer, peer_of
 
 Address = Hashable
 Datagram = tuple[bytes, Address]
+Received = tuple[bytes, Address, bytes]
+"""Octets, address to answer to, and the same as ``core/peer.py`` has it."""
 
 _BATCH: Final = limits.UDP_BATCH
 _READ_BYTES: Final = limits.UDP_DATAGRAM_BYTES_MAX + 1  # one more shows that a datagram is too long
-_NAME_BYTES: Final = 28  # sockaddr_in6
+_SEND_BYTES: Final = limits.UDP_PACKET_BYTES
 _IPV4_NAME_BYTES: Final = 16  # sockaddr_in
+_IPV6_NAME_BYTES: Final = 28  # sockaddr_in6
 _WORDS: Final = 8  # of a struct mmsghdr on a 64-bit system: name, its length, iovec, its length,
 _NAME, _NAME_LENGTH, _IOVEC, _IOVEC_LENGTH, _LENGTH = 0, 1, 2, 3, 7  # control (2), flags, message length
+_WORD_BYTES: Final = 8
 _MSG_DONTWAIT: Final = 0x40
 
 
 class Datagrams(Protocol):
     """What a front needs of a socket."""
 
-    def receive(self) -> list[Datagram]:
+    def receive(self) -> list[Received]:
         """Return what waits, at most UDP_BATCH datagrams."""
 
     def send(self, datagrams: list[Datagram]) -> None:
         """Send datagrams; those that the system does not take just now are dropped."""
-
-    def peer(self, address: Address) -> bytes:
-        """Return an address as ``core/peer.py`` has it."""
 
 
 def open_datagrams(channel: socket.socket) -> Datagrams:
@@ -55,14 +57,15 @@ class PlainDatagrams:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
 
-    def receive(self) -> list[Datagram]:
+    def receive(self) -> list[Received]:
         """See Datagrams."""
-        found: list[Datagram] = []
+        found: list[Received] = []
         while len(found) < _BATCH:
             try:
-                found.append(self._channel.recvfrom(_READ_BYTES))
+                octets, address = self._channel.recvfrom(_READ_BYTES)
             except OSError:  # nothing waits, or an earlier answer was refused
                 break
+            found.append((octets, address, peer_of(address)))
         return found
 
     def send(self, datagrams: list[Datagram]) -> None:
@@ -73,13 +76,9 @@ class PlainDatagrams:
             except OSError:
                 continue
 
-    def peer(self, address: Address) -> bytes:
-        """See Datagrams."""
-        return peer_of(address)
-
 
 class BatchedDatagrams:
-    """recvmmsg and sendmmsg, over buffers that are made once."""
+    """recvmmsg and sendmmsg, over buffers that are made once. Its addresses are the kernel's structures."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._descriptor = channel.fileno()
@@ -87,76 +86,79 @@ class BatchedDatagrams:
         self._recvmmsg, self._sendmmsg = library.recvmmsg, library.sendmmsg
         vector = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
         self._recvmmsg.argtypes, self._sendmmsg.argtypes = (*vector, ctypes.c_void_p), vector
-        self._in = _Vector(_READ_BYTES)
-        self._out = _Vector(limits.UDP_PACKET_BYTES)
+        name_bytes = _IPV4_NAME_BYTES if channel.family == socket.AF_INET else _IPV6_NAME_BYTES
+        self._in, self._out = _Vector(_READ_BYTES, name_bytes), _Vector(_SEND_BYTES, name_bytes)
 
-    def receive(self) -> list[Datagram]:
+    def receive(self) -> list[Received]:
         """See Datagrams."""
         vector = self._in
-        words, data, names, size = vector.words, vector.data, vector.names, vector.size
-        for place in range(_NAME_LENGTH, _BATCH * _WORDS, _WORDS):
-            words[place] = _NAME_BYTES
         count = self._recvmmsg(self._descriptor, vector.address, _BATCH, _MSG_DONTWAIT, None)
-        found: list[Datagram] = []
-        for number in range(count):  # -1 where nothing waits
-            length = words[number * _WORDS + _LENGTH] & 0xFFFF_FFFF
-            name = number * _NAME_BYTES
-            found.append(
-                (
-                    bytes(data[number * size : number * size + length]),
-                    bytes(names[name : name + (words[number * _WORDS + _NAME_LENGTH] & 0xFFFF_FFFF)]),
-                )
-            )
+        if count <= 0:  # nothing waits, or an earlier answer was refused
+            return []
+        octets, name_bytes = vector.octets, vector.name_bytes
+        names = vector.names[: count * name_bytes].tobytes()
+        found: list[Received] = []
+        place = at = 0
+        for length in vector.words[_LENGTH : count * _WORDS : _WORDS]:
+            name = names[at : at + name_bytes]
+            found.append((octets[place : place + length].tobytes(), name, peer_in(name)))
+            place += _READ_BYTES
+            at += name_bytes
         return found
 
     def send(self, datagrams: list[Datagram]) -> None:
-        """See Datagrams."""
+        """See Datagrams. Errors: ValueError for what fits into no packet."""
         for start in range(0, len(datagrams), _BATCH):
             self._send_batch(datagrams[start : start + _BATCH])
 
-    def peer(self, address: Address) -> bytes:
-        """See Datagrams. A sockaddr_in has port and address side by side, a sockaddr_in6 its flow between them."""
-        assert isinstance(address, bytes)
-        if len(address) == _IPV4_NAME_BYTES:
-            return address[2:8]
-        return pack_peer(address[8:24], int.from_bytes(address[2:4], "big"))
-
     def _send_batch(self, datagrams: list[Datagram]) -> None:
         vector = self._out
-        words, data, names, lengths, size = vector.words, vector.data, vector.names, vector.lengths, vector.size
-        for number, (octets, address) in enumerate(datagrams):
-            assert isinstance(address, bytes)
-            if len(octets) > size or len(address) > _NAME_BYTES:
-                raise ValueError(f"a datagram of {len(octets)} octets does not fit in {size}")
-            place, name = number * size, number * _NAME_BYTES
-            data[place : place + len(octets)] = octets
-            names[name : name + len(address)] = address
-            lengths[2 * number + 1] = len(octets)
-            words[number * _WORDS + _NAME_LENGTH] = len(address)
+        lengths = [len(octets) for octets, _ in datagrams]
+        octets = b"".join([octets for octets, _ in datagrams])
+        names = b"".join([cast("bytes", address) for _, address in datagrams])
+        if max(lengths) > _SEND_BYTES or len(names) != len(datagrams) * vector.name_bytes:
+            raise ValueError(f"one of {len(datagrams)} datagrams has more than {_SEND_BYTES} octets, or no address")
+        vector.fill(octets, names, lengths)
         sent = 0
         while sent < len(datagrams):
             count = self._sendmmsg(
-                self._descriptor, vector.address + sent * _WORDS * 8, len(datagrams) - sent, _MSG_DONTWAIT
+                self._descriptor, vector.address + sent * _WORDS * _WORD_BYTES, len(datagrams) - sent, _MSG_DONTWAIT
             )
             sent += max(count, 1)  # one that cannot be sent is passed over
 
 
-class _Vector:
-    """The buffers of one direction: headers, names, octets."""
+def peer_in(name: bytes) -> bytes:
+    """Return the peer in a sockaddr_in, where port and address stand side by side, or in a sockaddr_in6."""
+    if len(name) == _IPV4_NAME_BYTES:
+        return name[2:8]
+    return pack_peer(name[8:24], int.from_bytes(name[2:4], "big"))
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        octets, names = bytearray(_BATCH * size), bytearray(_BATCH * _NAME_BYTES)
-        self.data, self.names = memoryview(octets), memoryview(names)
-        self.lengths = array("Q", bytes(_BATCH * 16))
-        self.words = array("Q", bytes(_BATCH * _WORDS * 8))
+
+class _Vector:
+    """The buffers of one direction: headers, names, octets. Each message has ``size`` octets at first."""
+
+    def __init__(self, size: int, name_bytes: int) -> None:
+        self.name_bytes = name_bytes
+        octets, names = bytearray(_BATCH * size), bytearray(_BATCH * name_bytes)
+        self.octets, self.names = memoryview(octets), memoryview(names)
+        self.words = array("Q", bytes(_BATCH * _WORDS * _WORD_BYTES))
         self.address = self.words.buffer_info()[0]
-        first = ctypes.addressof(ctypes.c_char.from_buffer(octets))
+        self._first = ctypes.addressof(ctypes.c_char.from_buffer(octets))
+        self._pieces = array("Q")  # struct iovec: where they begin, how long they are
         first_name = ctypes.addressof(ctypes.c_char.from_buffer(names))
-        first_length = self.lengths.buffer_info()[0]
         for number in range(_BATCH):
-            self.lengths[2 * number], self.lengths[2 * number + 1] = first + number * size, size
+            self._pieces.extend((self._first + number * size, size))
+        for number in range(_BATCH):
             word = number * _WORDS
-            self.words[word + _NAME] = first_name + number * _NAME_BYTES
-            self.words[word + _IOVEC] = first_length + number * 16
+            self.words[word + _NAME] = first_name + number * name_bytes
+            self.words[word + _NAME_LENGTH] = name_bytes  # what the kernel writes here is the same again
+            self.words[word + _IOVEC] = self._pieces.buffer_info()[0] + number * 2 * _WORD_BYTES
             self.words[word + _IOVEC_LENGTH] = 1
+
+    def fill(self, octets: bytes, names: bytes, lengths: list[int]) -> None:
+        """Lay messages into the buffers, one behind the other."""
+        count = len(lengths)
+        self.octets[: len(octets)] = octets
+        self.names[: len(names)] = names
+        self._pieces[0 : 2 * count : 2] = array("Q", list(accumulate(lengths[:-1], initial=self._first)))
+        self._pieces[1 : 2 * count : 2] = array("Q", lengths)

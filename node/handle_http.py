@@ -37,7 +37,7 @@ def is_message(request: Request) -> bool:
 class HttpMessages:
     """Answers messages that come over HTTP. ``observe`` counts them."""
 
-    def __init__(self, service: HandleService, observe: Callable[[Transport], None]) -> None:
+    def __init__(self, service: HandleService, observe: Callable[[int], None]) -> None:
         self._service = service
         self._observe = observe
 
@@ -48,7 +48,7 @@ class HttpMessages:
         except WireError as error:
             return problem_of(error, request.path)
         payload = request.body[ENVELOPE_BYTES:]
-        self._observe(Transport.HTTP)
+        self._observe(1)
         if len(payload) != envelope.length or envelope.length > limits.MESSAGE_BYTES_MAX:
             refusal: NodeError = WireError(
                 f"A message of {envelope.length} octets is announced, {len(payload)} came; "

@@ -88,16 +88,33 @@ class Prover(Protocol):
         """Whether the key of that mark is still the identity's."""
 
 
-Quick = Callable[[bytes, int, Via, bytes], bytes | None]
-"""Answers a message, with its envelope, in so many octets at most, over a protocol, to a peer.
+class Quick(Protocol):
+    """Answers what needs no second look. See ``resolver.handle_quick.QuickHandles``."""
 
-None where it needs a second look.
-"""
+    def begin(self) -> bool:
+        """Begin to answer messages that have come; False where nothing can be answered just now."""
+
+    def end(self) -> None:
+        """End what ``begin`` began."""
+
+    def answer(self, message: bytes, bytes_max: int, via: Via, peer: bytes) -> bytes | None:
+        """Answer a message, with its envelope, in so many octets at most; None where it needs a second look."""
 
 
-def no_quick_answer(_: bytes, __: int, ___: Via, ____: bytes) -> bytes | None:
-    """Give every message its second look."""
-    return None
+class _NoQuickWay:
+    """Gives every message its second look."""
+
+    def begin(self) -> bool:
+        return False
+
+    def end(self) -> None:
+        """Nothing was begun."""
+
+    def answer(self, message: bytes, bytes_max: int, via: Via, peer: bytes) -> bytes | None:
+        return None
+
+
+NO_QUICK_WAY: Final = _NoQuickWay()
 
 
 class Answers(NamedTuple):

@@ -20,13 +20,14 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from core import clock, limits
-from core.errors import RateError, StoreError, WireError
+from core.errors import RateError, StoreError
 from core.events import Via
 from core.hdl.exchange import Transport
 from core.peer import UNKNOWN, address_of, peer_of
 from core.wire.codepoints import OpFlag
 from core.wire.envelope import ENVELOPE_BYTES, Envelope, decode_envelope
-from node.handle_service import Answers, HandleService, Quick, no_quick_answer
+from core.wire.stream import MessageStream, TooLongError
+from node.handle_service import NO_QUICK_WAY, Answers, HandleService, Quick
 from node.turn import Turn
 from resolver.ratelimit import Admits
 
@@ -43,9 +44,9 @@ class TcpFront:
     """One worker's connections. ``observe`` counts the messages; ``quick`` answers what is common."""
 
     def __init__(
-        self, service: HandleService, turn: Turn, admits: Admits, observe: Callable[[Transport], None], *,
+        self, service: HandleService, turn: Turn, admits: Admits, observe: Callable[[int], None], *,
         now_s: Callable[[], float] = clock.monotonic_s, connections_max: int = limits.HANDLE_CONNECTIONS_MAX,
-        quick: Quick = no_quick_answer,
+        quick: Quick = NO_QUICK_WAY,
     ) -> None:  # fmt: skip
         self.service = service
         self.turn = turn
@@ -108,7 +109,7 @@ class TcpConnection(asyncio.Protocol):
 
     def __init__(self, front: TcpFront) -> None:
         self._front = front
-        self._buffer = bytearray()
+        self._incoming = MessageStream()
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
@@ -120,12 +121,13 @@ class TcpConnection(asyncio.Protocol):
         self._last = False  # the connection ends behind what waits in _out
         self._peer = self._source = UNKNOWN
         self._slowed = False  # it asked too much
+        self._reading = True
         self.until_s = front.now_s() + limits.HANDLE_IDLE_S
 
     @property
     def waiting(self) -> int:
         """Octets that have come and are not answered."""
-        return len(self._buffer)
+        return self._incoming.waiting
 
     # --- transport ---
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -140,7 +142,7 @@ class TcpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ending = True
         self._front.lost(self)
-        self._forget(len(self._buffer))
+        self._forget()
         self._writable.set()
         if self._task is not None:
             self._task.cancel()
@@ -148,17 +150,19 @@ class TcpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ending or self._transport is None:
             return
-        if not self._buffer and self._task is None:
-            self.until_s = self._front.now_s() + limits.HANDLE_MESSAGE_S
-        self._buffer += data
-        self._front.buffered += len(data)
-        if self._front.buffered > limits.HANDLE_BUFFERED_BYTES_MAX:
-            self._front.make_room()
+        front, incoming = self._front, self._incoming
+        begins = not incoming.waiting and self._task is None
+        incoming.add(data)
+        front.buffered += len(data)
+        if front.buffered > limits.HANDLE_BUFFERED_BYTES_MAX:
+            front.make_room()
             if self._transport.is_closing():
                 return
-        if len(self._buffer) > _READ_AHEAD:
-            self._transport.pause_reading()
+        if incoming.waiting > _READ_AHEAD:
+            self._stop_reading()
         self._pump()
+        if begins and incoming.waiting == len(data):
+            self.until_s = front.now_s() + limits.HANDLE_MESSAGE_S
 
     def eof_received(self) -> bool:
         """The client says no more; what it asked is still answered, and then the connection closed."""
@@ -178,83 +182,81 @@ class TcpConnection(asyncio.Protocol):
     def _pump(self) -> None:
         """Answer the messages that are whole, in their order; after some, let others have their turn."""
         try:
-            if self._pumped():
+            if self._may_go_on() and self._take_messages():
                 asyncio.get_running_loop().call_soon(self._pump)
+        except TooLongError as error:
+            self._refuse(self._front.service.refuse(error.envelope, error))
+            self._await_more()
         except Exception:
             _LOG.exception("a message failed")
             self.abort()
 
-    def _pumped(self) -> bool:
-        """Whether there may be more to answer. Bounds: _MESSAGES_A_TURN; _ANSWERS_A_TURN octets and one answer."""
-        for _ in range(_MESSAGES_A_TURN):
-            if self._task is not None or self._transport is None or not self._writable.is_set() or self._last:
-                return False
-            if self._slowed:
-                return False
-            if self._transport.is_closing():
-                return False
-            if self._out_bytes > _ANSWERS_A_TURN:
-                break
-            whole = self._next()
-            if whole is None:
-                self._await_more()
-                return False
-            self._take(*whole)
-        return True
+    def _take_messages(self) -> bool:
+        """Whether there may be more to take. Bounds: _MESSAGES_A_TURN; _ANSWERS_A_TURN octets and one answer."""
+        front, incoming = self._front, self._incoming
+        waited = incoming.waiting
+        quick = front.quick if waited and front.quick.begin() else NO_QUICK_WAY
+        taken = 0
+        try:
+            while (message := incoming.next()) is not None:
+                taken += 1
+                if not front.admits(self._source):
+                    self._refuse_for_now(message)
+                    return False
+                octets = quick.answer(message, limits.MESSAGE_BYTES_MAX, Via.HANDLE_TCP, self._peer)
+                if octets is not None:
+                    self._written(octets, keep=message[_FLAGS_AT] & _KEEP_ALIVE != 0)
+                else:
+                    self._take_slowly(message)
+                if self._last or self._task is not None:
+                    return False
+                if taken == _MESSAGES_A_TURN or self._out_bytes > _ANSWERS_A_TURN:
+                    return True
+        finally:
+            quick.end()
+            if taken:
+                front.observe(taken)
+                front.buffered -= waited - incoming.waiting
+                self.until_s = front.now_s() + (limits.HANDLE_MESSAGE_S if incoming.waiting else limits.HANDLE_IDLE_S)
+        if self._ending or not self._reading:
+            self._await_more()
+        return False
 
-    def _take(self, envelope: Envelope, message: bytes) -> None:
-        front = self._front
-        front.observe(Transport.TCP)
-        if not front.admits(self._source):
-            self._slow_down()
-            self._answered(front.service.refuse(envelope, RateError(), message[ENVELOPE_BYTES:]))
-            return
-        quick = front.quick(message, limits.MESSAGE_BYTES_MAX, Via.HANDLE_TCP, self._peer)
-        if quick is not None:
-            self._written(quick, keep=bool(message[_FLAGS_AT] & _KEEP_ALIVE))
-            return
-        payload = message[ENVELOPE_BYTES:]
+    def _may_go_on(self) -> bool:
+        if self._task is not None or self._last or self._slowed or not self._writable.is_set():
+            return False
+        return self._transport is not None and not self._transport.is_closing()
+
+    def _take_slowly(self, message: bytes) -> None:
+        front, envelope, payload = self._front, decode_envelope(message), message[ENVELOPE_BYTES:]
         if front.service.at_once(envelope, payload):
             self._answered(front.service.answer_at_once(envelope, payload, Transport.TCP, self._peer))
         else:
             self._task = asyncio.get_running_loop().create_task(self._answer(envelope, payload))
 
-    def _slow_down(self) -> None:
+    def _refuse_for_now(self, message: bytes) -> None:
+        """Say that it asks too much, and go on in RETRY_AFTER_S."""
         self._slowed = True
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._stop_reading()
         asyncio.get_running_loop().call_later(limits.RETRY_AFTER_S, self._go_on)
+        self._answered(self._front.service.refuse(decode_envelope(message), RateError(), message[ENVELOPE_BYTES:]))
+
+    def _stop_reading(self) -> None:
+        if self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
 
     def _go_on(self) -> None:
         self._slowed = False
         self._pump()
-
-    def _next(self) -> tuple[Envelope, bytes] | None:
-        """Cut the next whole message off the buffer; return its envelope, and all of it."""
-        if len(self._buffer) < ENVELOPE_BYTES:
-            return None
-        envelope = decode_envelope(bytes(self._buffer[:ENVELOPE_BYTES]))
-        if envelope.length > limits.MESSAGE_BYTES_MAX:
-            error = WireError(
-                f"A message of {envelope.length} octets is announced; at most {limits.MESSAGE_BYTES_MAX} are taken"
-            )
-            self._refuse(self._front.service.refuse(envelope, error))
-            return None
-        end = ENVELOPE_BYTES + envelope.length
-        if len(self._buffer) < end:
-            return None
-        message = bytes(self._buffer[:end])
-        self._forget(end)
-        now = self._front.now_s()
-        self.until_s = now + (limits.HANDLE_MESSAGE_S if self._buffer else limits.HANDLE_IDLE_S)
-        return envelope, message
 
     def _await_more(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
         if self._ending and not self._lingering:
             self._close()
-        elif len(self._buffer) <= _READ_AHEAD:
+        elif not self._reading and self._incoming.waiting <= _READ_AHEAD:
+            self._reading = True
             self._transport.resume_reading()
 
     async def _answer(self, envelope: Envelope, payload: bytes) -> None:
@@ -296,7 +298,7 @@ class TcpConnection(asyncio.Protocol):
         if octets:
             self._out.append(octets)
             self._out_bytes += len(octets)
-        if not keep or (self._ending and not self._buffer):
+        if not keep or (self._ending and not self._incoming.waiting):
             self._ending = True
             self._close()
         if octets and len(self._out) == 1:
@@ -328,15 +330,15 @@ class TcpConnection(asyncio.Protocol):
         if self._transport is None:
             return
         self._ending = self._lingering = True
-        self._forget(len(self._buffer))
+        self._forget()
         self._front.turn.end()
         self._transport.write(answers.first.octets)
         self._transport.write_eof()
         self.until_s = self._front.now_s() + limits.LINGER_S
 
-    def _forget(self, count: int) -> None:
-        del self._buffer[:count]
-        self._front.buffered -= count
+    def _forget(self) -> None:
+        self._front.buffered -= self._incoming.waiting
+        self._incoming = MessageStream()
 
     def finish(self) -> None:
         """Close behind the answer that is under way."""

@@ -23,10 +23,11 @@ from core import clock, limits
 from core.errors import WireError
 from core.events import Via
 from core.hdl.exchange import Transport
+from core.peer import address_of
 from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelope, packets
 from core.wire.message import HEADER_BYTES, peek_header
-from node.datagrams import Address, Datagram, Datagrams, open_datagrams
-from node.handle_service import Answers, HandleService, Quick, no_quick_answer
+from node.datagrams import Address, Datagram, Datagrams, Received, open_datagrams
+from node.handle_service import NO_QUICK_WAY, Answers, HandleService, Quick
 from node.turn import Turn
 from resolver.ratelimit import Admits
 
@@ -45,8 +46,8 @@ class UdpFront:
 
     def __init__(
         self, service: HandleService, turn: Turn, admits: Admits,
-        answer_bytes: int, observe: Callable[[Transport], None], *,
-        now_s: Callable[[], float] = clock.monotonic_s, quick: Quick = no_quick_answer,
+        answer_bytes: int, observe: Callable[[int], None], *,
+        now_s: Callable[[], float] = clock.monotonic_s, quick: Quick = NO_QUICK_WAY,
     ) -> None:  # fmt: skip
         self._service = service
         self._turn = turn
@@ -78,21 +79,38 @@ class UdpFront:
         datagrams = self._datagrams
         if datagrams is None:
             return
-        for data, address in datagrams.receive():
+        admits = self._admits
+        received = [each for each in datagrams.receive() if admits(address_of(each[2]))]
+        if self._quick.begin():
             try:
-                self._received(data, address, datagrams.peer(address))
+                received = self._quickly(received)
+            finally:
+                self._quick.end()
+        for data, address, peer in received:
+            try:
+                self._received(data, address, peer)
             except Exception:
                 _LOG.exception("a datagram failed")
         self._leave()
 
+    def _quickly(self, received: list[Received]) -> list[Received]:
+        """Answer what needs no second look; return the rest."""
+        answer, out, bytes_max = self._quick.answer, self._out, self._quick_bytes
+        rest: list[Received] = []
+        for each in received:
+            try:
+                quick = answer(each[0], bytes_max, Via.HANDLE_UDP, each[2])
+            except Exception:
+                _LOG.exception("a datagram failed")
+                continue
+            if quick is None:
+                rest.append(each)
+            else:
+                out.append((quick, each[1]))
+        self._observe(len(received) - len(rest))
+        return rest
+
     def _received(self, data: bytes, addr: Address, peer: bytes) -> None:
-        if not self._admits(peer[2:]):
-            return
-        quick = self._quick(data, self._quick_bytes, Via.HANDLE_UDP, peer)
-        if quick is not None:
-            self._observe(Transport.UDP)
-            self._out.append((quick, addr))
-            return
         if len(data) < ENVELOPE_BYTES:
             return
         envelope, payload = decode_envelope(data), data[ENVELOPE_BYTES:]
@@ -111,7 +129,7 @@ class UdpFront:
         except WireError as error:
             self._send(self._service.refuse(envelope, error), addr)
             return
-        self._observe(Transport.UDP)
+        self._observe(1)
         if self._service.at_once(envelope, payload):
             self._send(self._service.answer_at_once(envelope, payload, Transport.UDP, peer), addr)
         elif len(self._tasks) < limits.HANDLE_UNDER_WAY_MAX:

@@ -21,7 +21,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from core import clock, limits
 from core.errors import NodeError, RateError
@@ -37,16 +37,30 @@ _END: Final = b" HTTP/1.1"
 _HEAD_END: Final = b"\r\n\r\n"
 _HEADER: Final = re.compile(rb"([A-Za-z-]+):[ \t]*([ -~]*)")
 _HOST: Final = re.compile(rb"[A-Za-z0-9.:\[\]-]+")
-_PATH: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@/-]*[A-Za-z0-9._~!$&'()*+,;=:@-]")
+_UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~!$&'()*+,;=:@/-"
+"""What a path may hold that is no percent-encoding (RFC 3986 §3.3); in JSON it stands for itself."""
+
 _ENCODED_PATH: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*(?<!/)")
 _LINE: Final = re.compile(rb"[A-Z-]+ [^ ]+ HTTP/1\.[01]")
 _IN_HEADS: Final = bytes((*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)))
 _HARMLESS: Final = frozenset((b"user-agent", b"accept", b"accept-language", b"cache-control", b"pragma"))
 
 
-Resolve = Callable[[str, bool, bytes], tuple[bytes, bytes] | None]
-"""Gives head (to the value of Date) and body for a path behind /api/handles/, whether the client
-takes gzip, and its address; None where the request needs a second look."""
+class Quick(Protocol):
+    """Answers what needs no second look. See ``resolver.quick.QuickResolver``."""
+
+    def begin(self) -> bool:
+        """Begin to answer requests that have come; False where nothing can be answered just now."""
+
+    def end(self) -> None:
+        """End what ``begin`` began."""
+
+    def plain(self, handle: bytes, gzip: bool, peer: bytes) -> tuple[bytes, ...] | None:
+        """Answer for a handle of _UNRESERVED, in pieces, most of it in the last; None for a second look."""
+
+    def any(self, handle: str, gzip: bool, peer: bytes) -> tuple[bytes, ...] | None:
+        """Answer for any handle, in the same way."""
+
 
 _SLOW, _PLAIN, _GZIP = 0, 1, 2
 # What a turn left: nothing or a head that is not whole; a head that needs a second look; what it did not look at;
@@ -59,15 +73,15 @@ class QuickFront:
     """One worker's listeners. ``slow`` makes the protocol that takes over."""
 
     def __init__(
-        self, resolve: Resolve, admits: Admits, turn: Turn,
+        self, quick: Quick, admits: Admits, turn: Turn,
         slow: Callable[[Peer], asyncio.Protocol], connections: Connections,
     ) -> None:  # fmt: skip
-        self.resolve = resolve
+        self.quick = quick
         self.admits = admits
         self.turn = turn
         self.slow = slow
         self.connections = connections
-        self._verdicts: dict[bytes, int] = {}
+        self.verdicts: dict[bytes, int] = {}
         self._listeners: list[asyncio.Server] = []
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
@@ -86,14 +100,14 @@ class QuickFront:
 
         Shape: from the CRLF of the request line to the last one before the empty line.
         """
-        known = self._verdicts.get(headers)
+        known = self.verdicts.get(headers)
         if known is None:
             if len(headers) > limits.QUICK_HEAD_BYTES_MAX:
                 return _SLOW
             known = _judge(headers)
-            if len(self._verdicts) >= limits.QUICK_HEADS_MAX:
-                self._verdicts.clear()
-            self._verdicts[headers] = known
+            if len(self.verdicts) >= limits.QUICK_HEADS_MAX:
+                self.verdicts.clear()
+            self.verdicts[headers] = known
         return known
 
 
@@ -174,12 +188,10 @@ class QuickConnection(asyncio.Protocol):
         if transport is None or peer is None or transport.is_closing():
             return
         data = self._buffer
-        answers, start, left = self._answers(data)
-        if answers:
-            waiting = bool(self._out)
-            self._out += answers
-            if not waiting:
-                self._front.turn.leave(self)
+        waiting = bool(self._out)
+        start, left = self._answers(data)
+        if self._out and not waiting:
+            self._front.turn.leave(self)
         if start == len(data) and left == _UNSEEN:
             left = _PART
         rest = self._buffer = data[start:] if start else data
@@ -197,41 +209,49 @@ class QuickConnection(asyncio.Protocol):
             if self._ending or not self._reading:
                 self._await_more(transport)
 
-    def _answers(self, data: bytes) -> tuple[list[bytes], int, int]:
-        """Return the answers of one turn in pieces, where what they leave begins, and what that is."""
-        answers: list[bytes] = []
+    def _answers(self, data: bytes) -> tuple[int, int]:
+        """Answer what one turn may, into _out; return where what is left begins, and what that is."""
+        quick = self._front.quick
+        if not quick.begin():
+            return 0, _PART if data.find(_HEAD_END) < 0 else _SECOND_LOOK
+        try:
+            return self._answer_heads(data, quick)
+        finally:
+            quick.end()
+
+    def _answer_heads(self, data: bytes, quick: Quick) -> tuple[int, int]:
+        front, out, peer, source = self._front, self._out, self._address, self._source
+        verdicts, admits, plain = front.verdicts, front.admits, quick.plain
         start = size = 0
         for _ in range(limits.HTTP_TURN_REQUESTS):
             end = data.find(_HEAD_END, start)
             if end < 0:
-                return answers, start, _PART
-            answer = self._answer(data, start, end)
+                return start, _PART
+            line_end = data.find(b"\r\n", start)
+            path_start, path_end = start + len(_START), line_end - len(_END)
+            if path_end <= path_start or not data.startswith(_START, start) or data[path_end:line_end] != _END:
+                return start, _SECOND_LOOK
+            headers = data[line_end : end + 2]
+            verdict = verdicts[headers] if headers in verdicts else front.verdict(headers)
+            if verdict == _SLOW or path_end - path_start > limits.HTTP_HEAD_BYTES_MAX:
+                return start, _SECOND_LOOK
+            if not admits(source):
+                out += (_REFUSAL[0], clock.http_date(), _REFUSAL[1])
+                return end + len(_HEAD_END), _OVER
+            path = data[path_start:path_end]
+            if path.translate(None, _UNRESERVED) or path.endswith(b"/"):
+                handle = _decoded(path)
+                answer = None if handle is None else quick.any(handle, verdict == _GZIP, peer)
+            else:
+                answer = plain(path, verdict == _GZIP, peer)
             if answer is None:
-                return answers, start, _SECOND_LOOK
-            answers += answer
+                return start, _SECOND_LOOK
+            out += answer
             start = end + len(_HEAD_END)
-            if answer[2] is _REFUSAL[1]:
-                return answers, start, _OVER
-            size += len(answer[2])
+            size += len(answer[-1])
             if size >= limits.HTTP_TURN_BYTES:
                 break
-        return answers, start, _UNSEEN
-
-    def _answer(self, data: bytes, start: int, end: int) -> tuple[bytes, bytes, bytes] | None:
-        """Answer the request whose head stands there; None if it needs a second look."""
-        line_end = data.find(b"\r\n", start, end + 2)
-        path_start, path_end = start + len(_START), line_end - len(_END)
-        if path_end <= path_start or data[start:path_start] != _START or data[path_end:line_end] != _END:
-            return None
-        verdict = self._front.verdict(data[line_end : end + 2])
-        if verdict == _SLOW or path_end - path_start > limits.HTTP_HEAD_BYTES_MAX:
-            return None
-        if not self._front.admits(self._source):
-            return _REFUSAL[0], clock.http_date(), _REFUSAL[1]
-        path = data[path_start:path_end]
-        handle = path.decode("ascii") if _PATH.fullmatch(path) else _decoded(path)
-        answer = None if handle is None else self._front.resolve(handle, verdict == _GZIP, self._address)
-        return None if answer is None else (answer[0], clock.http_date(), answer[1])
+        return start, _UNSEEN
 
     def _await_turn(self, peer: Peer, delay_s: float = 0) -> None:
         """Let the others have their turn, and the client read; what is left may hold whole heads."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -61,16 +61,29 @@ class Counters:
 
     def http(self, method: str, status: int) -> None:
         """Count one HTTP answer."""
-        row = _METHODS.index(method) if method in _METHODS else len(_METHODS) - 1
-        self._slots[_HTTP + row * len(_CLASSES) + status // 100 - 1] += 1
+        self._slots[_http_slot(method, status)] += 1
 
-    def resolution(self, outcome: Outcome) -> None:
-        """Count how one resolution ended."""
-        self._slots[_RESOLUTIONS + _OUTCOME_SLOT[outcome]] += 1
+    def of_http(self, method: str, status: int) -> Callable[[], None]:
+        """Return what counts such an answer."""
+        slots, slot = self._slots, _http_slot(method, status)
 
-    def message(self, transport: Transport) -> None:
-        """Count one message of the Handle protocol."""
-        self._slots[_MESSAGES + _TRANSPORT_SLOT[transport]] += 1
+        def count() -> None:
+            slots[slot] += 1
+
+        return count
+
+    def resolution(self, outcome: str, count: int) -> None:
+        """Count resolutions that ended so (value of Outcome)."""
+        self._slots[_RESOLUTIONS + _OUTCOME_SLOT[outcome]] += count
+
+    def of_messages(self, transport: Transport) -> Callable[[int], None]:
+        """Return what counts messages of the Handle protocol that came so."""
+        slots, slot = self._slots, _MESSAGES + _TRANSPORTS.index(transport)
+
+        def count(messages: int) -> None:
+            slots[slot] += messages
+
+        return count
 
     def limited(self, front: Front) -> None:
         """Count one request that was refused because its source made too many."""
@@ -91,8 +104,12 @@ class Counters:
         self._slots[_RESTARTS] += 1
 
 
-_OUTCOME_SLOT: Final = {outcome: slot for slot, outcome in enumerate(_OUTCOMES)}
-_TRANSPORT_SLOT: Final = {transport: slot for slot, transport in enumerate(_TRANSPORTS)}
+_OUTCOME_SLOT: Final = {outcome.value: slot for slot, outcome in enumerate(_OUTCOMES)}
+
+
+def _http_slot(method: str, status: int) -> int:
+    row = _METHODS.index(method) if method in _METHODS else len(_METHODS) - 1
+    return _HTTP + row * len(_CLASSES) + status // 100 - 1
 
 
 class Collector:

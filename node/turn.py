@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from audit.frame import Row
 from core import clock, limits
 from core.admission import Identity
 from core.errors import Outcome
@@ -27,11 +28,8 @@ _IDENTIFIER: Final = limits.LOGGED_IDENTIFIER_BYTES
 class Spool(Protocol):
     """What the log is written to."""
 
-    add: Callable[[tuple[int, str, bytes, bytes, str]], None]
-    """Take an entry: via, outcome, peer, identifier, who."""
-
-    def write(self) -> bool:
-        """Write what was added; False if that failed, and then it is forgotten."""
+    def write(self, rows: Sequence[Row]) -> bool:
+        """Write entries; False if that failed, and then none of them is there."""
 
 
 class Leaving(Protocol):
@@ -53,14 +51,17 @@ def _soon(end: Callable[[], None]) -> object:
 
 
 class Turn:
-    """The turns of one worker. ``count``: how a resolution ended; ``failed``: a write of the log failed."""
+    """The turns of one worker.
+
+    ``count``: so many resolutions that are logged ended so (value of Outcome); ``failed``: a write of the log failed.
+    """
 
     def __init__(
-        self, spool: Spool, count: Callable[[Outcome], None], failed: Callable[[], None],
+        self, spool: Spool, count: Callable[[str, int], None], failed: Callable[[], None],
         now_s: Callable[[], float] = clock.monotonic_s, schedule: Schedule = _soon,
     ) -> None:  # fmt: skip
         self._spool = spool
-        self._add = spool.add
+        self._rows: list[Row] = []
         self._count = count
         self._failed = failed
         self._now_s = now_s
@@ -77,8 +78,7 @@ class Turn:
 
     def resolved(self, via: Via, outcome: Outcome, peer: bytes, identifier: bytes, who: str = "") -> None:
         """See ResolutionLog."""
-        self._count(outcome)
-        self._add((via, _VALUES[outcome], peer, identifier[:_IDENTIFIER], who))
+        self._rows.append((via, _VALUES[outcome], peer, identifier[:_IDENTIFIER], who))
 
     def record(self, via: Via, outcome: Outcome, peer: bytes, identifier: bytes, who: Identity | None) -> None:
         """See ResolutionLog."""
@@ -95,13 +95,24 @@ class Turn:
 
     def _log(self) -> bool:
         """Write what is noted; False if that failed. What leaves at the end of this turn shares its fate."""
-        if self._spool.write():
+        rows, self._rows = self._rows, []
+        if not rows:
+            return True
+        if self._spool.write(rows):
             self._closed_until_s = 0.0
+            self._count_all(rows)
             return True
         self._lost = bool(self._leaving)
         self._failed()
         self._closed_until_s = self._now_s() + limits.LOG_RETRY_S
         return False
+
+    def _count_all(self, rows: list[Row]) -> None:
+        counts: dict[str, int] = {}
+        for _, outcome, _, _, _ in rows:
+            counts[outcome] = counts.get(outcome, 0) + 1
+        for outcome, count in counts.items():
+            self._count(outcome, count)
 
     def end(self) -> None:
         """End the turn now: write the log, let go or hold back."""

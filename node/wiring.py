@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import ssl
+from collections.abc import Callable
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from core.caller import Callers
 from core.config import Config
 from core.errors import ConfigError, NodeError
 from core.hdl.dialogues import Dialogues
+from core.hdl.exchange import Transport
 from core.hdl.logins import Logins
 from core.hdl.prover import Prover
 from core.ident.handle import HandleRules
@@ -45,8 +47,9 @@ from resolver.browser import Browser
 from resolver.handle_api import HandleApi as ReadingHandleApi
 from resolver.handle_quick import QuickHandles
 from resolver.json_api import JsonApi as ReadingApi
+from resolver.plain import PlainReads
 from resolver.quick import QuickResolver
-from resolver.ratelimit import Admits, Network, RateLimit, shared_table
+from resolver.ratelimit import Network, RateLimit, shared_table
 from resolver.service import Resolver
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses in IPv6 (RFC 4291 §2.5.5.2)
@@ -99,12 +102,13 @@ def _network(entry: int | str) -> Network:
     return network
 
 
-def rate_limit(config: Config, setting: str, table: memoryview) -> RateLimit:
+def rate_limit(config: Config, front: Front, table: memoryview, refused: Callable[[Front], None]) -> RateLimit:
     """The limit of one front: ``http.rate_limit`` or ``handle.rate_limit``. Errors: ConfigError.
 
-    ``table``: of Rates, one for each front.
+    ``table``: of Rates, one for each front. ``refused`` counts.
     """
-    return RateLimit(config.integer(setting), table, rate_limit_exempt(config), clock.monotonic_ns)
+    per_second, exempt = config.integer(f"{front}.rate_limit"), rate_limit_exempt(config)
+    return RateLimit(per_second, table, exempt, clock.monotonic_ns, lambda: refused(front))
 
 
 def open_store(config: Config, *, read_only: bool = False, create: bool = False) -> LmdbEngine:
@@ -177,9 +181,9 @@ def make_fronts(
     config: Config, store: LmdbEngine, run: RunStore, spool: Spool, counters: Counters, *, ports: Ports, rates: Rates
 ) -> Fronts:
     """One worker's fronts, with everything behind them."""
-    http_admits = _admits(rate_limit(config, "http.rate_limit", rates.http), counters, "http")
-    tcp_admits = _admits(rate_limit(config, "handle.rate_limit", rates.tcp), counters, "handle")
-    udp_admits = _admits(rate_limit(config, "handle.rate_limit", rates.udp), counters, "handle")
+    http_admits = rate_limit(config, "http", rates.http, counters.limited).admits
+    tcp_admits = rate_limit(config, "handle", rates.tcp, counters.limited).admits
+    udp_admits = rate_limit(config, "handle", rates.udp, counters.limited).admits
     turn = Turn(spool, counters.resolution, counters.log_failed)
     root, rules = config.flag("handle.root"), handle_rules(config)
     resolver = Resolver(rules, root=root, server_admins=server_admins(config))
@@ -206,7 +210,7 @@ def make_fronts(
         browser=Browser(resolver, store, turn),
         sessions=SessionsApi(logins, prover, key, lambda handle: _require_here(resolver, store, handle)),
         callers=Callers(store, resolver.records, prover, logins),
-        messages=HttpMessages(service, counters.message).answer,
+        messages=HttpMessages(service, counters.of_messages(Transport.HTTP)).answer,
         ready=lambda: _can_read(store),
     )
     plain_auth = config.text("http.plain_auth") == "loopback"
@@ -215,38 +219,29 @@ def make_fronts(
         routes.answer, routes.check_head, plain_auth=plain_auth, admits=http_admits, observe=counters.http,
         connections=connections,
     )  # fmt: skip
-    handles = QuickHandles(resolver, store, site.serial, turn, clock.now_ms)
-    quick = QuickResolver(resolver, store, turn, counters.http)
+    reads = PlainReads(store, rules, root=root)
+    handles = QuickHandles(reads, resolver, site.serial, turn, clock.now_s)
+    quick = QuickResolver(reads, resolver, turn, counters.of_http("GET", 200), counters.of_http("GET", 404))
     return Fronts(
         front,
-        QuickFront(quick.resolve, http_admits, turn, front.connection, connections),
+        QuickFront(quick, http_admits, turn, front.connection, connections),
         UdpFront(
             service,
             turn,
             udp_admits,
             config.integer("handle.udp_answer_max"),
-            counters.message,
-            quick=handles.answer,
+            counters.of_messages(Transport.UDP),
+            quick=handles,
         ),
         TcpFront(
             service,
             turn,
             tcp_admits,
-            counters.message,
+            counters.of_messages(Transport.TCP),
             connections_max=_share(limits.HANDLE_CONNECTIONS_MAX, 4),
-            quick=handles.answer,
+            quick=handles,
         ),
     )
-
-
-def _admits(limit: RateLimit, counters: Counters, front: Front) -> Admits:
-    def admits(source: bytes) -> bool:
-        if limit.admits(source):
-            return True
-        counters.limited(front)
-        return False
-
-    return admits
 
 
 def _require_here(resolver: Resolver, store: LmdbEngine, handle: str) -> None:

@@ -1,22 +1,25 @@
 """Resolutions over HTTP that need no second look: the octets of ``json_api``, by splicing.
 
 Public records asked as a whole, and records that are not there. The head is made once,
-up to the length of the body; Date comes from the front.
+for each length of the body, and Date once a second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
-from core import limits
+from core import clock, limits
 from core.errors import NodeError, Outcome
 from core.events import ResolutionLog, Via
 from core.outcomes import STATUSES
+from core.store.engine import Table
+from core.store.record_rows import ANSWER_HEAD_BYTES, has_public
 from core.wire.http import retry_after
 from core.wire.jsontext import quote
-from resolver.json_api import Store
+from resolver.plain import PlainReads
 from resolver.service import Question, Resolver
 
 _VARY: Final = "Vary: Accept-Encoding, User-Agent\r\n"
@@ -49,39 +52,79 @@ def refusal(error: NodeError) -> tuple[bytes, bytes]:
 
 _FOUND: Final = _Shape(Outcome.OK, _VARY)
 _MISSING: Final = _Shape(Outcome.HANDLE_NOT_FOUND, "")
+_ANSWERS: Final = Table.ANSWERS
+_VALUES: Final = b'","values":'
 
 
 class QuickResolver:
-    """Answers what is common; leaves the rest to ``JsonApi``. ``count`` is told method and status."""
+    """Answers what is common; leaves the rest to ``JsonApi``. ``found``, ``missing`` count their answers."""
 
-    def __init__(self, resolver: Resolver, store: Store, log: ResolutionLog, count: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, reads: PlainReads, resolver: Resolver, log: ResolutionLog,
+        found: Callable[[], None], missing: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._reads = reads
         self._resolver = resolver
-        self._store = store
         self._log = log
-        self._count = count
+        self._count_found = found
+        self._count_missing = missing
+        self._date = b""
+        self._found_start = b""
 
-    def resolve(self, handle: str, gzip: bool, peer: bytes) -> tuple[bytes, bytes] | None:
-        """Return the head of the answer up to the value of Date, and its body.
+    def begin(self) -> bool:
+        """Begin to answer requests that have come; False where nothing can be answered just now."""
+        date = clock.http_date()
+        if date is not self._date:
+            self._date, self._found_start = date, date + _FOUND.body + b'"'
+        return self._log.writable and self._reads.begin()
 
-        None where the request needs a second look: also if this one failed, for the long way
-        names the error and logs it. ``gzip``: whether the client takes it.
+    def end(self) -> None:
+        """End what ``begin`` began."""
+        self._reads.end()
+
+    def plain(self, handle: bytes, gzip: bool, peer: bytes) -> tuple[bytes, ...] | None:
+        """Return the answer in pieces, for a handle that JSON and a path leave as it is.
+
+        Between ``begin`` and ``end``. None where the request needs a second look: also if this one failed, for
+        the long way names the error and logs it. ``gzip``: whether the client takes it.
         """
-        if not self._log.writable:
-            return None
         try:
-            with self._store.snapshot() as snapshot:
-                answer = self._resolver.resolve(snapshot, Question(handle))
+            row = self._reads.row(_ANSWERS, handle)
+        except Exception:
+            return None
+        if row is None or not has_public(row):
+            return self.any(handle.decode(), gzip, peer)
+        size = _FOUND_BYTES + len(handle) + len(row)
+        if gzip and size >= limits.GZIP_BYTES_MIN:
+            return None
+        self._log.resolved(Via.JSON, Outcome.OK, peer, handle)
+        self._count_found()
+        return _found_head(size), self._found_start, handle, _VALUES, row[ANSWER_HEAD_BYTES:] + b"}"
+
+    def any(self, handle: str, gzip: bool, peer: bytes) -> tuple[bytes, ...] | None:
+        """Return the answer in pieces, for any handle. See ``plain``."""
+        try:
+            answer = self._resolver.resolve(self._reads.snapshot, Question(handle))
         except Exception:
             return None
         if answer.json is not None and answer.outcome is Outcome.OK:
-            shape, values = _FOUND, b',"values":' + answer.json
+            shape, values, count = _FOUND, b',"values":' + answer.json, self._count_found
         elif answer.outcome is Outcome.HANDLE_NOT_FOUND:
-            shape, values = _MISSING, b""
+            shape, values, count = _MISSING, b"", self._count_missing
         else:
             return None
         body = b"%b%b%b}" % (shape.body, quote(handle).encode(), values)
         if gzip and len(body) >= limits.GZIP_BYTES_MIN:
             return None
         self._log.resolved(Via.JSON, answer.outcome, peer, handle.encode())
-        self._count("GET", shape.status)
-        return shape.head % len(body), body
+        count()
+        return shape.head % len(body), self._date, body
+
+
+_FOUND_BYTES: Final = len(_FOUND.body) + len('"' + '","values":' + "}") - ANSWER_HEAD_BYTES
+
+
+@lru_cache(maxsize=limits.QUICK_HEADS_MAX)
+def _found_head(size: int) -> bytes:
+    """Return the head of an answer with a body of so many octets, up to the value of Date."""
+    return _FOUND.head % size

@@ -68,13 +68,17 @@ class RateLimit:
 
     ``per_second``: 0 … RATE_PER_S_MAX. ``table``: of ``shared_table``, for this limit alone.
     ``exempt``: whoever is in one of these networks is never refused. ``now_ns``: nanoseconds, 0 … 2⁶³.
+    ``refused`` counts.
     """
 
-    __slots__ = ("_exempt_4", "_exempt_6", "_interval_ns", "_key", "_now_ns", "_places", "_table", "_window_ns")
+    __slots__ = (
+        "_exempt_4", "_exempt_6", "_interval_ns", "_key", "_now_ns", "_places", "_refused", "_table", "_window_ns",
+    )  # fmt: skip
 
     def __init__(
-        self, per_second: int, table: memoryview, exempt: Iterable[Network], now_ns: Callable[[], int]
-    ) -> None:
+        self, per_second: int, table: memoryview, exempt: Iterable[Network], now_ns: Callable[[], int],
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         # Rounded down: whoever keeps to the rate is never refused; at the highest rates it is 0.1 % too generous.
         self._interval_ns = _SECOND_NS // per_second if per_second else 0
         self._window_ns = self._interval_ns * per_second
@@ -85,6 +89,7 @@ class RateLimit:
         self._exempt_6 = [_masked(each) for each in networks if each.version == 6]
         self._places: dict[bytes, tuple[int, int] | None] = {}
         self._now_ns = now_ns
+        self._refused = refused
 
     def admits(self, source: bytes) -> bool:
         """Take one request of the bucket of a source; False if there is none, and then nothing is taken.
@@ -107,6 +112,7 @@ class RateLimit:
         admitted = after <= full
         if not admitted:
             after = 0  # raises nothing
+            self._refused()
         # Beyond a full bucket are only numbers of another time, of a clock that was set back or of another rate:
         # they become a full one, so that whoever has such a slot waits for one interval and no longer.
         if one < after or one > full:

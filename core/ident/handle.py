@@ -56,10 +56,14 @@ class HandleRules(NamedTuple):
         octets = handle.encode()
         if b"/" not in octets:
             return HandleKey(b"0.NA/" + octets.upper())  # bytes.upper() folds ASCII letters only
-        if self.case_sensitive and not octets.startswith(b"0."):
-            prefix, slash, suffix = octets.partition(b"/")
+        return self.fold(octets)
+
+    def fold(self, handle: bytes) -> HandleKey:
+        """Return the key of a handle with "/"."""
+        if self.case_sensitive and not handle.startswith(b"0."):
+            prefix, slash, suffix = handle.partition(b"/")
             return HandleKey(prefix.upper() + slash + suffix)
-        return HandleKey(octets.upper())
+        return HandleKey(handle.upper())
 
 
 def prefix_of(key: bytes) -> PrefixKey:

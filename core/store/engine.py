@@ -97,6 +97,9 @@ class Snapshot(Protocol):
     def serial(self) -> Serial:
         """Return the serial of the last change, 0 if there is none."""
 
+    def state(self) -> int:
+        """Return the number of the committed state: snapshots of one engine with equal numbers see the same rows."""
+
     def close(self) -> None:
         """End it."""
 

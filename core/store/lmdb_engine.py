@@ -98,6 +98,10 @@ class LmdbSnapshot:
     def serial(self) -> Serial:
         return _read_serial(self._transaction, self._tables[Table.META])
 
+    def state(self) -> int:
+        number: int = self._transaction.id()
+        return number
+
     def close(self) -> None:
         self._transaction.abort()
 

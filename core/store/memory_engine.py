@@ -19,7 +19,8 @@ from core.store.engine import Batch, ExpectationError, Statistics, Table
 class _State:
     """One committed state; never changed once it is published."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
         self.tables: dict[Table, dict[bytes, bytes]] = {table: {} for table in Table}
         self.keys: dict[Table, list[bytes]] = {table: [] for table in Table}
         self.feed: list[bytes] = []
@@ -59,6 +60,9 @@ class MemorySnapshot:
     def serial(self) -> Serial:
         return Serial(len(self._state.feed))
 
+    def state(self) -> int:
+        return self._state.number
+
     def close(self) -> None:
         """Nothing to end."""
 
@@ -85,7 +89,7 @@ class MemoryEngine:
             for key, row in rows.items():
                 if self._state.tables[table].get(key) != row:
                     raise ExpectationError(f"a row of {table.value} was written by another process")
-        new = _State()
+        new = _State(self._state.number + 1)
         new.tables = dict(self._state.tables)
         new.keys = dict(self._state.keys)
         for table, rows in batch.rows.items():

@@ -32,6 +32,10 @@ _SHORTENED: Final = 2
 _NOTHING_PUBLIC: Final = 4
 _ALL_PUBLIC: Final = bytes((_VERSION, 0))
 _NO_VALUES: Final = bytes(4)
+_ANSWERED: Final = (bytes((_VERSION, 0)), bytes((_VERSION, _PRIVATE)))
+ANSWER_HEAD_BYTES: Final = 2
+"""Octets of an ANSWERS row before its JSON."""
+
 _PUBLIC_READ: Final = int(ValuePermission.PUBLIC_READ)
 
 
@@ -96,6 +100,11 @@ def _unpack(row: bytes) -> tuple[bytes, Values]:
         return handle, decode_values(cursor.rest())
     except WireError as error:
         raise StoreError(f"a row of records cannot be read: {error.message}") from None
+
+
+def has_public(row: bytes) -> bool:
+    """Whether an ANSWERS row can be read and holds a value that is public."""
+    return row.startswith(_ANSWERED)
 
 
 class StoredAnswer(NamedTuple):

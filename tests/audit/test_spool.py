@@ -75,12 +75,9 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def test_a_turn_is_one_write(make: Callable[..., Spool], disk: Disk, tmp_path: Path) -> None:
-    """However many entries it has; a turn without any writes nothing."""
+    """However many entries it has."""
     spool = make()
-    for number in range(100):
-        spool.add(row(number))
-    assert spool.write()
-    assert spool.write()
+    assert spool.write([row(number) for number in range(100)])
     assert disk.writes == 1
     assert written(tmp_path) == list(range(100))
 
@@ -88,9 +85,7 @@ def test_a_turn_is_one_write(make: Callable[..., Spool], disk: Disk, tmp_path: P
 def test_a_turn_of_many_entries_has_many_frames(make: Callable[..., Spool], disk: Disk, tmp_path: Path) -> None:
     """Still one write; a reader never needs more than one frame at a time."""
     spool, count = make(), 2 * limits.LOG_FRAME_ROWS_MAX + 1
-    for number in range(count):
-        spool.add(row(number))
-    assert spool.write()
+    assert spool.write([row(number) for number in range(count)])
     assert disk.writes == 1
     assert written(tmp_path) == list(range(count))
 
@@ -98,8 +93,7 @@ def test_a_turn_of_many_entries_has_many_frames(make: Callable[..., Spool], disk
 def test_files_are_private(make: Callable[..., Spool], tmp_path: Path) -> None:
     """They hold addresses of clients."""
     spool = make()
-    spool.add(row(1))
-    spool.write()
+    spool.write([row(1)])
     assert [path.stat().st_mode & 0o777 for path in segments(tmp_path)] == [0o600]
 
 
@@ -107,8 +101,7 @@ def test_each_start_begins_a_segment(make: Callable[..., Spool], tmp_path: Path)
     """Even within one millisecond; an old segment is never touched again."""
     for number in range(3):
         spool = make()
-        spool.add(row(number))
-        assert spool.write()
+        assert spool.write([row(number)])
     assert len(segments(tmp_path)) == 3
     assert written(tmp_path) == [0, 1, 2]
 
@@ -117,8 +110,7 @@ def test_a_segment_that_is_full_is_followed_by_another(make: Callable[..., Spool
     """In the order of their names."""
     spool = make(segment_bytes=200)
     for number in range(40):
-        spool.add(row(number))
-        assert spool.write()
+        assert spool.write([row(number)])
     assert len(segments(tmp_path)) > 3
     assert written(tmp_path) == list(range(40))
 
@@ -132,21 +124,18 @@ def test_a_write_that_fails_or_is_short_is_told_and_taken_back(
     """Its entries are in no segment, those before and behind are; also where the segment cannot be mended."""
     spool, expected = make(), []
     if not first:
-        spool.add(row(1))
-        assert spool.write()
+        assert spool.write([row(1)])
         expected.append(1)
     disk.takes, disk.cuts = [takes], cuts
-    spool.add(row(2))
-    assert not spool.write()
+    assert not spool.write([row(2)])
     assert written(tmp_path) == expected
     disk.cuts = True
-    spool.add(row(3))
-    assert spool.write()
+    assert spool.write([row(3)])
     assert written(tmp_path) == [*expected, 3]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
-@given(st.lists(st.tuples(st.integers(0, 3), st.one_of(st.none(), st.integers(-1, 60)), st.booleans()), max_size=12))
+@given(st.lists(st.tuples(st.integers(1, 3), st.one_of(st.none(), st.integers(-1, 60)), st.booleans()), max_size=12))
 def test_what_was_told_to_be_written_is_what_is_read(
     tmp_path_factory: pytest.TempPathFactory, turns: list[tuple[int, int | None, bool]]
 ) -> None:
@@ -160,9 +149,7 @@ def test_what_was_told_to_be_written_is_what_is_read(
             numbers = list(range(number, number + count))
             number += count
             disk.takes, disk.cuts = [takes], cuts
-            for each in numbers:
-                spool.add(row(each))
-            if spool.write():
+            if spool.write([row(each) for each in numbers]):
                 expected += numbers
         spool.close()
     assert written(folder) == expected
@@ -180,20 +167,17 @@ def test_a_sync_that_fails_ends_the_segment(
 
     monkeypatch.setattr(spools.os, "fdatasync", sync)
     spool = make()
-    spool.add(row(1))
-    assert spool.write()
+    assert spool.write([row(1)])
     lost = []
     while not lost:  # the thread meets the error soon
-        spool.add(row(2))
-        if not spool.write():
+        if not spool.write([row(2)]):
             lost.append(2)
-    spool.add(row(3))
-    assert spool.write()
+    assert spool.write([row(3)])
     assert len(segments(tmp_path)) == 2
     assert written(tmp_path)[-1] == 3
 
 
-def test_closing_writes_and_syncs_what_is_left(
+def test_closing_syncs_what_is_written(
     monkeypatch: pytest.MonkeyPatch, make: Callable[..., Spool], tmp_path: Path
 ) -> None:
     """At the end of a worker nothing is left open."""
@@ -201,7 +185,7 @@ def test_closing_writes_and_syncs_what_is_left(
     monkeypatch.setattr(spools.os, "fdatasync", synced.append)
     before = len(os.listdir("/proc/self/fd"))
     spool = Spool(tmp_path, "worker-1", 60.0)
-    spool.add(row(1))
+    assert spool.write([row(1)])
     spool.close()
     assert synced
     assert len(os.listdir("/proc/self/fd")) == before
@@ -212,8 +196,7 @@ def test_a_segment_that_a_crash_tore_is_read_up_to_there(make: Callable[..., Spo
     """At whatever octet: whole frames are entries, the rest never left; an empty file is a segment too."""
     spool = make()
     for number in range(3):
-        spool.add(row(number))
-        spool.write()
+        spool.write([row(number)])
     path = segments(tmp_path)[0]
     whole = path.read_bytes()
     frame = (len(whole) - len(MAGIC)) // 3
@@ -229,8 +212,7 @@ def test_a_segment_longer_than_one_reading_is_read(
     monkeypatch.setattr(limits, "SEGMENT_READ_BYTES", 7)
     spool = make()
     for number in range(20):
-        spool.add(row(number))
-        spool.write()
+        spool.write([row(number)])
     assert written(tmp_path) == list(range(20))
 
 
@@ -249,8 +231,7 @@ from pathlib import Path
 from audit.spool import Spool
 spool = Spool(Path(sys.argv[1]), "worker-0", 60.0)
 for number in range(int(sys.argv[2])):
-    spool.add((1, "ok", bytes(6), b"88.1/%d" % number, ""))
-    assert spool.write()
+    assert spool.write([(1, "ok", bytes(6), b"88.1/%d" % number, "")])
     os.write(1, b".")
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.peer import UNKNOWN, address_of, format_peer, pack_peer, peer_of
-from node.datagrams import BatchedDatagrams
+from node.datagrams import peer_in
 
 PORTS = st.integers(0, 65_535)
 
@@ -33,14 +33,14 @@ def test_an_ipv6_address_is_read_out_of_the_kernels_structure(
 ) -> None:
     """sockaddr_in6 (RFC 3493 §3.3): family, port, flow, address, scope."""
     name = struct.pack("=H", socket.AF_INET6) + struct.pack(">HI", port, flow) + address.packed + bytes(4)
-    assert BatchedDatagrams.peer(None, name) == peer_of((str(address), port))  # type: ignore[arg-type]
+    assert peer_in(name) == peer_of((str(address), port))
 
 
 @given(st.ip_addresses(v=4), PORTS)
 def test_an_ipv4_address_is_read_out_of_the_kernels_structure(address: ipaddress.IPv4Address, port: int) -> None:
     """sockaddr_in: family, port, address, zeros."""
     name = struct.pack("=H", socket.AF_INET) + struct.pack(">H", port) + address.packed + bytes(8)
-    assert BatchedDatagrams.peer(None, name) == pack_peer(address.packed, port)  # type: ignore[arg-type]
+    assert peer_in(name) == pack_peer(address.packed, port)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", [None, "", b"", "/run/socket", ("no address", 5), (1, 2), ("::1",), ("", 0)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from audit.frame import Row
 from core.admission import Identity
@@ -30,24 +30,18 @@ class MemorySpool:
         self.rows: list[Row] = []
         self.writes = 0
         self.full = False
-        self._added: list[Row] = []
-        self.add: Callable[[Row], None] = self._added.append
 
-    def write(self) -> bool:
-        added = list(self._added)
-        self._added.clear()
-        if not added:
-            return True
+    def write(self, rows: Sequence[Row]) -> bool:
         if self.full:
             return False
-        self.rows += added
+        self.rows += rows
         self.writes += 1
         return True
 
 
 def at_once(spool: MemorySpool | None = None, now_s: Callable[[], float] = lambda: 0.0) -> Turn:
     """Return a turn that ends as soon as something is to leave; its log is in memory."""
-    return Turn(spool or MemorySpool(), lambda _: None, lambda: None, now_s, lambda end: end())
+    return Turn(spool or MemorySpool(), lambda *_: None, lambda: None, now_s, lambda end: end())
 
 
 def everyone(_: bytes) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from core import limits
-from node.datagrams import BatchedDatagrams, Datagrams, PlainDatagrams
+from node.datagrams import BatchedDatagrams, Datagrams, PlainDatagrams, Received
 
 WAIT_S = 5
 
@@ -32,9 +32,9 @@ def make(request: pytest.FixtureRequest) -> Callable[[socket.socket], Datagrams]
     return made
 
 
-def received(channel: socket.socket, datagrams: Datagrams, count: int) -> list[tuple[bytes, object]]:
+def received(channel: socket.socket, datagrams: Datagrams, count: int) -> list[Received]:
     """Receive until so many are there."""
-    found: list[tuple[bytes, object]] = []
+    found: list[Received] = []
     while len(found) < count:
         assert select.select([channel], [], [], WAIT_S)[0]
         batch = datagrams.receive()
@@ -55,9 +55,9 @@ def test_what_is_sent_is_received_and_answered(sockets: Sockets, make: Callable[
         for octets in sent:
             client.send(octets)
         found = received(served, datagrams, len(sent))
-        assert [octets for octets, _ in found] == sent
-        assert len({address for _, address in found}) == 1
-        datagrams.send([(octets[::-1] + b"!", address) for octets, address in found])
+        assert [octets for octets, _, _ in found] == sent
+        assert len({(address, peer) for _, address, peer in found}) == 1
+        datagrams.send([(octets[::-1] + b"!", address) for octets, address, _ in found])
         assert [client.recv(1_000) for _ in sent] == [octets[::-1] + b"!" for octets in sent]
 
 
@@ -70,7 +70,7 @@ def test_addresses_tell_clients_apart(sockets: Sockets, make: Callable[[socket.s
         other.settimeout(WAIT_S)
         for line in (client, other, client):
             line.send(b"x")
-        (_, first), (_, second), (_, third) = received(served, datagrams, 3)
+        (_, first, _), (_, second, _), (_, third, _) = received(served, datagrams, 3)
         assert first == third != second
         datagrams.send([(b"to the other", second), (b"to the first", first)])
         assert (client.recv(99), other.recv(99)) == (b"to the first", b"to the other")
@@ -88,7 +88,7 @@ def test_one_that_is_too_long_shows_it(sockets: Sockets, make: Callable[[socket.
     client.send(b"y" * 9_000)
     client.send(b"next")
     found = received(served, make(served), 2)
-    assert [len(octets) for octets, _ in found] == [limits.UDP_DATAGRAM_BYTES_MAX + 1, 4]
+    assert [len(octets) for octets, _, _ in found] == [limits.UDP_DATAGRAM_BYTES_MAX + 1, 4]
 
 
 def test_one_that_cannot_be_sent_holds_up_no_other(
@@ -98,7 +98,7 @@ def test_one_that_cannot_be_sent_holds_up_no_other(
     served, client = sockets
     datagrams = make(served)
     client.send(b"x")
-    ((_, address),) = received(served, datagrams, 1)
+    ((_, address, _),) = received(served, datagrams, 1)
     bad: object = bytes(len(address)) if isinstance(address, bytes) else (address[0], 0)  # type: ignore[index]
     datagrams.send([(b"lost", bad), (b"arrives", address)])  # type: ignore[list-item]
     assert client.recv(99) == b"arrives"

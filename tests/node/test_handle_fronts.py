@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,6 +13,7 @@ from core.hdl.exchange import Transport
 from core.peer import peer_of
 from core.wire.codepoints import VERSION
 from core.wire.envelope import ENVELOPE_BYTES, PACKET_PAYLOAD, Envelope, decode_envelope, encode_envelope, packets
+from node.datagrams import Received
 from node.handle_service import Answers, Sent
 from node.handle_tcp import TcpConnection, TcpFront
 from node.handle_udp import UdpFront
@@ -68,16 +68,13 @@ class Wire:
         assert not self.said_all
         self.written += octets
 
-    def receive(self) -> list[tuple[bytes, object]]:
+    def receive(self) -> list[Received]:
         came, self.came = self.came, []
-        return [(packet, ADDRESS) for packet in came]
+        return [(packet, ADDRESS, peer_of(ADDRESS)) for packet in came]
 
     def get_extra_info(self, name: str) -> object:
         assert name == "peername"
         return ADDRESS
-
-    def peer(self, address: object) -> bytes:
-        return peer_of(address)
 
     def send(self, datagrams: list[tuple[bytes, object]]) -> None:
         assert all(address == ADDRESS for _, address in datagrams)
@@ -119,9 +116,8 @@ class Tcp:
         )
         self.connection, self.wire = self.connect()
 
-    def _observe(self, transport: Transport) -> None:
-        assert transport is Transport.TCP
-        self.observed += 1
+    def _observe(self, count: int) -> None:
+        self.observed += count
 
     def connect(self) -> tuple[TcpConnection, Wire]:
         connection, wire = TcpConnection(self.front), Wire()
@@ -404,8 +400,7 @@ class Udp:
         self.now_s = 1_000.0
         self.service = Echo()
         self.wire = Wire()
-        noted: Callable[[Any], None] = lambda transport: None  # noqa: E731 - what counts is counted elsewhere
-        self.front = UdpFront(self.service, at_once(), everyone, answer_bytes, noted, now_s=lambda: self.now_s)  # type: ignore[arg-type]
+        self.front = UdpFront(self.service, at_once(), everyone, answer_bytes, lambda _: None, now_s=lambda: self.now_s)  # type: ignore[arg-type]
         self.front.serve(self.wire)  # type: ignore[arg-type]
 
     def ask(self, *datagrams: bytes) -> list[bytes]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import limits
-from core.clock import Millis
+from core.clock import Millis, UnixSeconds
 from core.events import Via
 from core.hdl.dialogues import Dialogues
 from core.hdl.exchange import Transport
@@ -25,6 +25,7 @@ from registry.commands import OPERATOR, Home, Put, Request
 from registry.service import Registry
 from resolver.handle_api import HandleApi
 from resolver.handle_quick import QuickHandles
+from resolver.plain import PlainReads
 from resolver.service import Resolver
 from tests.kit.handle_messages import Flag, Message, Op, bstr
 from tests.kit.logs import MemorySpool, NoLog, at_once
@@ -60,7 +61,8 @@ class Both:
         resolver = Resolver(rules)
         self.spool = MemorySpool()
         self.turn = at_once(self.spool)
-        self._quick = QuickHandles(resolver, store, SITE.serial, self.turn, lambda: NOW)
+        reads = PlainReads(store, rules)
+        self._quick = QuickHandles(reads, resolver, SITE.serial, self.turn, lambda: UnixSeconds(NOW // 1_000))
         self.service = HandleService(
             (HandleApi(resolver, store, SITE, NoLog(), dict),),
             Prover(store, resolver.records),
@@ -70,7 +72,12 @@ class Both:
         )  # fmt: skip
 
     def quick(self, message: bytes, bytes_max: int = limits.MESSAGE_BYTES_MAX) -> bytes | None:
-        return self._quick.answer(message, bytes_max, Via.HANDLE_UDP, PEER)
+        if not self._quick.begin():
+            return None
+        try:
+            return self._quick.answer(message, bytes_max, Via.HANDLE_UDP, PEER)
+        finally:
+            self._quick.end()
 
     def by_service(self, message: bytes) -> bytes:
         envelope, payload = decode_envelope(message), message[ENVELOPE_BYTES:]

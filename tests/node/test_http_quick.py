@@ -15,8 +15,8 @@ import uvloop
 from core import limits
 from core.errors import StoreError
 from core.records import HandleValue
-from core.store.engine import Snapshot
-from core.store.lmdb_engine import LmdbEngine
+from core.store.engine import Table
+from core.store.lmdb_engine import LmdbSnapshot
 from node import http_quick
 from node.http_connections import Connections, Peer
 from node.http_quick import QuickConnection, QuickFront
@@ -280,16 +280,24 @@ class Alone:
         self.now_s = 100.0
         self.answered = 0
         self.connections = Connections(lambda: self.now_s)
-        front = QuickFront(self.resolve, everyone, at_once(), self.no_second_look, self.connections)
+        front = QuickFront(self, everyone, at_once(), self.no_second_look, self.connections)
         self.connection = QuickConnection(front)
         self.body = body
         self.wire = Wire()
         self.wire.protocol = self.connection
         self.connection.connection_made(self.wire)  # type: ignore[arg-type]
 
-    def resolve(self, handle: str, gzip: bool, peer: bytes) -> tuple[bytes, bytes]:
+    def begin(self) -> bool:
+        return True
+
+    def end(self) -> None:
+        """Nothing was begun."""
+
+    def plain(self, handle: bytes, gzip: bool, peer: bytes) -> tuple[bytes, ...]:
         self.answered += 1
         return b"head ", self.body
+
+    any = plain
 
     def no_second_look(self, peer: Peer) -> asyncio.Protocol:
         raise AssertionError("handed over")
@@ -455,7 +463,7 @@ def test_the_memory_of_heads_is_bounded() -> None:
     for number in range(limits.QUICK_HEADS_MAX * 2):
         alone.receives(b"GET /api/handles/88.1/A HTTP/1.1\r\nHost: x%d\r\n\r\n" % number)
         alone.wire.take(1_000)
-    assert len(alone.connection._front._verdicts) <= limits.QUICK_HEADS_MAX
+    assert len(alone.connection._front.verdicts) <= limits.QUICK_HEADS_MAX
 
 
 # --- a store that fails ---
@@ -466,16 +474,16 @@ def test_good_answers_go_out_before_one_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """The one that fails gets its error from the long way, and what stands behind it is answered too."""
-    snapshot, calls = LmdbEngine.snapshot, iter(range(1_000))
+    get, calls = LmdbSnapshot.get, iter(range(1_000))
 
-    def failing(self: LmdbEngine) -> Snapshot:
-        if next(calls) in (2, 3):  # the third request, both ways
+    def failing(self: LmdbSnapshot, table: Table, key: bytes) -> bytes | None:
+        if table is Table.ANSWERS and next(calls) in (2, 3):  # the third request, both ways
             raise error
-        return snapshot(self)
+        return get(self, table, key)
 
     async def run() -> None:
         async with serving(tmp_path, RECORDS) as served:
-            monkeypatch.setattr(LmdbEngine, "snapshot", failing)
+            monkeypatch.setattr(LmdbSnapshot, "get", failing)
             head = f"GET /api/handles/{PREFIX}/SKU01 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
             found = await answered(served.quick, [Group([head * 3], [True] * 3)], None, to_the_end=False)
             statuses = re.findall(rb"HTTP/1.1 (\d+)", found)

@@ -44,7 +44,7 @@ def test_each_counter_has_a_slot_of_its_own(tmp_path: Path) -> None:
         counters.log_failed,
         counters.restart,
         lambda: counters.http("GET", 200),
-        *(lambda outcome=outcome: counters.resolution(outcome) for outcome in Outcome),
+        *(lambda outcome=outcome: counters.resolution(outcome.value, 1) for outcome in Outcome),
     ):
         before = shown(tmp_path)
         count()

@@ -76,6 +76,20 @@ def test_a_row_is_there_once_it_is_committed(engine: Engine) -> None:
     assert contents(engine) == {b"a": b"2"}
 
 
+def test_each_commit_makes_another_state(engine: Engine) -> None:
+    """Equal numbers, equal rows: also where a row is changed and changed back, and for a snapshot that is kept."""
+    numbers = []
+    for row in (b"1", b"2", b"1", None):
+        with engine.snapshot() as before, engine.snapshot() as same:
+            assert before.state() == same.state()
+            engine.commit(batch({b"a": row}))
+            assert before.state() == same.state()
+            numbers.append(before.state())
+    with engine.snapshot() as last:
+        numbers.append(last.state())
+    assert len(set(numbers)) == len(numbers)
+
+
 def test_tables_do_not_share_keys(engine: Engine) -> None:
     """The same key in each table is another row."""
     made = Batch()
