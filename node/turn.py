@@ -85,9 +85,10 @@ class Turn:
         self.resolved(via, outcome, peer, identifier, "" if who is None else f"{who.value_index}:{who.handle}")
         if not self._log():
             raise LogFullError
+        self._closed_until_s = 0.0
 
     def leave(self, leaving: Leaving) -> None:
-        """Let answers go at the end of this turn. Once a turn."""
+        """Let answers go at the end of this turn. Once a turn; before anything else is recorded, which may fail."""
         self._leaving.append(leaving)
         if not self._scheduled:
             self._scheduled = True
@@ -96,7 +97,8 @@ class Turn:
     def _log(self) -> bool:
         """Write what is noted; False if that failed. What leaves at the end of this turn shares its fate."""
         if self._spool.write():
-            self._closed_until_s = 0.0
+            if self._closed_until_s and self.writable:  # before, a turn without entries proves nothing
+                self._closed_until_s = 0.0
             return True
         self._lost = bool(self._leaving)
         self._failed()
