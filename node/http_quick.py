@@ -231,7 +231,11 @@ class QuickConnection(asyncio.Protocol):
         path = data[path_start:path_end]
         handle = path.decode("ascii") if _PATH.fullmatch(path) else _decoded(path)
         answer = None if handle is None else self._front.resolve(handle, verdict == _GZIP, self._address)
-        return None if answer is None else (answer[0], clock.http_date(), answer[1])
+        if answer is None:
+            if self._peer is not None:
+                self._peer.admitted = True  # the second look is at the same request
+            return None
+        return answer[0], clock.http_date(), answer[1]
 
     def _await_turn(self, peer: Peer, delay_s: float = 0) -> None:
         """Let the others have their turn, and the client read; what is left may hold whole heads."""
