@@ -74,7 +74,11 @@ class Kills:
 
 
 class Endured(NamedTuple):
-    """What was seen. Seconds: from a kill to an answer for every port and connection; of other connections' answers."""
+    """What was seen: ``broken`` connections and ``lost`` datagrams, all of workers that were killed.
+
+    ``back_s_max``: the longest from a kill to an answer for every client; ``answer_s_max``: the
+    longest that an answer took on a connection that was served before and did not end.
+    """
 
     kills: int
     answers: int
@@ -220,7 +224,8 @@ class _Stream(_Client):
         name, done, began = self.new_name(), self.kills.done, time.monotonic()
         ask(name)
         self.answered.append(name)
-        self.answer_s_max = max(self.answer_s_max, time.monotonic() - began)
+        if self.owner is not None:  # a new one may have waited for a worker that was started again
+            self.answer_s_max = max(self.answer_s_max, time.monotonic() - began)
         self.seen = done
 
     def _require_killed(self, done: int, error: Exception) -> None:
