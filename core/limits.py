@@ -175,7 +175,7 @@ LOCK_WAIT_S: Final = 2.0  # processes of a node that was killed need a moment to
 READY_S: Final = 30.0
 RESTART_DELAY_S_MIN: Final = 0.05
 RESTART_DELAY_S_MAX: Final = 5.0
-RESTART_HEALTHY_S: Final = 10.0
+RESTART_HEALTHY_S: Final = 0.5  # one that lived so long is started again at once; that is twice a second at most
 
 # --- command line ----------------------------------------------------------
 IMPORT_CHUNK_ITEMS: Final = 1_000

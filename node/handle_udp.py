@@ -86,6 +86,7 @@ class UdpFront:
                 received = self._quickly(received)
             finally:
                 self._quick.end()
+            self._leave()  # now: a record that fails further on takes these entries with it
         for data, address, peer in received:
             try:
                 self._received(data, address, peer)
@@ -117,18 +118,13 @@ class UdpFront:
         if _says_nothing(envelope, payload):
             return
         try:
-            if len(data) > limits.UDP_DATAGRAM_BYTES_MAX:
-                raise WireError(f"A datagram of {len(data)} octets; at most {limits.UDP_DATAGRAM_BYTES_MAX} are taken")
-            if envelope.in_packets:
-                whole = self._assembled(envelope, payload, addr)
-                if whole is None:
-                    return
-                envelope, payload = whole
-            elif len(payload) != envelope.length:
-                raise WireError(f"A message of {envelope.length} octets is announced, {len(payload)} came")
+            whole = self._whole(envelope, payload, addr)
         except WireError as error:
             self._send(self._service.refuse(envelope, error), addr)
             return
+        if whole is None:
+            return
+        envelope, payload = whole
         self._observe(1)
         if self._service.at_once(envelope, payload):
             self._send(self._service.answer_at_once(envelope, payload, Transport.UDP, peer), addr)
@@ -167,6 +163,17 @@ class UdpFront:
     async def _answer(self, envelope: Envelope, payload: bytes, addr: Address, peer: bytes) -> None:
         self._send(await self._service.answer(envelope, payload, Transport.UDP, peer), addr)
         self._leave()
+
+    def _whole(self, envelope: Envelope, payload: bytes, addr: Address) -> tuple[Envelope, bytes] | None:
+        """Return the message of a datagram; None if more packets belong to it. Errors: WireError."""
+        size = ENVELOPE_BYTES + len(payload)
+        if size > limits.UDP_DATAGRAM_BYTES_MAX:
+            raise WireError(f"A datagram of {size} octets; at most {limits.UDP_DATAGRAM_BYTES_MAX} are taken")
+        if envelope.in_packets:
+            return self._assembled(envelope, payload, addr)
+        if len(payload) != envelope.length:
+            raise WireError(f"A message of {envelope.length} octets is announced, {len(payload)} came")
+        return envelope, payload
 
     def _assembled(self, envelope: Envelope, payload: bytes, addr: Address) -> tuple[Envelope, bytes] | None:
         """Add a packet to its message; return the message once it is whole. Errors: WireError."""

@@ -122,15 +122,19 @@ class Peer:
     """One connection's place among them: what is waited for, and until when.
 
     ``waiting``: for a request of which nothing has come. ``paused``: its client must read first.
+    ``admitted``: the next request was counted by its source's limit when the quick way looked at it.
     """
 
-    __slots__ = ("_output", "_stalled_s", "connections", "finish", "paused", "transport", "until_s", "waiting")
+    __slots__ = (
+        "_output", "_stalled_s", "admitted", "connections", "finish", "paused", "transport", "until_s", "waiting",
+    )  # fmt: skip
 
     def __init__(self, connections: Connections, transport: asyncio.Transport, finish: Callable[[], None]) -> None:
         self.connections = connections
         self.transport = transport
         self.finish = finish
         self.paused = False
+        self.admitted = False
         self._output: Output | None = None
         self._stalled_s = _NEVER
         self.await_request()

@@ -16,7 +16,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -89,7 +89,7 @@ class HttpFront:
         request = None
         try:
             head = self._head(raw, path)
-            await self._admit(head.peer)
+            await self._admit(raw, head.peer)
             response = await self._refusal_by_head(raw, head)
             if response is None:
                 request = await self._read(raw, head)
@@ -111,9 +111,12 @@ class HttpFront:
             answer.force_close()
         return answer
 
-    async def _admit(self, peer: bytes) -> None:
+    async def _admit(self, raw: web.BaseRequest, source: bytes) -> None:
         """Errors: RateError for a source that asks too much; it waits for that, and its connection with it."""
-        if not self._admits(address_of(peer)):
+        peer = cast("_Connection", raw.protocol).peer
+        if peer is not None and peer.admitted:
+            peer.admitted = False
+        elif not self._admits(address_of(source)):
             await asyncio.sleep(limits.RETRY_AFTER_S)
             raise RateError
 

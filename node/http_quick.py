@@ -125,6 +125,7 @@ class QuickConnection(asyncio.Protocol):
         self._writable = True
         self._turn_due = False
         self._ending = False
+        self._admitted = False  # the head that is handed over was counted by the limit
 
     # --- transport ---
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -245,6 +246,7 @@ class QuickConnection(asyncio.Protocol):
             else:
                 answer = plain(path, verdict == _GZIP, peer)
             if answer is None:
+                self._admitted = True  # the second look is at the same request
                 return start, _SECOND_LOOK
             out += answer
             start = end + len(_HEAD_END)
@@ -294,6 +296,7 @@ class QuickConnection(asyncio.Protocol):
             self._front.turn.end()
             if transport.is_closing():
                 return
+        peer.admitted = self._admitted
         self._transport = self._peer = None
         slow = self._front.slow(peer)
         transport.set_protocol(slow)

@@ -87,7 +87,7 @@ class Turn:
             raise LogFullError
 
     def leave(self, leaving: Leaving) -> None:
-        """Let answers go at the end of this turn. Once a turn."""
+        """Let answers go at the end of this turn. Once a turn; before anything else is recorded, which may fail."""
         self._leaving.append(leaving)
         if not self._scheduled:
             self._scheduled = True

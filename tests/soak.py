@@ -12,14 +12,19 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.kit.killing import KillRounds
+from tests.kit.crowd import Crowded, crowd
+from tests.kit.killing import PREFIX, KillRounds
 from tests.kit.node import Node
-from tests.kit.noise import endure
+from tests.kit.noise import Endured, endure
+from tests.kit.worker_kills import Endured as KillsEndured
+from tests.kit.worker_kills import endure_kills
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "docs" / "reference" / "soak.md"
 RESTART_S = 2.0
 ROUNDS_A_NODE = 25
+WORKERS = 4
+KILL_EVERY_S = 1.0
 
 
 def main() -> int:
@@ -28,27 +33,21 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200, help="kill rounds")
     parser.add_argument("--messages", type=int, default=100_000, help="messages of noise")
     parser.add_argument("--wrong", type=int, default=10_000, help="wrong answers to challenges")
+    parser.add_argument("--kills", type=int, default=60, help="workers killed, one a second")
+    parser.add_argument("--connections", type=int, default=5_000, help="connections over HTTP that do nothing")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     options = parser.parse_args()
     began = time.monotonic()
     chance = random.Random(options.seed)
-    runs: list[KillRounds] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(options.rounds):
-            if number % ROUNDS_A_NODE == 0:  # a store that grows for ever would only be read, not killed
-                if runs:
-                    runs[-1].check_all()
-                runs.append(KillRounds(Path(folder) / f"node-{len(runs)}", chance.randrange(2**32)))
-            runs[-1].run()
-            print(f"\rround {number + 1}/{options.rounds}", end="", flush=True)
-        runs[-1].check_all()
-        print()
-        with Node(Path(folder) / "noise", "88.118.7") as node:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runs = _kill_rounds(folder, options.rounds, chance)
+        with Node(folder / "noise", PREFIX) as node:
             endured = endure(node, options.messages, options.wrong, chance)
-    totals: Counter[str] = Counter()
-    for run in runs:
-        totals.update(run.killed)
-    killed = ", ".join(f"{name} {count}" for name, count in sorted(totals.items()))
+        with Node(folder / "workers", PREFIX, resolver__workers=WORKERS) as node:
+            kills = endure_kills(node, options.kills, chance, KILL_EVERY_S)
+        with Node(folder / "crowd", PREFIX) as node:
+            crowded = crowd(node, options.connections)
     restart_s = max(run.restart_s_max for run in runs)
     lines = [
         "# Soak",
@@ -58,19 +57,18 @@ def main() -> int:
         "again, and compares what was written with what its client was told, and 500 identifiers of earlier",
         "rounds; then `saltern doctor --deep`. At the end every identifier of a node is compared.",
         "Then a node endures noise on the Handle protocol, and a client that never has the right secret.",
+        f"Then one of {WORKERS} workers is killed every second, while clients ask over UDP, TCP and HTTP, each time",
+        "for a name of its own: every answer must be in the resolution log, and only connections to that worker",
+        "may end.",
+        "Then a crowd of connections that do nothing, and another client that is served.",
         "",
         "| what | figure |",
         "|---|---|",
         f"| rounds | {options.rounds} (seed {options.seed}), a new node every {ROUNDS_A_NODE} |",
-        f"| killed | {killed} |",
-        f"| writes acknowledged, all there after the kill | {sum(run.acknowledged for run in runs)} |",
-        f"| writes refused, none there | {sum(run.refused for run in runs)} |",
-        f"| writes without an answer, each whole or absent | {sum(run.unknown for run in runs)} |",
-        "| rows that `doctor --deep` found wrong | 0 |",
-        f"| longest restart to the first answer | {restart_s:.2f} s (bound {RESTART_S:.0f} s) |",
-        f"| messages of noise by UDP and TCP, the same processes go on | {endured.messages} |",
-        f"| wrong answers to challenges, each 403 | {endured.wrong} |",
-        f"| growth of the worker by both | {endured.growth_bytes / (1 << 20):.1f} MiB |",
+        *_round_rows(runs),
+        *_noise_rows(endured),
+        *_kill_rows(kills),
+        *_crowd_rows(crowded),
         f"| took | {time.monotonic() - began:.0f} s |",
         f"| machine | {platform.machine()}, {_cores()} cores, Python {platform.python_version()} |",
         f"| commit | {_commit()} |",
@@ -80,6 +78,62 @@ def main() -> int:
     REPORT.write_text("\n".join(lines), "utf-8")
     print("\n".join(lines))
     return 0 if restart_s < RESTART_S else 1
+
+
+def _kill_rounds(folder: Path, rounds: int, chance: random.Random) -> list[KillRounds]:
+    runs: list[KillRounds] = []
+    for number in range(rounds):
+        if number % ROUNDS_A_NODE == 0:  # a store that grows for ever would only be read, not killed
+            if runs:
+                runs[-1].check_all()
+            runs.append(KillRounds(folder / f"node-{len(runs)}", chance.randrange(2**32)))
+        runs[-1].run()
+        print(f"\rround {number + 1}/{rounds}", end="", flush=True)
+    runs[-1].check_all()
+    print()
+    return runs
+
+
+def _round_rows(runs: list[KillRounds]) -> list[str]:
+    totals: Counter[str] = Counter()
+    for run in runs:
+        totals.update(run.killed)
+    killed = ", ".join(f"{name} {count}" for name, count in sorted(totals.items()))
+    restart_s = max(run.restart_s_max for run in runs)
+    return [
+        f"| killed | {killed} |",
+        f"| writes acknowledged, all there after the kill | {sum(run.acknowledged for run in runs)} |",
+        f"| writes refused, none there | {sum(run.refused for run in runs)} |",
+        f"| writes without an answer, each whole or absent | {sum(run.unknown for run in runs)} |",
+        "| rows that `doctor --deep` found wrong | 0 |",
+        f"| longest restart to the first answer | {restart_s:.2f} s (bound {RESTART_S:.0f} s) |",
+    ]
+
+
+def _noise_rows(endured: Endured) -> list[str]:
+    return [
+        f"| messages of noise by UDP and TCP, the same processes go on | {endured.messages} |",
+        f"| wrong answers to challenges, each 403 | {endured.wrong} |",
+        f"| growth of the worker by both | {endured.growth_bytes / (1 << 20):.1f} MiB |",
+    ]
+
+
+def _kill_rows(kills: KillsEndured) -> list[str]:
+    return [
+        f"| workers killed under load, one of {WORKERS} every {KILL_EVERY_S:.0f} s | {kills.kills} |",
+        f"| answers that clients got, each in the log once | {kills.answers} |",
+        f"| connections that ended, all to a worker that was killed | {kills.broken} |",
+        f"| datagrams lost, all under way to a worker that was killed | {kills.lost} |",
+        f"| longest from a kill to an answer for every client | {kills.back_s_max:.2f} s |",
+        f"| longest wait for an answer on a connection that did not end | {kills.answer_s_max:.2f} s |",
+    ]
+
+
+def _crowd_rows(crowded: Crowded) -> list[str]:
+    return [
+        f"| connections open at once, another client is served | {crowded.connections} |",
+        f"| memory of the worker for each | {crowded.bytes_each / 1_024:.1f} KiB |",
+    ]
 
 
 def _cores() -> int:

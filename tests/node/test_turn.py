@@ -139,6 +139,22 @@ def test_a_log_that_failed_is_let_alone_for_a_while() -> None:
     assert bench.turn.writable
 
 
+def test_a_turn_without_entries_does_not_open_a_log_that_failed() -> None:
+    """What leaves in it are refusals: that nothing was written well says nothing of the disk."""
+    bench, front = Bench(), Front()
+    bench.spool.full = True
+    with pytest.raises(LogFullError):
+        bench.turn.record(Via.HANDLE_UDP, Outcome.OK, PEER, b"88.1/X", None)
+
+    async def run() -> None:
+        bench.turn.leave(front)
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert front.said == ["gone"]
+    assert not bench.turn.writable
+
+
 def test_one_front_that_fails_does_not_keep_the_others() -> None:
     """Its answers are lost with it, theirs are not."""
     bench, broken, other = Bench(), Front(), Front()
