@@ -20,13 +20,13 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from core import clock, limits
-from core.errors import RateError, StoreError
+from core.errors import RateError, StoreError, WireError
 from core.events import Via
 from core.hdl.exchange import Transport
 from core.peer import UNKNOWN, address_of, peer_of
 from core.wire.codepoints import OpFlag
 from core.wire.envelope import ENVELOPE_BYTES, Envelope, decode_envelope
-from core.wire.stream import MessageStream, TooLongError
+from core.wire.stream import MessageStream
 from node.handle_service import NO_QUICK_WAY, Answers, HandleService, Quick
 from node.turn import Turn
 from resolver.ratelimit import Admits
@@ -184,8 +184,8 @@ class TcpConnection(asyncio.Protocol):
         try:
             if self._may_go_on() and self._take_messages():
                 asyncio.get_running_loop().call_soon(self._pump)
-        except TooLongError as error:
-            self._refuse(self._front.service.refuse(error.envelope, error))
+        except WireError as error:  # of the stream: a message announces too much
+            self._refuse(self._front.service.refuse(self._incoming.envelope(), error))
             self._await_more()
         except Exception:
             _LOG.exception("a message failed")

@@ -11,16 +11,6 @@ from core.wire.envelope import ENVELOPE_BYTES, Envelope, decode_envelope
 _LENGTH_AT: Final = ENVELOPE_BYTES - 4
 
 
-class TooLongError(WireError):
-    """A message announces more octets than are taken: MESSAGE_BYTES_MAX behind its envelope."""
-
-    def __init__(self, envelope: Envelope) -> None:
-        self.envelope = envelope
-        super().__init__(
-            f"A message of {envelope.length} octets is announced; at most {limits.MESSAGE_BYTES_MAX} are taken"
-        )
-
-
 class MessageStream:
     """What came and was not taken, ``waiting`` octets of it.
 
@@ -45,7 +35,10 @@ class MessageStream:
         self.waiting += len(octets)
 
     def next(self) -> bytes | None:
-        """Return the next message with its envelope, None until it is whole. Errors: TooLongError."""
+        """Return the next message with its envelope, None until it is whole.
+
+        Errors: WireError for one that announces more than MESSAGE_BYTES_MAX; then no other comes.
+        """
         if self.waiting < ENVELOPE_BYTES:
             return None
         if len(self._piece) < self._at + ENVELOPE_BYTES:
@@ -53,7 +46,7 @@ class MessageStream:
         begin = self._at
         length = int.from_bytes(self._piece[begin + _LENGTH_AT : begin + ENVELOPE_BYTES], "big")
         if length > limits.MESSAGE_BYTES_MAX:
-            raise TooLongError(decode_envelope(self._piece[begin : begin + ENVELOPE_BYTES]))
+            raise WireError(f"A message of {length} octets is announced; at most {limits.MESSAGE_BYTES_MAX} are taken")
         size = ENVELOPE_BYTES + length
         if self.waiting < size:
             return None
@@ -68,6 +61,12 @@ class MessageStream:
         else:
             self._piece, self._at = b"", 0  # an idle connection keeps nothing
         return message
+
+    def envelope(self) -> Envelope:
+        """Return the envelope of the next message. Errors: WireError if it has not come."""
+        if len(self._piece) < self._at + ENVELOPE_BYTES:
+            self._join()
+        return decode_envelope(self._piece[self._at : self._at + ENVELOPE_BYTES])
 
     def _join(self) -> None:
         self._piece, self._at = self._piece[self._at :] + self._behind, 0
