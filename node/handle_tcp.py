@@ -36,6 +36,7 @@ _SWEEP_S: Final = 1.0
 _READ_AHEAD: Final = limits.MESSAGE_BYTES_MAX + ENVELOPE_BYTES
 _MESSAGES_A_TURN: Final = 64
 _ANSWERS_A_TURN: Final = 65_536
+_GATHERED: Final = 16_384  # octets of one connection that wait for the end of a turn
 _FLAGS_AT: Final = ENVELOPE_BYTES + 8  # their first octet
 _KEEP_ALIVE: Final = OpFlag.KEEP_ALIVE >> 24
 
@@ -56,6 +57,9 @@ class TcpFront:
         self.connections_max = connections_max
         self.quick = quick
         self.buffered = 0
+        self.taken = 0
+        self.idle_until_s = self.message_until_s = 0.0
+        self._due: list[TcpConnection] = []
         self.connections: set[TcpConnection] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -83,6 +87,28 @@ class TcpFront:
                 await asyncio.wait_for(self._empty.wait(), limits.DRAIN_S)
         for connection in list(self.connections):
             connection.abort()
+
+    def await_turn(self, connection: TcpConnection) -> None:
+        """Let a connection take its turn with the others to which something came."""
+        self._due.append(connection)
+        if len(self._due) == 1:
+            self.turn.take(self)
+
+    def work(self) -> None:
+        """See Working. One state of the store for all that came."""
+        due, self._due = self._due, []
+        if not due:
+            return
+        now_s = self.now_s()
+        self.idle_until_s, self.message_until_s = now_s + limits.HANDLE_IDLE_S, now_s + limits.HANDLE_MESSAGE_S
+        quick = self.quick if self.quick.begin() else NO_QUICK_WAY
+        try:
+            for connection in due:
+                connection.take_turn(quick)
+        finally:
+            quick.end()
+            self.observe(self.taken)
+            self.taken = 0
 
     def make_room(self) -> None:
         """Close the connection that holds the most of what has not come whole."""
@@ -122,6 +148,9 @@ class TcpConnection(asyncio.Protocol):
         self._peer = self._source = UNKNOWN
         self._slowed = False  # it asked too much
         self._reading = True
+        self._due = False
+        self._begins = False  # a message began in this turn
+        self._counted = 0  # octets of what waits that the front knows of
         self.until_s = front.now_s() + limits.HANDLE_IDLE_S
 
     @property
@@ -150,19 +179,23 @@ class TcpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ending or self._transport is None:
             return
-        front, incoming = self._front, self._incoming
-        begins = not incoming.waiting and self._task is None
+        incoming = self._incoming
+        if not incoming.waiting:
+            self._begins = self._task is None
         incoming.add(data)
-        front.buffered += len(data)
-        if front.buffered > limits.HANDLE_BUFFERED_BYTES_MAX:
-            front.make_room()
-            if self._transport.is_closing():
-                return
-        if incoming.waiting > _READ_AHEAD:
+        if incoming.waiting > _GATHERED:
+            self._take_much()
+        elif not self._due:
+            self._due = True
+            self._front.await_turn(self)
+
+    def _take_much(self) -> None:
+        """Answer at once, lest much of many waits for the end of the turn."""
+        self._count()
+        if self._incoming.waiting > _READ_AHEAD:
             self._stop_reading()
         self._pump()
-        if begins and incoming.waiting == len(data):
-            self.until_s = front.now_s() + limits.HANDLE_MESSAGE_S
+        self._front.work()
 
     def eof_received(self) -> bool:
         """The client says no more; what it asked is still answered, and then the connection closed."""
@@ -180,9 +213,19 @@ class TcpConnection(asyncio.Protocol):
 
     # --- messages ---
     def _pump(self) -> None:
+        """Take what is there with what comes to others, at the end of this turn."""
+        if not self._due:
+            self._due = True
+            self._front.await_turn(self)
+
+    def take_turn(self, quick: Quick) -> None:
         """Answer the messages that are whole, in their order; after some, let others have their turn."""
+        self._due = False
+        if not self._may_go_on():
+            self._settle(0)
+            return
         try:
-            if self._may_go_on() and self._take_messages():
+            if self._take_messages(quick):
                 asyncio.get_running_loop().call_soon(self._pump)
         except WireError as error:  # of the stream: a message announces too much
             self._refuse(self._front.service.refuse(self._incoming.envelope(), error))
@@ -191,36 +234,40 @@ class TcpConnection(asyncio.Protocol):
             _LOG.exception("a message failed")
             self.abort()
 
-    def _take_messages(self) -> bool:
+    def _take_messages(self, quick: Quick) -> bool:
         """Whether there may be more to take. Bounds: _MESSAGES_A_TURN; _ANSWERS_A_TURN octets and one answer."""
         front, incoming = self._front, self._incoming
-        waited = incoming.waiting
-        quick = front.quick if waited and front.quick.begin() else NO_QUICK_WAY
         taken = 0
         try:
-            while (message := incoming.next()) is not None:
+            while incoming.waiting and (message := incoming.next()) is not None:
                 taken += 1
                 if not front.admits(self._source):
                     self._refuse_for_now(message)
                     return False
                 octets = quick.answer(message, limits.MESSAGE_BYTES_MAX, Via.HANDLE_TCP, self._peer)
-                if octets is not None:
-                    self._written(octets, keep=message[_FLAGS_AT] & _KEEP_ALIVE != 0)
-                else:
+                if octets is None:
                     self._take_slowly(message)
+                else:
+                    self._written(octets, message[_FLAGS_AT] & _KEEP_ALIVE != 0)
                 if self._last or self._task is not None:
                     return False
                 if taken == _MESSAGES_A_TURN or self._out_bytes > _ANSWERS_A_TURN:
                     return True
         finally:
-            quick.end()
-            if taken:
-                front.observe(taken)
-                front.buffered -= waited - incoming.waiting
-                self.until_s = front.now_s() + (limits.HANDLE_MESSAGE_S if incoming.waiting else limits.HANDLE_IDLE_S)
+            self._settle(taken)
         if self._ending or not self._reading:
             self._await_more()
         return False
+
+    def _settle(self, taken: int) -> None:
+        """See what is left behind the messages that were taken, and until when."""
+        front, waiting = self._front, self._incoming.waiting
+        front.taken += taken
+        if taken or self._begins:
+            self._begins = False
+            self.until_s = front.message_until_s if waiting else front.idle_until_s
+        if waiting != self._counted:
+            self._count()
 
     def _may_go_on(self) -> bool:
         if self._task is not None or self._last or self._slowed or not self._writable.is_set():
@@ -289,9 +336,9 @@ class TcpConnection(asyncio.Protocol):
         self.until_s = float("inf")
 
     def _answered(self, answers: Answers, *, written: bool = False) -> None:
-        self._written(b"" if written else answers.first.octets, keep=answers.keep)
+        self._written(b"" if written else answers.first.octets, answers.keep)
 
-    def _written(self, octets: bytes, *, keep: bool) -> None:
+    def _written(self, octets: bytes, keep: bool) -> None:
         """Let an answer wait for the log; close behind it unless the client asked to keep the connection."""
         if self._transport is None or self._transport.is_closing():
             return
@@ -336,14 +383,22 @@ class TcpConnection(asyncio.Protocol):
         self._transport.write_eof()
         self.until_s = self._front.now_s() + limits.LINGER_S
 
+    def _count(self) -> None:
+        """Tell the front how much waits here; if that is too much of all, there will be room."""
+        front, waiting = self._front, self._incoming.waiting
+        front.buffered += waiting - self._counted
+        self._counted = waiting
+        if front.buffered > limits.HANDLE_BUFFERED_BYTES_MAX:
+            front.make_room()
+
     def _forget(self) -> None:
-        self._front.buffered -= self._incoming.waiting
         self._incoming = MessageStream()
+        self._count()
 
     def finish(self) -> None:
-        """Close behind the answer that is under way."""
+        """Close behind what came whole, and the answer that is under way."""
         self._ending = True
-        if self._task is None:
+        if self._task is None and not self._due:
             self._close()
 
     def abort(self) -> None:

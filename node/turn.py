@@ -1,8 +1,9 @@
 """One turn of a worker's event loop: what is answered in it is logged by one write, and then leaves.
 
-1. A front that has answers says so (``leave``); the first of a turn schedules the end.
-2. At the end the log is written. If that fails, nothing that was answered in the turn leaves:
-   an answer without an entry would be unlawful (Measures art. 13).
+1. A front to which something came (``take``), or that has answers (``leave``), says so; the
+   first of a turn schedules the end.
+2. At the end what came is answered, and the log is written. If that fails, nothing that was
+   answered in the turn leaves: an answer without an entry would be unlawful (Measures art. 13).
 3. What cannot leave at the end of its turn is recorded at once, before it is answered.
 4. After a failure the quick ways resolve nothing for LOG_RETRY_S, and all others try.
 """
@@ -42,6 +43,13 @@ class Leaving(Protocol):
         """They are not logged: drop them, and end the connection."""
 
 
+class Working(Protocol):
+    """A front to which something came."""
+
+    def work(self) -> None:
+        """Answer it."""
+
+
 Schedule = Callable[[Callable[[], None]], object]
 
 
@@ -66,6 +74,7 @@ class Turn:
         self._failed = failed
         self._now_s = now_s
         self._schedule = schedule
+        self._working: list[Working] = []
         self._leaving: list[Leaving] = []
         self._scheduled = False
         self._lost = False
@@ -90,8 +99,17 @@ class Turn:
         """Let answers go at the end of this turn. Once a turn; before anything else is recorded, which may fail."""
         self._leaving.append(leaving)
         if not self._scheduled:
-            self._scheduled = True
-            self._schedule(self._end_scheduled)
+            self._see_to_the_end()
+
+    def take(self, working: Working) -> None:
+        """Let what comes in this turn be answered together, at its end. Once a turn."""
+        self._working.append(working)
+        if not self._scheduled:
+            self._see_to_the_end()
+
+    def _see_to_the_end(self) -> None:
+        self._scheduled = True
+        self._schedule(self._end_scheduled)
 
     def _log(self) -> bool:
         """Write what is noted; False if that failed. What leaves at the end of this turn shares its fate."""
@@ -129,5 +147,13 @@ class Turn:
                 _LOG.exception("answers did not leave")
 
     def _end_scheduled(self) -> None:
+        working, self._working = self._working, []
+        for each in working:
+            try:
+                each.work()
+            except Exception:
+                _LOG.exception("what came was not answered")
         self._scheduled = False
         self.end()
+        if self._working:  # what came of that is for the next turn
+            self._see_to_the_end()
