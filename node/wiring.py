@@ -211,7 +211,7 @@ def make_fronts(
         sessions=SessionsApi(logins, prover, key, lambda handle: _require_here(resolver, store, handle)),
         callers=Callers(store, resolver.records, prover, logins),
         messages=HttpMessages(service, counters.of_messages(Transport.HTTP)).answer,
-        ready=lambda: _can_read(store),
+        ready=lambda: turn.writable and _can_read(store),
     )
     plain_auth = config.text("http.plain_auth") == "loopback"
     connections = Connections(connections_max=_share(limits.HTTP_CONNECTIONS_MAX, 3))

@@ -145,8 +145,8 @@ class Client:
 def test_nothing_is_answered_that_is_not_logged(disk: tuple[Node, Disk]) -> None:
     """On a disk that fills within a frame, every protocol refuses; with space the first request is answered.
 
-    The records themselves are refused as the missing ones are; /healthz answers, and no process ends. What
-    fitted in part was taken back: nothing in the log hides what was written behind it.
+    The records themselves are refused as the missing ones are; /healthz answers, /readyz says no, and no
+    process ends. What fitted in part was taken back: nothing in the log hides what was written behind it.
     """
     node, full = disk
     client, processes = Client(node), node.children()
@@ -162,8 +162,7 @@ def test_nothing_is_answered_that_is_not_logged(disk: tuple[Node, Disk]) -> None
                 break
         assert set(refused) == set(WAYS)
         assert all(WAYS[way](node, FOUND) != ANSWERED for way in WAYS)
-        for path in ("/healthz", "/readyz", "/api/site"):
-            assert node.ask("GET", path).status == 200
+        assert [node.ask("GET", path).status for path in ("/readyz", "/healthz", "/api/site")] == [503, 200, 200]
         client.assert_all_logged()
         full.free()
         assert [client.ask(way) for way in WAYS] == [ANSWERED] * len(WAYS)
