@@ -54,6 +54,7 @@ MESSAGE_BYTES_MAX: Final = 262_144  # of a request; as the reference server
 UDP_PACKET_BYTES: Final = 512  # envelope included; as the reference server
 UDP_DATAGRAM_BYTES_MAX: Final = 2_048  # of a datagram that is taken
 UDP_BATCH: Final = 64  # datagrams read or sent by one system call
+UDP_QUEUE_BYTES: Final = 524_288  # of datagrams that wait in the kernel, where it allows that: about a thousand
 UDP_ANSWER_BYTES: Final = 2_048  # octets sent for one request to a source that may be forged
 UDP_ANSWER_BYTES_MAX: Final = 65_536
 UDP_ASSEMBLIES_MAX: Final = 64  # requests in several packets that one worker puts together

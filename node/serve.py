@@ -265,6 +265,8 @@ def _listeners(
             place = listener.getsockname()
             if kind is socket.SOCK_STREAM:
                 listener.listen(limits.LISTEN_BACKLOG)
+            else:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, limits.UDP_QUEUE_BYTES)
             listener.setblocking(False)
     except socket.gaierror as error:
         named = "handle.address" if setting == "handle.port" else "http.address"

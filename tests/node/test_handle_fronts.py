@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from core import limits
 from core.errors import NodeError, Outcome
+from core.events import Via
 from core.hdl.exchange import Transport
 from core.peer import peer_of
 from core.wire.codepoints import VERSION
 from core.wire.envelope import ENVELOPE_BYTES, PACKET_PAYLOAD, Envelope, decode_envelope, encode_envelope, packets
 from node.datagrams import Received
-from node.handle_service import Answers, Sent
+from node.handle_service import NO_QUICK_WAY, Answers, Quick, Sent
 from node.handle_tcp import TcpConnection, TcpFront
 from node.handle_udp import UdpFront
-from tests.kit.logs import at_once, everyone
+from node.turn import Turn
+from tests.kit.logs import MemorySpool, at_once, everyone
 
 ADDRESS = ("192.0.2.1", 4_000)
 
@@ -102,17 +104,18 @@ class Wire:
 class Tcp:
     """A front with one connection, and the time it sees."""
 
-    def __init__(self, connections_max: int = 100) -> None:
+    def __init__(self, connections_max: int = 100, turn: Turn | None = None, quick: Quick = NO_QUICK_WAY) -> None:
         self.now_s = 1_000.0
         self.service = Echo()
         self.observed = 0
         self.front = TcpFront(
-            self.service,
-            at_once(),
+            self.service,  # type: ignore[arg-type]
+            turn or at_once(),
             everyone,
             self._observe,
             now_s=lambda: self.now_s,
-            connections_max=connections_max,  # type: ignore[arg-type]
+            connections_max=connections_max,
+            quick=quick,
         )
         self.connection, self.wire = self.connect()
 
@@ -345,6 +348,65 @@ def test_a_list_waits_for_its_reader_and_is_given_up_with_him() -> None:
         await turn()
         assert tcp.service.parts == 1
         assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())
+
+
+class OneState:
+    """A quick way that answers what has come whole by when its state was begun, with the number of the state."""
+
+    def __init__(self) -> None:
+        self.state = 0
+        self.begun = False
+        self.came: set[bytes] = set()
+        self.seen: set[bytes] = set()
+        self.stale: list[bytes] = []
+
+    def begin(self) -> bool:
+        assert not self.begun
+        self.begun = True
+        self.state += 1
+        self.seen = set(self.came)
+        return True
+
+    def end(self) -> None:
+        self.begun = False
+
+    def answer(self, octets: bytes, bytes_max: int, via: Via, peer: bytes) -> bytes | None:
+        assert self.begun
+        if octets not in self.seen:
+            self.stale.append(octets)
+        return b"%d," % self.state
+
+
+def test_what_comes_to_many_is_answered_from_one_state_behind_it() -> None:
+    """Never from a state that was begun before the message came; what is much is answered at once, also from its own.
+
+    All that is gathered is answered with the turn that it came in.
+    """
+
+    async def run() -> None:
+        ends: list[Callable[[], None]] = []
+        quick = OneState()
+        tcp = Tcp(turn=Turn(MemorySpool(), lambda *_: None, lambda: None, lambda: 0.0, ends.append), quick=quick)
+        lines = [(tcp.connection, tcp.wire), *(tcp.connect() for _ in range(9))]
+
+        def come(line: int, *payloads: bytes) -> None:
+            octets = [message(payload.ljust(8) + b"\xff" * 36) for payload in payloads]  # all flags: to be kept open
+            quick.came.update(octets)
+            lines[line][0].data_received(b"".join(octets))
+
+        for line in range(10):
+            come(line, b"%d" % line)
+        assert [wire.written for _, wire in lines] == [b""] * 10
+        ends[0]()
+        assert [wire.written for _, wire in lines] == [b"1,"] * 10
+        come(0, b"a")
+        come(1, *(b"%d" % number for number in range(300)))  # more than waits
+        come(2, b"b")
+        ends[1]()
+        assert [wire.written for _, wire in lines[:4]] == [b"1,2,", b"1," + b"2," * 64, b"1,3,", b"1,"]
+        assert quick.stale == []
 
     asyncio.run(run())
 

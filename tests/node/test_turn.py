@@ -174,3 +174,57 @@ def test_an_identifier_that_is_too_long_is_cut() -> None:
     bench = Bench()
     bench.turn.record(Via.JSON, Outcome.INVALID_HANDLE, PEER, b"x" * 100_000, None)
     assert bench.spool.rows[0][3] == b"x" * limits.LOGGED_IDENTIFIER_BYTES
+
+
+class Working(Front):
+    """A front to which something came; it resolves that when it is told to, and so does who comes of it."""
+
+    def __init__(self, bench: Bench, name: bytes, follows: Working | None = None) -> None:
+        super().__init__()
+        self.bench, self.name, self.follows = bench, name, follows
+
+    def work(self) -> None:
+        self.said.append("worked")
+        if self.fails:
+            raise ValueError("a front that is broken")
+        self.bench.resolve(self, self.name)
+        if self.follows is not None:
+            self.bench.turn.take(self.follows)
+
+
+def test_what_came_in_a_turn_is_answered_at_its_end_and_logged_by_one_write() -> None:
+    """Whoever answered meanwhile leaves with it; what comes of it is for the next turn."""
+
+    async def run() -> None:
+        bench = Bench()
+        later = Working(bench, b"3")
+        one, other, front = Working(bench, b"1", follows=later), Working(bench, b"2"), Front()
+        bench.turn.take(one)
+        bench.resolve(front, b"0")
+        bench.turn.take(other)
+        assert one.said == other.said == front.said == []
+        await asyncio.sleep(0)
+        assert (front.said, one.said, other.said, later.said) == (["gone"], ["worked", "gone"], ["worked", "gone"], [])
+        assert (bench.spool.writes, [row[3] for row in bench.spool.rows]) == (1, [b"0", b"1", b"2"])
+        await asyncio.sleep(0)
+        assert later.said == ["worked", "gone"]
+        assert bench.spool.writes == 2
+
+    asyncio.run(run())
+
+
+def test_a_front_that_fails_at_its_work_does_not_stop_the_turns(caplog: pytest.LogCaptureFixture) -> None:
+    """The others are answered, in this turn and the next; it is logged."""
+
+    async def run() -> None:
+        bench = Bench()
+        broken, other = Working(bench, b"1"), Working(bench, b"2")
+        broken.fails = True
+        for _ in range(2):
+            bench.turn.take(broken)
+            bench.turn.take(other)
+            await asyncio.sleep(0)
+        assert other.said == ["worked", "gone"] * 2
+
+    asyncio.run(run())
+    assert "a front that is broken" in caplog.text
