@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import flood, latency, machine, records, register, resolve, resolve_tcp, resolve_udp, store
+from benchmarks import crowd, flood, latency, machine, records, register, resolve, resolve_tcp, resolve_udp, store
 from benchmarks.bench import Bench, filled, shuffled
 from benchmarks.load import NO_COMPILER, compile_programs
 from benchmarks.table import Row, render
@@ -115,7 +115,7 @@ def _measure_resolution(
         if "register" in only:
             done(register.measure_singles(bench))
         if "flood" in only:
-            done(*flood.measure(bench))
+            done(*flood.measure(bench), crowd.measure(bench))
 
 
 def _notes(about: dict[str, object]) -> str:
