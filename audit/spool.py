@@ -46,6 +46,7 @@ class Spool:
         self._segment_bytes = segment_bytes
         self._descriptor = -1
         self._written = 0
+        self._refused = 0  # writes that failed since one did not
         self._syncer = _Syncer(sync_s)
 
     def write(self, rows: Sequence[Row]) -> bool:
@@ -71,12 +72,21 @@ class Spool:
             if taken != len(octets):
                 raise OSError(f"{taken} of {len(octets)} octets were taken")
         except OSError as error:
-            _LOG.error("the resolution log cannot be written: %s", error.strerror or error)
+            self._complain(error)
             self._take_back()
             return False
+        if self._refused:
+            _LOG.warning("the resolution log is written again; %d writes had failed", self._refused)
+            self._refused = 0
         self._written += taken
         self._syncer.dirty()
         return True
+
+    def _complain(self, error: OSError) -> None:
+        """Say so once: on a full disk each question would write a line."""
+        self._refused += 1
+        if self._refused == 1:
+            _LOG.error("the resolution log cannot be written: %s", error.strerror or error)
 
     def _begin_segment(self) -> None:
         """Errors: OSError."""
@@ -135,7 +145,7 @@ class _Syncer:
         with self._lock:
             self._watched = -1
             if self.failed:
-                os.close(descriptor)
+                _close(descriptor)
             else:
                 self._released.append(descriptor)
         self.dirty()
@@ -172,9 +182,9 @@ class _Syncer:
             except OSError as error:
                 _LOG.critical("the resolution log cannot be synced: %s", error.strerror)
                 self.failed = True
-            for descriptor in self._released:
-                os.close(descriptor)
-            self._released = []
+            released, self._released = self._released, []
+            for descriptor in released:
+                _close(descriptor)
 
 
 def segments(folder: Path) -> list[Path]:
@@ -212,6 +222,14 @@ def _frames(at_ms: Millis, rows: Sequence[Row]) -> bytes:
         return encode_frame(at_ms, rows)
     step = limits.LOG_FRAME_ROWS_MAX
     return b"".join(encode_frame(at_ms, rows[start : start + step]) for start in range(0, len(rows), step))
+
+
+def _close(descriptor: int) -> None:
+    """Close it. What was not synced before may be told only now; the descriptor is gone all the same (close(2))."""
+    try:
+        os.close(descriptor)
+    except OSError as error:
+        _LOG.critical("a segment of the resolution log was closed with an error: %s", error.strerror)
 
 
 def _sync_folder(folder: Path) -> None:

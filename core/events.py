@@ -1,7 +1,8 @@
 """Facts for observers: what was answered, to whom, over what.
 
 The resolution log is one of the four statutory logs (Measures art. 13): every resolution
-that is answered, on every protocol, is one entry of it, written before the answer leaves.
+that is answered, on every protocol, is one entry of it, written before the answer leaves. What
+cannot be read, or is refused before it is looked at because its source asks too much, is none.
 """
 
 from __future__ import annotations

@@ -65,6 +65,10 @@ HANDLE_CONNECTIONS_MAX: Final = 8_192  # TCP connections of one worker; half its
 DESCRIPTORS_MAX: Final = 65_536  # what a node raises its own limit to
 HANDLE_IDLE_S: Final = 75  # a connection without a request is closed
 HANDLE_MESSAGE_S: Final = 30  # a message that takes longer to come is given up
+HANDLE_EVICTED: Final = 64  # connections that go at once to make room, so that looking for them is cheap
+HANDLE_TURN_MESSAGES: Final = 64  # of one connection before the others have their turn
+HANDLE_TURN_BYTES: Final = 65_536  # of answers to one connection in one turn, and one answer
+HANDLE_GATHERED_BYTES: Final = 16_384  # of one connection that wait for the end of a turn
 HANDLE_BUFFERED_BYTES_MAX: Final = 134_217_728  # of all messages that one worker has in part
 HANDLE_UNDER_WAY_MAX: Final = 4_096  # requests by UDP of one worker that wait for a proof
 

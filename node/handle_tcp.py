@@ -5,7 +5,9 @@
    (KEEP_ALIVE), else it is closed behind the answer.
 2. A message that announces too much is refused before it is read; what comes of it is
    read away for LINGER_S, so that the refusal is not lost.
-3. Bounds: HANDLE_CONNECTIONS_MAX, HANDLE_BUFFERED_BYTES_MAX, HANDLE_IDLE_S,
+3. At ``connections_max``, HANDLE_EVICTED of those go that have waited longest for a message; if none
+   waits, the new one is refused.
+4. Bounds: HANDLE_CONNECTIONS_MAX, HANDLE_BUFFERED_BYTES_MAX, HANDLE_IDLE_S,
    HANDLE_MESSAGE_S. A client that does not read its answers is not read from; one that asks
    too much is told so, and not read from for RETRY_AFTER_S.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import logging
 import socket
 from collections.abc import Callable
@@ -34,9 +37,6 @@ from resolver.ratelimit import Admits
 _LOG: Final = logging.getLogger("saltern.handle")
 _SWEEP_S: Final = 1.0
 _READ_AHEAD: Final = limits.MESSAGE_BYTES_MAX + ENVELOPE_BYTES
-_MESSAGES_A_TURN: Final = 64
-_ANSWERS_A_TURN: Final = 65_536
-_GATHERED: Final = 16_384  # octets of one connection that wait for the end of a turn
 _FLAGS_AT: Final = ENVELOPE_BYTES + 8  # their first octet
 _KEEP_ALIVE: Final = OpFlag.KEEP_ALIVE >> 24
 
@@ -58,6 +58,7 @@ class TcpFront:
         self.quick = quick
         self.buffered = 0
         self.taken = 0
+        self._full = False  # none may go for a new one, as of the last look
         self.idle_until_s = self.message_until_s = 0.0
         self._due: list[TcpConnection] = []
         self.connections: set[TcpConnection] = set()
@@ -104,7 +105,11 @@ class TcpFront:
         quick = self.quick if self.quick.begin() else NO_QUICK_WAY
         try:
             for connection in due:
-                connection.take_turn(quick)
+                try:
+                    connection.take_turn(quick)
+                except Exception:
+                    _LOG.exception("a message failed")
+                    connection.abort()
         finally:
             quick.end()
             self.observe(self.taken)
@@ -114,6 +119,19 @@ class TcpFront:
         """Close the connection that holds the most of what has not come whole."""
         max(self.connections, key=lambda each: each.waiting).abort()
 
+    def has_room(self) -> bool:
+        """Whether one more connection may be served; if it must be, those go that have waited longest."""
+        if len(self.connections) < self.connections_max:
+            return True
+        if self._full:
+            return False
+        idle = [each for each in self.connections if each.may_go]
+        for connection in heapq.nsmallest(limits.HANDLE_EVICTED, idle, key=lambda each: each.until_s):
+            self.connections.discard(connection)
+            connection.abort()
+        self._full = not idle
+        return bool(idle)
+
     def lost(self, connection: TcpConnection) -> None:
         """Forget a connection."""
         self.connections.discard(connection)
@@ -122,6 +140,7 @@ class TcpFront:
 
     def sweep(self, now_s: float) -> None:
         """Close the connections whose time is over."""
+        self._full = False
         for connection in [each for each in self.connections if each.until_s <= now_s]:
             connection.abort()
 
@@ -158,10 +177,18 @@ class TcpConnection(asyncio.Protocol):
         """Octets that have come and are not answered."""
         return self._incoming.waiting
 
+    @property
+    def may_go(self) -> bool:
+        """Whether it may be closed for a new one: nothing has come, and nothing is left to be taken."""
+        if self._transport is None or self._transport.is_closing() or self._lingering:
+            return False
+        under_way = self.waiting or self._due or self._task is not None or self._out
+        return not under_way and not self._transport.get_write_buffer_size()
+
     # --- transport ---
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if len(self._front.connections) >= self._front.connections_max:
+        if not self._front.has_room():
             self._transport.abort()
             return
         self._peer = peer_of(transport.get_extra_info("peername"))
@@ -183,7 +210,7 @@ class TcpConnection(asyncio.Protocol):
         if not incoming.waiting:
             self._begins = self._task is None
         incoming.add(data)
-        if incoming.waiting > _GATHERED:
+        if incoming.waiting > limits.HANDLE_GATHERED_BYTES:
             self._take_much()
         elif not self._due:
             self._due = True
@@ -230,12 +257,9 @@ class TcpConnection(asyncio.Protocol):
         except WireError as error:  # of the stream: a message announces too much
             self._refuse(self._front.service.refuse(self._incoming.envelope(), error))
             self._await_more()
-        except Exception:
-            _LOG.exception("a message failed")
-            self.abort()
 
     def _take_messages(self, quick: Quick) -> bool:
-        """Whether there may be more to take. Bounds: _MESSAGES_A_TURN; _ANSWERS_A_TURN octets and one answer."""
+        """Whether there may be more to take. Bounds: HANDLE_TURN_MESSAGES; HANDLE_TURN_BYTES and one answer."""
         front, incoming = self._front, self._incoming
         taken = 0
         try:
@@ -251,7 +275,7 @@ class TcpConnection(asyncio.Protocol):
                     self._written(octets, message[_FLAGS_AT] & _KEEP_ALIVE != 0)
                 if self._last or self._task is not None:
                     return False
-                if taken == _MESSAGES_A_TURN or self._out_bytes > _ANSWERS_A_TURN:
+                if taken == limits.HANDLE_TURN_MESSAGES or self._out_bytes > limits.HANDLE_TURN_BYTES:
                     return True
         finally:
             self._settle(taken)
@@ -396,10 +420,10 @@ class TcpConnection(asyncio.Protocol):
         self._count()
 
     def finish(self) -> None:
-        """Close behind what came whole, and the answer that is under way."""
+        """Close behind the answers to what came whole."""
         self._ending = True
-        if self._task is None and not self._due:
-            self._close()
+        if self._task is None:
+            self._pump()
 
     def abort(self) -> None:
         """Close at once."""

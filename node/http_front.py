@@ -36,6 +36,8 @@ _QUIET: Final = logging.getLogger("saltern.http.aiohttp")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
+_BUSY: Final = STATUSES[Outcome.LOG_FULL].http
+
 Answer = Callable[[Request], Awaitable[Response]]
 CheckHead = Callable[[Request], Awaitable[Response | None]]
 Observe = Callable[[str, int], None]
@@ -107,7 +109,7 @@ class HttpFront:
                 self._bodies_bytes -= len(request.body)
         self._observe(raw.method, response.status)
         answer = PlainResponse(status=response.status, body=response.body, headers=response.headers)
-        if response.close:
+        if response.close or response.status == _BUSY:  # the next connection begins on the quick way again
             answer.force_close()
         return answer
 

@@ -74,10 +74,11 @@ class QuickFront:
 
     def __init__(
         self, quick: Quick, admits: Admits, turn: Turn,
-        slow: Callable[[Peer], asyncio.Protocol], connections: Connections,
+        slow: Callable[[Peer], asyncio.Protocol], connections: Connections, *, count_refusal: Callable[[], None],
     ) -> None:  # fmt: skip
         self.quick = quick
         self.admits = admits
+        self.count_refusal = count_refusal
         self.turn = turn
         self.slow = slow
         self.connections = connections
@@ -105,6 +106,8 @@ class QuickFront:
             if len(headers) > limits.QUICK_HEAD_BYTES_MAX:
                 return _SLOW
             known = _judge(headers)
+            if known == _SLOW:  # it may hold a secret, and the connection is handed over
+                return _SLOW
             if len(self.verdicts) >= limits.QUICK_HEADS_MAX:
                 self.verdicts.clear()
             self.verdicts[headers] = known
@@ -168,6 +171,8 @@ class QuickConnection(asyncio.Protocol):
         """See Leaving."""
         out, self._out = self._out, []
         if self._transport is not None and not self._transport.is_closing():
+            if self._peer is not None and not self._buffer and not self._turn_due:
+                self._peer.await_request()
             self._transport.write(b"".join(out))
             if self._ending and not self._turn_due and self._writable:
                 self._transport.close()
@@ -203,7 +208,9 @@ class QuickConnection(asyncio.Protocol):
         elif left == _OVER:
             self._await_turn(peer, limits.RETRY_AFTER_S)
         else:
-            if not rest:
+            if self._out and not rest:
+                peer.await_nothing()  # until they leave
+            elif not rest:
                 peer.await_request()
             elif start or peer.waiting:
                 peer.await_head()  # from where it began
@@ -238,6 +245,7 @@ class QuickConnection(asyncio.Protocol):
                 return start, _SECOND_LOOK
             if not admits(source):
                 out += (_REFUSAL[0], clock.http_date(), _REFUSAL[1])
+                front.count_refusal()
                 return end + len(_HEAD_END), _OVER
             path = data[path_start:path_end]
             if path.translate(None, _UNRESERVED) or path.endswith(b"/"):

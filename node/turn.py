@@ -102,7 +102,7 @@ class Turn:
             self._see_to_the_end()
 
     def take(self, working: Working) -> None:
-        """Let what comes in this turn be answered together, at its end. Once a turn."""
+        """Let what comes in this turn be answered together, at its end."""
         self._working.append(working)
         if not self._scheduled:
             self._see_to_the_end()
@@ -136,7 +136,11 @@ class Turn:
         """End the turn now: write the log, let go or hold back."""
         leaving, self._leaving = self._leaving, []
         lost, self._lost = self._lost, False
-        logged = self._log() and not lost
+        try:
+            logged = self._log() and not lost
+        except Exception:
+            _LOG.exception("the resolution log failed")
+            logged = False
         for each in leaving:
             try:
                 if logged:

@@ -224,7 +224,7 @@ def make_fronts(
     quick = QuickResolver(reads, resolver, turn, counters.of_http("GET", 200), counters.of_http("GET", 404))
     return Fronts(
         front,
-        QuickFront(quick, http_admits, turn, front.connection, connections),
+        QuickFront(quick, http_admits, turn, front.connection, connections, count_refusal=counters.of_http("GET", 429)),
         UdpFront(
             service,
             turn,

@@ -90,7 +90,7 @@ class HandleApi:
                     need_right=asked.in_session,
                 ),
             )
-        self._log.record(_VIA[asked.transport], answer.outcome, asked.peer, question.handle.encode(), asked.identity)
+        self._note(asked, question, answer.outcome)
         if answer.outcome is Outcome.AUTHENTICATION_NEEDED:
             raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
         return _reply(answer, asked)
@@ -99,12 +99,23 @@ class HandleApi:
         return Reply(Outcome.OK, self._site)
 
     def _site_status(self, asked: Asked, question: bodies.Question) -> Reply:
-        if asked.has(OpFlag.PUBLIC_ONLY):
-            return Reply(Outcome.NO_VALUES, text(""))
-        self._require_server_admin(asked.identity)
+        try:
+            if not asked.has(OpFlag.PUBLIC_ONLY):
+                self._require_server_admin(asked.identity)
+            outcome = Outcome.NO_VALUES if asked.has(OpFlag.PUBLIC_ONLY) else Outcome.OK
+        except AdmissionError as error:
+            self._note(asked, question, error.ended)
+            raise
+        self._note(asked, question, outcome)
+        if outcome is Outcome.NO_VALUES:
+            return Reply(outcome, text(""))
         data = json.dumps(self._status()).encode()
         value = HandleValue(1, _STATUS_TYPE, data, permissions=_PRIVATE)
         return Reply(Outcome.OK, bodies.encode_change(bodies.Change(question.handle, (value,))), private=True)
+
+    def _note(self, asked: Asked, question: bodies.Question, outcome: Outcome) -> None:
+        """Write the entry of a resolution. Errors: LogFullError."""
+        self._log.record(_VIA[asked.transport], outcome, asked.peer, question.handle.encode(), asked.identity)
 
     def _list_handles(self, asked: Asked) -> Reply:
         handle = bodies.decode_handle(asked.body)

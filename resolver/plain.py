@@ -37,7 +37,8 @@ class PlainReads:
         self._root = root
         self._server = rules.server
         self._fold: Callable[[bytes], bytes] = rules.fold if rules.case_sensitive else bytes.upper
-        self._bytes_max = min(rules.length_max, KEY_RAW_MAX)  # a character has at least one octet
+        # A character has at least one octet; a key of KEY_RAW_MAX may be a shortened one, of no handle.
+        self._bytes_max = min(rules.length_max, KEY_RAW_MAX - 1)
         self._snapshot: Snapshot | None = None
         self._state = -1
         self._hosted: set[bytes] = set()

@@ -40,6 +40,7 @@ class MessageStream:
         Errors: WireError for one that announces more than MESSAGE_BYTES_MAX; then no other comes.
         """
         if self.waiting < ENVELOPE_BYTES:
+            self._let_go()
             return None
         if len(self._piece) < self._at + ENVELOPE_BYTES:
             self._join()
@@ -49,6 +50,7 @@ class MessageStream:
             raise WireError(f"A message of {length} octets is announced; at most {limits.MESSAGE_BYTES_MAX} are taken")
         size = ENVELOPE_BYTES + length
         if self.waiting < size:
+            self._let_go()
             return None
         if len(self._piece) < begin + size:
             self._join()
@@ -61,6 +63,11 @@ class MessageStream:
         else:
             self._piece, self._at = b"", 0  # an idle connection keeps nothing
         return message
+
+    def _let_go(self) -> None:
+        """Drop what was taken: half a message must not keep the whole ones before it."""
+        if self._at:
+            self._piece, self._at = self._piece[self._at :], 0
 
     def envelope(self) -> Envelope:
         """Return the envelope of the next message. Errors: WireError if it has not come."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -175,6 +176,45 @@ def test_a_sync_that_fails_ends_the_segment(
     assert spool.write([row(3)])
     assert len(segments(tmp_path)) == 2
     assert written(tmp_path)[-1] == 3
+
+
+def test_a_close_that_fails_stops_nothing(
+    make: Callable[..., Spool], disk: Disk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Some file systems tell only then what they could not write: it is said, and the next turns are logged."""
+    real, failed = os.close, []
+
+    def close(descriptor: int) -> None:
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        real(descriptor)
+        if not failed and name.endswith(".spool") and threading.current_thread().name == "log-sync":
+            failed.append(descriptor)
+            raise OSError(5, "Input/output error")
+
+    spool = make(segment_bytes=10)
+    monkeypatch.setattr(spools.os, "close", close)
+    number = 0
+    while not failed:  # the thread closes a segment soon
+        assert spool.write([row(number)])
+        number += 1
+    synced: list[int] = []
+    monkeypatch.setattr(spools.os, "fdatasync", synced.append)
+    while not synced:
+        assert spool.write([row(number)])
+        number += 1
+    assert written(tmp_path) == list(range(number))
+
+
+def test_a_full_disk_is_told_once(make: Callable[..., Spool], disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    """Not for each question; and once that it is over, with how many were lost."""
+    spool = make()
+    disk.takes = [-1] * 100
+    assert not any(spool.write([row(1)]) for _ in range(100))
+    assert spool.write([row(2)])
+    assert [record.getMessage() for record in caplog.records] == [
+        "the resolution log cannot be written: No space left on device",
+        "the resolution log is written again; 100 writes had failed",
+    ]
 
 
 def test_closing_syncs_what_is_written(

@@ -51,6 +51,18 @@ def test_octet_by_octet_and_nothing_is_kept() -> None:
         assert (stream.waiting, stream._piece, len(stream._behind)) == (0, b"", 0)
 
 
+def test_what_was_taken_is_not_kept_by_what_follows() -> None:
+    """One octet of the next message must not hold a quarter of a megabyte."""
+    stream = MessageStream()
+    stream.add(message(bytes(200_000)) + b"\x02")
+    assert stream.next() is not None
+    assert stream.next() is None
+    assert len(stream._piece) + len(stream._behind) == stream.waiting == 1
+    stream.add(message(b"")[1:19])
+    assert stream.next() is None
+    assert len(stream._piece) + len(stream._behind) == stream.waiting == 19
+
+
 def test_what_announces_too_much_is_refused_by_its_envelope() -> None:
     """Before it is whole, behind good messages too; the longest one that is taken is not."""
     stream = MessageStream()

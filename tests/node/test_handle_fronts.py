@@ -64,6 +64,7 @@ class Wire:
         self.written = b""
         self.came: list[bytes] = []
         self.packets: list[bytes] = []
+        self.unread = 0
         self.closed = self.aborted = self.reading_paused = self.said_all = False
 
     def write(self, octets: bytes) -> None:
@@ -87,6 +88,9 @@ class Wire:
 
     def is_closing(self) -> bool:
         return self.closed or self.aborted
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
 
     def close(self) -> None:
         self.closed = True
@@ -300,6 +304,30 @@ def test_draining_ends_behind_the_answers_under_way() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_draining_answers_what_came_whole(paused: bool) -> None:
+    """More than one turn takes, and what waits because the client does not read."""
+
+    async def run() -> None:
+        ends: list[Callable[[], None]] = []
+        tcp = Tcp(turn=Turn(MemorySpool(), lambda *_: None, lambda: None, lambda: 0.0, ends.append))
+        one, count = message(b"m" + b"\xff" * 44), 100
+        if paused:
+            tcp.connection.pause_writing()
+        tcp.connection.data_received(one * count + one[:9])
+        ends[-1]()
+        tcp.connection.finish()
+        if paused:
+            tcp.connection.resume_writing()
+        for _ in range(4):
+            await turn()
+            ends[-1]()
+        assert tcp.wire.written == one * count
+        assert tcp.wire.closed
+
+    asyncio.run(run())
+
+
 # --- bounds -------------------------------------------------------------------
 
 
@@ -411,15 +439,55 @@ def test_what_comes_to_many_is_answered_from_one_state_behind_it() -> None:
     asyncio.run(run())
 
 
-def test_there_are_only_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more is ended at once, and takes nobody's place."""
-    tcp = Tcp(3)
-    others = [tcp.connect() for _ in range(3)]
-    assert [wire.aborted for _, wire in others] == [False, False, True]
-    others[2][0].connection_lost(None)
-    assert len(tcp.front.connections) == 3
-    others[0][0].connection_lost(None)
+def test_at_the_cap_those_go_that_have_waited_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HANDLE_EVICTED at once; one of which something has come stays, and one that has not read its answer."""
+    monkeypatch.setattr(limits, "HANDLE_EVICTED", 2)
+    tcp = Tcp(6)
+    lines = [(tcp.connection, tcp.wire)]
+    for _ in range(5):
+        tcp.now_s += 1
+        lines.append(tcp.connect())
+    lines[0][0].data_received(b"half")
+    lines[1][1].unread = 1
     assert not tcp.connect()[1].aborted
+    assert [wire.aborted for _, wire in lines] == [False, False, True, True, False, False]
+    assert len(tcp.front.connections) == 5
+
+
+def test_where_none_may_go_one_more_is_refused() -> None:
+    """And takes nobody's place; one that ends makes room."""
+    tcp = Tcp(3)
+    lines = [(tcp.connection, tcp.wire), tcp.connect(), tcp.connect()]
+    for connection, _ in lines:
+        connection.data_received(b"half")
+    refused = [tcp.connect() for _ in range(3)]
+    assert [wire.aborted for _, wire in (*lines, *refused)] == [False] * 3 + [True] * 3
+    for connection, _ in refused:
+        connection.connection_lost(None)
+    assert len(tcp.front.connections) == 3
+    lines[0][0].connection_lost(None)
+    assert not tcp.connect()[1].aborted
+
+
+def test_one_connection_that_fails_does_not_strand_the_others_of_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ended; those behind it are answered, in this turn and later."""
+    ends: list[Callable[[], None]] = []
+    tcp = Tcp(turn=Turn(MemorySpool(), lambda *_: None, lambda: None, lambda: 0.0, ends.append))
+    other, wire = tcp.connect()
+
+    def fails(*_: object) -> Answers:
+        raise RuntimeError("a refusal that cannot be made")
+
+    monkeypatch.setattr(Echo, "refuse", fails)
+    keep = b"m" + b"\xff" * 44
+    tcp.connection.data_received(encode_envelope(Envelope(VERSION, VERSION, 0, 1, limits.MESSAGE_BYTES_MAX + 1)))
+    other.data_received(message(keep))
+    ends[-1]()
+    assert tcp.wire.aborted
+    assert wire.written == message(keep)
+    other.data_received(message(keep))
+    ends[-1]()
+    assert wire.written == message(keep) * 2
 
 
 def test_all_messages_that_are_there_in_part_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:

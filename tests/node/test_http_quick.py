@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +21,10 @@ from core.store.lmdb_engine import LmdbSnapshot
 from node import http_quick
 from node.http_connections import Connections, Peer
 from node.http_quick import QuickConnection, QuickFront
+from node.turn import Turn
+from resolver.ratelimit import Admits
 from tests.kit.http_fronts import PREFIX, serving, trusting
-from tests.kit.logs import at_once, everyone
+from tests.kit.logs import MemorySpool, at_once, everyone
 
 LARGE = "x" * 2_000
 RECORDS = {
@@ -276,12 +279,14 @@ class Wire:
 class Alone:
     """One connection, its wire, and the time."""
 
-    def __init__(self, body: bytes = b"body") -> None:
+    def __init__(self, body: bytes = b"body", turn: Turn | None = None, admits: Admits = everyone) -> None:
         self.now_s = 100.0
-        self.answered = 0
+        self.answered = self.refused = 0
         self.connections = Connections(lambda: self.now_s)
-        front = QuickFront(self, everyone, at_once(), self.no_second_look, self.connections)
-        self.connection = QuickConnection(front)
+        self.front = QuickFront(
+            self, admits, turn or at_once(), self.no_second_look, self.connections, count_refusal=self.count_refusal
+        )
+        self.connection = QuickConnection(self.front)
         self.body = body
         self.wire = Wire()
         self.wire.protocol = self.connection
@@ -298,6 +303,9 @@ class Alone:
         return b"head ", self.body
 
     any = plain
+
+    def count_refusal(self) -> None:
+        self.refused += 1
 
     def no_second_look(self, peer: Peer) -> asyncio.Protocol:
         raise AssertionError("handed over")
@@ -464,6 +472,44 @@ def test_the_memory_of_heads_is_bounded() -> None:
         alone.receives(b"GET /api/handles/88.1/A HTTP/1.1\r\nHost: x%d\r\n\r\n" % number)
         alone.wire.take(1_000)
     assert len(alone.connection._front.verdicts) <= limits.QUICK_HEADS_MAX
+
+
+def test_what_needs_a_second_look_is_not_remembered() -> None:
+    """Its head may hold a password; and it would push out those that come again and again."""
+    alone = Alone()
+    alone.receives(HEAD)
+    kept = set(alone.front.verdicts)
+    with pytest.raises(AssertionError, match="handed over"):
+        alone.receives(HEAD.replace(b"\r\n\r\n", b"\r\nAuthorization: Basic c2VjcmV0\r\n\r\n"))
+    assert set(alone.front.verdicts) == kept != set()
+
+
+def test_a_connection_whose_answer_has_not_left_is_not_evicted() -> None:
+    """It waits for nothing: there is an entry of the answer already."""
+    ends: list[Callable[[], None]] = []
+    alone = Alone(turn=Turn(MemorySpool(), lambda *_: None, lambda: None, lambda: 0.0, ends.append))
+    alone.connections.connections_max = 1
+    alone.receives(HEAD)
+    other, wire = QuickConnection(alone.front), Wire()
+    other.connection_made(wire)  # type: ignore[arg-type]
+    assert (alone.wire.aborted, wire.aborted) == (False, True)
+    ends[0]()
+    assert alone.wire.held
+    alone.wire.take(1_000)
+    alone.after(1)
+    QuickConnection(alone.front).connection_made(Wire())  # type: ignore[arg-type]
+    assert alone.wire.aborted
+
+
+def test_who_asks_too_much_is_counted() -> None:
+    """Once for each answer that says so."""
+
+    async def run() -> None:
+        alone = Alone(admits=lambda _: False)
+        alone.receives(HEAD * 3)
+        assert (alone.answered, alone.refused) == (0, 1)
+
+    asyncio.run(run())
 
 
 # --- a store that fails ---

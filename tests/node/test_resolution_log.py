@@ -158,6 +158,19 @@ def test_a_challenged_read_leaves_two_entries(node: Node) -> None:
     assert [entry.who for entry in new] == ["", f"300:0.NA/{PREFIX}"]
 
 
+def test_the_state_of_the_node_is_a_resolution_too(node: Node) -> None:
+    """0.SITE/status: not public; then challenged, and refused to whoever is no server administrator."""
+    api = client_of(node, "tcp", secret_key(node))
+    with told(node) as new:
+        codes = [api.resolve("0.SITE/status", public_only=public).code for public in (True, False)]
+    assert codes == [200, 400]
+    assert [(each.identifier, each.outcome, bool(each.who)) for each in new] == [
+        (b"0.SITE/status", Outcome.NO_VALUES, False),
+        (b"0.SITE/status", Outcome.AUTHENTICATION_NEEDED, False),
+        (b"0.SITE/status", Outcome.FORBIDDEN, True),
+    ]
+
+
 def test_an_alias_that_a_page_follows_is_one_entry_under_the_name_asked(node: Node) -> None:
     """Its outcome is that of the last."""
     alias = f"{PREFIX}/ALIAS"
@@ -197,7 +210,6 @@ def test_what_resolves_nothing_leaves_no_entry(node: Node) -> None:
         assert api.delete(handle).code == 1
         assert api.get_site().code == 1
         assert api.list_handles(f"0.NA/{PREFIX}").code == 1
-        assert api.resolve("0.SITE/status", public_only=False).code in (1, 400, 403)
         assert (
             client_of(node, "udp", check=False).send(Message(Op.RESOLVE, body=bstr("cut")[:-1], request_id=1)).code > 1
         )

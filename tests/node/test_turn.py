@@ -176,6 +176,25 @@ def test_an_identifier_that_is_too_long_is_cut() -> None:
     assert bench.spool.rows[0][3] == b"x" * limits.LOGGED_IDENTIFIER_BYTES
 
 
+def test_a_log_that_breaks_holds_everything_back(caplog: pytest.LogCaptureFixture) -> None:
+    """An error that nobody thought of must not keep answers, nor fronts, waiting for ever."""
+
+    async def run() -> None:
+        bench, front = Bench(), Front()
+
+        def breaks(_: object) -> bool:
+            raise RuntimeError("a log that is broken")
+
+        bench.spool.write = breaks  # type: ignore[method-assign]
+        for _ in range(2):
+            bench.resolve(front)
+            await asyncio.sleep(0)
+        assert front.said == ["held", "held"]
+
+    asyncio.run(run())
+    assert "a log that is broken" in caplog.text
+
+
 class Working(Front):
     """A front to which something came; it resolves that when it is told to, and so does who comes of it."""
 

@@ -12,9 +12,10 @@ from core.errors import StoreError
 from core.ident.handle import HandleRules
 from core.ident.sitehash import BY_ALL, ServerChoice
 from core.records import HandleValue
-from core.store.engine import Table
+from core.store.engine import Batch, Table
 from core.store.memory_engine import MemoryEngine, MemorySnapshot
 from core.store.prefix_rows import DELEGATED
+from core.store.record_rows import record_key
 from registry.commands import OPERATOR, Delete, Home, Put, Request, Unhome
 from registry.service import Registry
 from resolver.plain import PlainReads
@@ -109,6 +110,17 @@ def test_what_the_settings_do_not_allow_any_more_is_left_alone() -> None:
         site.reads = PlainReads(site.store, rules)
         assert not site.finds(LONG)
         assert site.finds("88.1/SKU") == (rules.prefix_length_max > 3)
+
+
+def test_the_key_of_a_long_record_is_no_handle() -> None:
+    """A record whose handle is longer than a key lies under a shortened one, which somebody may compute and ask."""
+    rules = HandleRules(length_max=2_000)
+    key = record_key(b"88.1/" + b"L" * 600)
+    site = Site(rules)
+    batch = Batch()
+    batch.put(Table.RECORDS, key, b"row")
+    site.store.commit(batch)
+    assert not site.finds(key)
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
