@@ -30,10 +30,25 @@ class ChangeKind(IntEnum):
     RECORD_DELETED = 3
     PREFIX_HOMED = 16
     PREFIX_UNHOMED = 17
+    PREFIX_APPLIED = 18
+    PREFIX_VERIFYING = 19
+    PREFIX_CORRECTION = 20
+    PREFIX_REJECTED = 21
+    PREFIX_APPROVED = 22
+    PREFIX_REFERRED = 23
+    PREFIX_ALLOCATED = 24
+    PREFIX_SITE = 25
+    PREFIX_SUSPENDED = 26
+    PREFIX_RESUMED = 27
+    PREFIX_DELETED = 28
+    PARTY_ADDED = 32
+    PARTY_CHANGED = 33
+    PARTY_VERIFIED = 34  # one step of its verification; how it ended stands in its row
+    PARTY_CONFIRMED = 35
 
 
 class Change(NamedTuple):
-    """One row of the change feed. ``identifier`` is the key of the handle or prefix."""
+    """One row of the change feed. ``identifier``: key of the handle or prefix, id of the party."""
 
     kind: ChangeKind
     identifier: str
@@ -41,7 +56,7 @@ class Change(NamedTuple):
 
 
 def pack_change(kind: int, identifier: bytes, at_ms: int) -> bytes:
-    """Return the row of a change. ``identifier``: key of the handle or prefix."""
+    """Return the row of a change. ``identifier``: key of the handle or prefix, id of the party."""
     row: bytes = _PACK((kind, identifier, at_ms))
     return _VERSION + row
 

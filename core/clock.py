@@ -6,6 +6,7 @@ Unix milliseconds everywhere else.
 
 from __future__ import annotations
 
+import datetime
 import re
 import time
 from calendar import timegm
@@ -16,6 +17,8 @@ from typing import NewType
 UnixSeconds = NewType("UnixSeconds", int)
 Millis = NewType("Millis", int)
 
+_SHANGHAI = datetime.timezone(datetime.timedelta(hours=8))
+_MILLIS_END = 2**32 * 1_000
 _UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z", re.ASCII)
 
 
@@ -39,6 +42,18 @@ monotonic_ns = time.monotonic_ns
 def pause(seconds: float) -> None:
     """Block the calling process; only the supervisor and the command line do so."""
     time.sleep(seconds)
+
+
+def shanghai_date(at_ms: int) -> datetime.date:
+    """Return the day of Unix milliseconds in Asia/Shanghai, which has no summer time (+08:00)."""
+    return datetime.datetime.fromtimestamp(at_ms / 1_000, _SHANGHAI).date()
+
+
+def read_millis(stored: object) -> Millis:
+    """Return a time of a stored row. Bounds: what format_utc() takes. Errors: ValueError for what is no time."""
+    if type(stored) is not int or not 0 <= stored < _MILLIS_END:
+        raise ValueError("no time")
+    return Millis(stored)
 
 
 @lru_cache(maxsize=1_024)

@@ -41,6 +41,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "The operator's first prefix; a number in handle.server_admins is a value of 0.NA/<prefix>.",
         "运营者的第一个前缀；handle.server_admins 中的数字指 0.NA/<前缀> 的值索引。",
     ),
+    Setting(
+        "node.profile", "text", "development",
+        "In production two people are told apart by uid or token, not by name alone, and service sites of delegated "
+        "prefixes must be public addresses.",
+        "production（生产）中以 uid 或令牌（而不只是姓名）区分两人，委托前缀的站点须为公网地址。",
+        choices=("development", "production"),
+    ),
     Setting("node.data", "path", "data", "Data folder.", "数据目录。"),
     Setting(
         "node.public_addresses", "list", (),
@@ -116,6 +123,35 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "handle.server_key", "path", "",
         "PEM private key of this server, shown in its site information, mode 0600.",
         "本服务器的私钥（PEM），其公钥列于站点信息，权限 0600。",
+    ),
+    Setting(
+        "party.keys", "path", "keys/identity.keys",
+        "Keys that identity data of parties is encrypted with, mode 0600, outside the store; `saltern party rekey` "
+        "adds one. Keep a copy apart from backups of the store.",
+        "加密主体身份信息的密钥文件，权限 0600，位于存储之外；`saltern party rekey` 新增密钥。请与存储备份分开保存。",
+    ),
+    Setting(
+        "party.confirm_days", "integer", limits.CONFIRM_DAYS,
+        "How long the confirmed contact of a party counts; then it has to be confirmed again before the party gets "
+        "another prefix.",
+        "主体联系信息确认后的有效期；逾期须重新确认，方可再申请前缀。", "days", 1, limits.CONFIRM_DAYS_MAX,
+    ),
+    Setting(
+        "prefix.deny", "list", (),
+        "Patterns of names that are refused: a prefix, or the name of its party, that fits one; * is any characters, "
+        "? is one.",
+        "禁用名单：与任一模式相符的前缀或主体名称不予受理；* 表示任意字符，? 表示一个字符。",
+    ),
+    Setting(
+        "prefix.hold", "list", (),
+        "Patterns of names that two reviewers have to approve.",
+        "须由两名审核人通过的名称模式。",
+    ),
+    Setting(
+        "prefix.site_networks", "list", (),
+        "Networks that service sites of delegated prefixes may lie in beside public addresses; in the development "
+        "profile loopback and private networks are allowed, too.",
+        "委托前缀的解析站点除公网地址外可用的网段；development 中也允许回环与私有地址。",
     ),
     Setting(
         "handle.case_sensitive", "flag", False,

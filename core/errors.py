@@ -32,6 +32,7 @@ class Outcome(Enum):
     SERVICE_REFERRAL = "service-referral"
     PREFIX_REFERRAL = "prefix-referral"
     NOT_RESPONSIBLE = "not-responsible"
+    HELD = "held"  # what is here is not answered: its prefix is suspended
     AUTHENTICATION_NEEDED = "authentication-needed"
     AUTHENTICATION_FAILED = "authentication-failed"
     CREDENTIAL_MISSING = "credential-missing"
@@ -47,6 +48,7 @@ class Outcome(Enum):
     RATE_LIMITED = "rate-limited"  # too many requests from one source
     INTERNAL = "internal"
     CONFLICT = "conflict"
+    NOT_FOUND = "not-found"  # a party, an application, a token
     TOO_LARGE = "too-large"
     NO_SUCH_ENDPOINT = "no-such-endpoint"
     METHOD = "method-not-allowed"
@@ -113,18 +115,27 @@ class LimitError(NodeError):
 
 
 class RateError(NodeError):
-    """One source makes too many requests."""
+    """One source makes too many requests, or fails too often to prove itself. ``retry_s``: seconds to wait."""
 
     outcome = Outcome.RATE_LIMITED
 
-    def __init__(self, message: str = "Too many requests from this address; try again in a second") -> None:
+    def __init__(
+        self, message: str = "Too many requests from this address; try again in a second", *, retry_s: int = 1
+    ) -> None:
         super().__init__(message)
+        self.retry_s = retry_s
 
 
 class StoreError(NodeError):
     """The store could not do it."""
 
     outcome = Outcome.OVERLOADED
+
+
+class SealError(StoreError):
+    """A sealed field does not open: altered, moved, or its key is not here. Trying again is no use."""
+
+    outcome = Outcome.INTERNAL
 
 
 class ConfigError(NodeError):

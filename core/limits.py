@@ -28,7 +28,8 @@ WIRE_ARRAY_MAX: Final = 1_048_576  # elements; as the reference server
 SITE_SERVERS_MAX: Final = 256
 SITE_INTERFACES_MAX: Final = 64
 SITE_ATTRIBUTES_MAX: Final = 256
-SITE_FILE_BYTES_MAX: Final = 1_048_576  # of the file that handle.site names
+SITE_FILE_BYTES_MAX: Final = 1_048_576  # of a file with site information: handle.site, sites of a delegated prefix
+DELEGATED_SITES_MAX: Final = 8  # sites of one delegated prefix: a referral carries them all
 
 # --- administration --------------------------------------------------------
 ADMIN_GROUP_HANDLES_MAX: Final = 256  # groups (HS_VLIST) walked for one decision
@@ -133,12 +134,32 @@ RATE_SLOTS: Final = 65_536  # of one row, named by 16 bits; two rows of eight oc
 RATE_SOURCES_KEPT: Final = 4_096  # whose slots one worker remembers, about 1 MiB
 RATE_EXEMPT: Final = ("127.0.0.0/8", "::1/128")  # this machine
 RETRY_AFTER_S: Final = 1  # whoever was too fast has all that he may have again after so long
+LOGIN_FAILURES: Final = 100  # of one source and identity at once; then what it offers is not looked at
+LOGIN_FAILURE_S: Final = 6  # until one failure is forgotten: 14 400 guesses a day, of 2^256 for a token
 
 # --- listings --------------------------------------------------------------
 LIST_HANDLES_MAX: Final = 1_048_576  # handles in one answer; beyond it: ask by pages
 LIST_BYTES_MAX: Final = 33_554_432  # of a list of messages over HTTP; beyond it: ask over TCP
 LIST_CHUNK: Final = 5_000  # keys read between two turns of the event loop
 ALIAS_HOPS_MAX: Final = 10
+
+# --- parties ---------------------------------------------------------------
+PARTY_FORM_FIELDS_MAX: Final = 128  # three times what table T6 has
+PARTY_UNKNOWN_NAMED_MAX: Final = 16  # unknown fields that get a fault each; the rest is one more
+PARTY_NAME_CHARS_MAX: Final = 128  # of an organisation; registers allow fewer
+PARTY_PERSON_CHARS_MAX: Final = 64  # of a person's name; transcribed names of minorities take up to 50
+PARTY_ADDRESS_CHARS_MAX: Final = 256
+PARTY_TEXT_CHARS_MAX: Final = 256
+PARTY_PROFILE_CHARS_MAX: Final = 500  # table T1 says "about 200"
+PARTY_CODE_CHARS_MAX: Final = 32  # as typed, of a code, number or date with what stands around it
+PARTY_CERTIFICATE_CHARS_MAX: Final = 64  # of a certificate of another kind
+PARTY_URL_CHARS_MAX: Final = 2_048
+PARTY_ITEMS_MAX: Final = 64  # of a list
+PARTY_LIST_CHARS_MAX: Final = 4_096  # of a list as one text
+EMAIL_CHARS_MAX: Final = 254  # RFC 5321 §4.5.3.1.3, without the brackets
+EMAIL_LOCAL_CHARS_MAX: Final = 64  # RFC 5321 §4.5.3.1.1
+DOMAIN_CHARS_MAX: Final = 253  # RFC 1035 §2.3.4, as text
+SEALED_BYTES_MAX: Final = 65_536  # of one sealed field; four times what the longest text takes
 
 # --- batches and the registrar ---------------------------------------------
 BATCH_ITEMS_MAX: Final = 10_000
@@ -172,6 +193,23 @@ SEGMENT_READ_BYTES: Final = 1_048_576
 LOG_SYNC_MS: Final = 50  # what a loss of power may take of the log
 LOG_SYNC_MS_MAX: Final = 1_000
 LOG_RETRY_S: Final = 1.0  # how long a log that could not be written is let alone
+
+# --- governance ------------------------------------------------------------
+APPLICATION_STEPS: Final = 64  # of one prefix that its row keeps; the journal keeps all
+PARTY_STEPS: Final = 64  # of one verification, the same
+CORRECTIONS_MAX: Final = 50  # fields that one review asks to be corrected
+REASON_CHARS_MAX: Final = 500
+PERSON_NAME_CHARS_MAX: Final = 100  # --actor, the holder of a token
+EVIDENCE_BYTES_MAX: Final = 67_108_864  # a file whose digest is kept
+CONFIRM_DAYS: Final = 365
+CONFIRM_DAYS_MAX: Final = 3_650
+BEARER_DAYS: Final = 90
+BEARER_DAYS_MAX: Final = 366
+REVIEWERS_NEEDED: Final = 2  # who verify a party by hand (and approve a prefix whose name is held)
+REFUSALS_KEPT_PER_S: Final = 50  # entries of refusals; more are counted and logged alone
+LISTED_MAX: Final = 1_000  # rows of one page of the management API
+POLICY_NAMES_MAX: Final = 1_000
+POLICY_NAME_CHARS_MAX: Final = 100
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64

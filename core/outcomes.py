@@ -1,6 +1,6 @@
 """The only table that turns an Outcome into a status of a protocol.
 
-Sources: HTTP, RFC 9110, 429 in RFC 6585 §4; the Handle JSON interface as the reference server
+Sources: HTTP, RFC 9110, 429 in RFC 6585 §4, 451 in RFC 7725; the Handle JSON interface as the reference server
 answers it; Handle response codes, RFC 3652 §2.2.2.2 with the later names; DNS
 response codes, RFC 1035 §4.1.1. A house test keeps status numbers out of the
 rest of the tree.
@@ -72,6 +72,7 @@ STATUSES: dict[Outcome, Status] = {
     Outcome.SERVICE_REFERRAL: Status(300, 300, _C.SERVICE_REFERRAL, 0),
     Outcome.PREFIX_REFERRAL: Status(300, 300, _C.PREFIX_REFERRAL, 0),
     Outcome.NOT_RESPONSIBLE: Status(421, 400, _C.SERVER_NOT_RESPONSIBLE, 5),
+    Outcome.HELD: Status(451, 404, _C.HANDLE_NOT_FOUND, 3),
     Outcome.AUTHENTICATION_NEEDED: Status(401, 401, _C.AUTHENTICATION_NEEDED, 5),
     Outcome.AUTHENTICATION_FAILED: Status(401, 401, _C.AUTHENTICATION_FAILED, 5),
     Outcome.CREDENTIAL_MISSING: Status(401, 401, _C.INVALID_CREDENTIAL, 5),
@@ -87,6 +88,7 @@ STATUSES: dict[Outcome, Status] = {
     Outcome.RATE_LIMITED: Status(429, 429, _C.SERVER_BUSY, 5),
     Outcome.INTERNAL: Status(500, 500, _C.ERROR, 2),
     Outcome.CONFLICT: Status(409, 409, _C.ERROR, 5),
+    Outcome.NOT_FOUND: Status(404, 404, _C.HANDLE_NOT_FOUND, 3),
     Outcome.TOO_LARGE: Status(413, 413, _C.PROTOCOL_ERROR, 1),
     Outcome.NO_SUCH_ENDPOINT: Status(404, 404, _C.PROTOCOL_ERROR, 4),
     Outcome.METHOD: Status(405, 405, _C.PROTOCOL_ERROR, 4),

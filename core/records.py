@@ -132,8 +132,24 @@ class HashOption(IntEnum):
     BY_ALL = 2
 
 
+class InterfaceKind(IntFlag):
+    """What a door of a server is for."""
+
+    ADMIN = 1
+    QUERY = 2
+
+
+class InterfaceProtocol(IntEnum):
+    """What a door of a server speaks."""
+
+    UDP = 0
+    TCP = 1
+    HTTP = 2
+    HTTPS = 3
+
+
 class Interface(NamedTuple):
-    """One door of a server. ``kind``: 1 admin, 2 query, 3 both. ``protocol``: 0 UDP … 3 HTTPS."""
+    """One door of a server. ``kind``: bits of InterfaceKind. ``protocol``: InterfaceProtocol, or a later one."""
 
     kind: int
     protocol: int

@@ -20,6 +20,7 @@ from core.budget import Budget
 from core.clock import Millis
 from core.errors import AdmissionError, NodeError, Outcome, StoreError, WireError
 from core.events import Via
+from core.guard import UNCOUNTED, Failures, Guard, claim_of, verified_claim
 from core.hdl import session as sessions
 from core.hdl.challenge import Challenge
 from core.hdl.dialogues import Dialogues
@@ -145,6 +146,7 @@ class HandleService:
         require_here: Callable[[str], None],
         now_ms: Callable[[], Millis] = clock.now_ms,
         make_exponent: Callable[[], int | None] = lambda: None,
+        failures: Failures = UNCOUNTED,
     ) -> None:
         self._apis = {operation: api for api in apis for operation in api.operations}
         self._prover = prover
@@ -154,6 +156,7 @@ class HandleService:
         self._require_here = require_here
         self._now_ms = now_ms
         self._make_exponent = make_exponent
+        self._guard = Guard(failures)
         now_s = now_ms() / 1_000
         self._setups = {
             transport: Budget(limits.SETUPS_UDP_PER_S if transport is Transport.UDP else limits.SETUPS_PER_S, now_s)
@@ -358,8 +361,11 @@ class HandleService:
             raise WireError(_QUERY_ONLY)
         data = challenge.nonce + digest(digest_algorithm(challenge.version), exchange.asked.signed_part)
         proof = Proof(answer.identity, answer.method, answer.signed, data)
+        claim = _claim(exchange, claim_of(answer.identity))
+        self._guard.admit(exchange.peer, claim)
         mark = await self._prover.proves(proof, challenge.version)
         if mark is None:
+            self._guard.failed(exchange.peer, claim)
             raise AdmissionError("", outcome=Outcome.AUTHENTICATION_FAILED)
         if session is not None and not session.anonymous and not challenge.mac_right:
             raise SessionError("The session key authentication failed.", outcome=Outcome.SESSION_KEY_INVALID)
@@ -373,8 +379,12 @@ class HandleService:
         """Operation 201: whether an answer to another server's challenge is right. Errors: NodeError."""
         asked = bodies.decode_verification(exchange.message.body)
         self._require_here(asked.identity.handle)
+        claim = _claim(exchange, verified_claim(asked.identity))
+        self._guard.admit(exchange.peer, claim)
         proof = Proof(asked.identity, AUTH_SECRET_KEY, asked.signed, asked.nonce + asked.digest)
         mark = await self._prover.proves(proof, exchange.version, for_others=True)
+        if mark is None:
+            self._guard.failed(exchange.peer, claim)
         return Reply(Outcome.OK, bytes((mark is not None,)))
 
     async def _log_in(self, exchange: Exchange) -> Reply:
@@ -424,6 +434,11 @@ class HandleService:
         self._dialogues.end(exchange.session_id)
         exchange.session = None
         return Reply(Outcome.OK)
+
+
+def _claim(exchange: Exchange, claim: str) -> str:
+    """Return what failures are counted by; apart for UDP, whose source may be forged to lock its owner out."""
+    return f"udp {claim}" if exchange.transport is Transport.UDP else claim
 
 
 def _refusal(error: NodeError) -> Reply:

@@ -36,6 +36,7 @@ from core.wire.publickey import encode_public_key
 from core.wire.valuetypes import HS_ADMIN, HS_PUBKEY, HS_SECKEY, HS_VLIST
 from node import wiring
 from node.lock import DataLock
+from node.party_keys import add_key
 from registry.commands import OPERATOR, Home, Put, Request
 
 _RSA_BITS: Final = 2_048
@@ -91,6 +92,7 @@ def initialise(folder: Path, prefixes: tuple[str, ...]) -> Config:
         secret = secrets.token_urlsafe(_SECRET_OCTETS)
         _write_private(folder / "keys" / "admin.secret", f"{secret}\n".encode())
         _make_certificate(folder / "keys" / "tls.crt", folder / "keys" / "tls.key")
+        add_key(folder / "keys" / "identity.keys")
         # A JSON string is a basic string of TOML.
         file.write_text(_TOML.format(prefix=json.dumps(prefixes[0]), admin=_PUBLIC_KEY_INDEX), "utf-8")
         (folder / "data").mkdir(mode=0o700)
@@ -105,7 +107,7 @@ def _home(config: Config, prefixes: tuple[str, ...], key: RsaKey, secret: str) -
     lock = DataLock(config.data)
     store = wiring.open_store(config, create=True)
     try:
-        registry = wiring.make_registry(config, store)
+        registry = wiring.make_registry(config, store, founding=True)
         requests = []
         for prefix in prefixes:
             values = administrator_record(prefix, prefixes[0], key, secret, clock.now_s())

@@ -160,7 +160,10 @@ def _sweep(run: RunStore) -> None:
 
 
 def _management(config: Config, store: LmdbEngine) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
-    collector = telemetry.Collector(wiring.run_folder(config), store)
+    policy = wiring.policy(config)
+    collector = telemetry.Collector(
+        wiring.run_folder(config), store, lambda party: policy.is_overdue(party, clock.now_ms())
+    )
 
     async def answer(request: web.BaseRequest) -> web.Response:
         if request.path == "/metrics":

@@ -1,4 +1,4 @@
-"""Reference pages made from the tables themselves: settings and commands.
+"""Reference pages made from the tables themselves: settings, commands, roles, refusals.
 
 ``python -m node.reference docs/reference`` writes them; a test holds the committed
 pages to what the code says.
@@ -9,11 +9,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
 from core.config import SETTINGS
+from core.party.rules import RULES as PARTY_RULES
+from core.who import Role
 from node.cli.main import cli
+from registry.management import OPERATIONS
+from registry.refusals import RULES
+from registry.roles import CALLS, Call, allows
 
 _NOTE = "<!-- Made by `python -m node.reference docs/reference`; do not edit. -->"
 
@@ -60,7 +66,71 @@ def _commands(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[tuple
             yield from _commands(command, (*path, name))
 
 
-PAGES = {"settings.md": settings_page, "commands.md": commands_page}
+_ROLES: Final = {
+    Role.LOCAL: ("本机", "a person at this machine: the command line"),
+    Role.OPERATOR: ("运营人", "an operator: a token, or an identity of handle.server_admins"),
+    Role.REVIEWER: ("审核人", "a reviewer: a token"),
+    Role.ENTERPRISE: ("企业", "an enterprise: a token of its party, or an administrator of its prefix"),
+    Role.AUDITOR: ("审计人", "an auditor: a token"),
+}
+
+
+def roles_page() -> str:
+    """Return the page of roles: who may make which management call."""
+    asked = {operation.call: f"`{operation.method} {operation.path}`" for operation in OPERATIONS}
+    asked["record.write"] = "`PUT`, `DELETE /api/handles/…`, `POST /v1/records:batch`, Handle protocol"
+    lines = ["# 角色 Roles", "", _NOTE, ""]
+    lines += [f"- **{role.value}** {zh}: {en}." for role, (zh, en) in _ROLES.items()]
+    lines += [
+        "",
+        "可以 yes；只限本企业 own: 只限本企业的主体与前缀 its own party and prefixes alone；– 拒绝 refused.",
+        "没有列出的操作一律拒绝 What is not listed is refused. 解析不需要角色 Resolving needs no role.",
+        "登记人、申请人不得审核自己的登记或申请 Whoever filed something does not review it.",
+        "",
+        f"| call | 操作 | what | {' | '.join(role.value for role in _ROLES)} | over HTTP |",
+        f"|---|---|---|{'---|' * len(_ROLES)}---|",
+    ]
+    for call in CALLS:
+        cells = " | ".join(_allowed(call, role) for role in _ROLES)
+        lines.append(f"| `{call.name}` | {call.zh} | {call.en} | {cells} | {asked.get(call.name, '–')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _allowed(call: Call, role: Role) -> str:
+    if not allows(call, role):
+        return "–"
+    return "own" if role is Role.ENTERPRISE else "yes"
+
+
+def refusals_page() -> str:
+    """Return the page of rules that refuse something, and what each tells."""
+    lines = [
+        "# 拒绝的规则 Refusals",
+        "",
+        _NOTE,
+        "",
+        "规则名不变，文字可能改进；花括号中的词由节点填写。",
+        "A rule's name is stable, its words may get better; what stands in braces is filled in.",
+    ]
+    for title, rules in (
+        ("登记、审核、令牌、接口 Governance, tokens and the API", RULES),
+        ("主体资料 Subject data of a party", PARTY_RULES),
+    ):
+        lines += ["", f"## {title}", "", "| rule | 中文 | English |", "|---|---|---|"]
+        lines += [f"| `{name}` | {_cell(zh)} | {_cell(en)} |" for name, (zh, en) in rules.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "roles.md": roles_page,
+    "refusals.md": refusals_page,
+}
 
 
 def main() -> None:

@@ -4,7 +4,9 @@
 /api/site, /api/prefixes       the same
 /api/sessions, /api/verifications  the same
 POST of application/x-hdl-message  a message of the Handle protocol, whatever the path
-/v1/records:batch              our own API
+/v1/records:batch              our own API: many records
+/v1/…                          our own API: parties, prefixes, tokens, changes
+/openapi.json                  its description
 /healthz, /readyz              for load balancers
 /                              home page
 /{prefix}/{suffix}             browser address
@@ -16,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from core import limits
-from core.caller import Callers
+from core.caller import Callers, is_bearer
 from core.errors import NodeError, Outcome
 from core.outcomes import STATUSES
 from core.wire.handlejson import options, refused_credentials, render, render_error
@@ -24,6 +26,7 @@ from core.wire.http import CHALLENGED, Request, Response, problem, problem_of
 from node.handle_http import Messages, is_message
 from node.sessions_api import SessionsApi
 from registry.batch_api import BatchApi
+from registry.http_api import ManagementApi
 from registry.json_api import JsonApi as WritingApi
 from resolver.browser import Browser
 from resolver.json_api import JsonApi as ReadingApi
@@ -46,7 +49,10 @@ def body_bytes_max(path: str) -> int:
 
 
 class Routes:
-    """Hands each request to the part that answers it. ``ready``: whether the store can be read."""
+    """Hands each request to the part that answers it.
+
+    ``description``: of our own API, JSON. ``ready``: whether the store can be read.
+    """
 
     def __init__(
         self,
@@ -58,6 +64,8 @@ class Routes:
         sessions: SessionsApi,
         callers: Callers,
         messages: Messages,
+        management: ManagementApi,
+        description: bytes,
         ready: Callable[[], bool],
     ) -> None:
         self._reading = reading
@@ -67,6 +75,8 @@ class Routes:
         self._sessions = sessions
         self._callers = callers
         self._messages = messages
+        self._management = management
+        self._description = description
         self._ready = ready
 
     async def check_head(self, request: Request) -> Response | None:
@@ -76,17 +86,20 @@ class Routes:
         try:
             self._batches.check_head(await self._callers.identify(request))
         except NodeError as error:
-            return self._challenged(problem_of(error, request.path))
+            await self._management.note_failed(error)
+            return self._challenged(request, problem_of(error, request.path))
         return None
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
-        return self._challenged(await self._answer(request))
+        return self._challenged(request, await self._answer(request))
 
-    def _challenged(self, response: Response) -> Response:
+    def _challenged(self, request: Request, response: Response) -> Response:
         if response.challenge is None:
             return response
-        return response._replace(headers=(*self._callers.challenge(response.challenge), *response.headers))
+        bearer = _is_ours(request.path) or is_bearer(request.headers.get("authorization", ""))
+        offered = self._callers.challenge(response.challenge, bearer=bearer)
+        return response._replace(headers=(*offered, *response.headers))
 
     async def _answer(self, request: Request) -> Response:
         path = request.path
@@ -96,6 +109,7 @@ class Routes:
             try:
                 request = await self._callers.identify(request)
             except NodeError as error:
+                await self._management.note_failed(error)
                 return _unknown_caller(request, error)
         if path == "/api" or path.startswith("/api/"):
             return await self._api(request)
@@ -135,6 +149,10 @@ class Routes:
         return refusal._replace(headers=(("Allow", f"{', '.join(_READS)}, OPTIONS"), *refusal.headers))
 
     async def _own(self, request: Request) -> Response:
+        if request.path == "/openapi.json":
+            return self._public(request, self._description)
+        if _is_ours(request.path) and request.path != BATCH_PATH:
+            return await self._management.answer(request)
         match request.path:
             case "/v1/records:batch":
                 if request.method == "POST":
@@ -147,6 +165,11 @@ class Routes:
                 outcome = Outcome.OK if healthy else Outcome.OVERLOADED
                 return Response(STATUSES[outcome].http, _TEXT, b"ok\n" if healthy else b"not ready\n")
         return problem(Outcome.NO_SUCH_ENDPOINT, "There is nothing at this path", request.path)
+
+    def _public(self, request: Request, body: bytes) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            return _not_allowed(request, "GET, HEAD")
+        return Response(STATUSES[Outcome.OK].http, (("Content-Type", "application/json"),), body)
 
     async def _page(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
@@ -161,12 +184,17 @@ def _proves_itself(request: Request) -> bool:
     path = request.path
     if path == _SESSIONS or path.startswith(_SESSIONS + "/"):
         return request.method == "POST" and path.rstrip("/") == _SESSIONS
-    return path == BATCH_PATH or path.startswith("/api/")
+    return _is_ours(path) or path.startswith("/api/")
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a path is one of our own API, all of which needs credentials."""
+    return path == "/v1" or path.startswith("/v1/")
 
 
 def _unknown_caller(request: Request, error: NodeError) -> Response:
     """The answer to credentials that are wrong; they may also not be looked at just now."""
-    if request.path == BATCH_PATH:
+    if _is_ours(request.path):
         return problem_of(error, request.path)
     if error.ended in CHALLENGED:
         return refused_credentials(request, error.ended)

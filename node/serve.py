@@ -62,6 +62,7 @@ def serve(config: Config) -> int:
     wiring.tls_context(config)  # a certificate that cannot be used is found before anything starts
     lock = DataLock(config.data)
     try:
+        wiring.open_store(config).close()  # a store that cannot be used is found, one of an earlier version completed
         return _Supervisor(config).run()
     finally:
         lock.close()

@@ -20,6 +20,7 @@ from typing import Final
 from core.admission import Identity
 from core.caller import challenges
 from core.errors import AdmissionError, NodeError, Outcome, WireError
+from core.guard import UNCOUNTED, Failures, Guard, claim_of, verified_claim
 from core.hdl.authorization import Members, login_proof, mac_proof, members_of, octets
 from core.hdl.logins import Login, Logins
 from core.hdl.proof import Proof, ServerKey
@@ -39,12 +40,14 @@ class SessionsApi:
     """Answers both. ``require_here`` raises a NodeError for a handle that this node does not answer for."""
 
     def __init__(
-        self, logins: Logins, prover: Prover, server_key: ServerKey | None, require_here: Callable[[str], None]
-    ) -> None:
+        self, logins: Logins, prover: Prover, server_key: ServerKey | None, require_here: Callable[[str], None],
+        failures: Failures = UNCOUNTED,
+    ) -> None:  # fmt: skip
         self._logins = logins
         self._prover = prover
         self._server_key = server_key
         self._require_here = require_here
+        self._guard = Guard(failures)
 
     async def sessions(self, request: Request) -> Response:
         """Answer ``/api/sessions`` and what is below it. ``request.identity`` is proven."""
@@ -108,7 +111,7 @@ class SessionsApi:
                 raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
             cnonce = _to_be_signed(members)
             if "signature" in members or (login.identity is None and cnonce is None):
-                identity, mark = await self._proven(members, login)
+                identity, mark = await self._proven(members, login, request.peer)
                 login = self._logins.prove(login, identity, mark)
                 if login is None:  # it was ended meanwhile
                     raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
@@ -122,14 +125,17 @@ class SessionsApi:
                 return response._replace(headers=(*challenges(login, error.ended), *response.headers))
             return render_error(request, error)
 
-    async def _proven(self, members: Members, login: Login) -> tuple[Identity, bytes]:
-        """Errors: AdmissionError if the log-in is not right."""
+    async def _proven(self, members: Members, login: Login, peer: bytes) -> tuple[Identity, bytes]:
+        """Errors: AdmissionError if the log-in is not right, RateError if too many were not."""
         try:
             proof = login_proof(members, login.nonce)
         except WireError as error:
             raise AdmissionError(error.message, outcome=Outcome.AUTHENTICATION_FAILED) from None
+        claim = claim_of(proof.identity)
+        self._guard.admit(peer, claim)
         mark = await self._prover.proves(proof, VERSION)
         if mark is None:
+            self._guard.failed(peer, claim)
             raise AdmissionError("Identity not verified", outcome=Outcome.AUTHENTICATION_FAILED)
         return proof.identity, mark
 
@@ -154,7 +160,11 @@ class SessionsApi:
             self._require_here(handle)
             data = octets(members, "nonce") + octets(members, "cnonce")
             proof = Proof(identity, AUTH_SECRET_KEY, signed, data)
+            claim = verified_claim(identity)
+            self._guard.admit(request.peer, claim)
             right = await self._prover.proves(proof, VERSION, for_others=True) is not None
+            if not right:
+                self._guard.failed(request.peer, claim)
         except NodeError as error:
             return render_error(request, error)
         valid = f',"isValid":{str(right).lower()},"handle":{quote(handle)}'

@@ -53,7 +53,7 @@ def configured_site(config: Config) -> SiteInfo | None:
             content = file.read(limits.SITE_FILE_BYTES_MAX + 1)
         if len(content) > limits.SITE_FILE_BYTES_MAX:
             raise WireError(f"more than {limits.SITE_FILE_BYTES_MAX} octets")
-        return load_site(parse(content))
+        return load_site(parse(content), "site")
     except OSError as error:
         raise ConfigError(f"handle.site: cannot read {path}: {error.strerror}", setting="handle.site") from None
     except WireError as error:

@@ -19,7 +19,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from core.errors import Outcome
 from core.hdl.exchange import Transport
-from core.store.engine import Engine
+from core.store.engine import Engine, Table
+from core.store.party_rows import PartyRow, unpack_party
 
 _LOG: Final = logging.getLogger("saltern.telemetry")
 Front = Literal["http", "handle"]
@@ -115,9 +116,11 @@ def _http_slot(method: str, status: int) -> int:
 class Collector:
     """Reads all counters and the store when Prometheus asks."""
 
-    def __init__(self, folder: Path, store: Engine) -> None:
+    def __init__(self, folder: Path, store: Engine, is_overdue: Callable[[PartyRow], bool]) -> None:
+        """Take where the counters lie, the store, and whether the contact of a party is to be confirmed again."""
         self._folder = folder
         self._store = store
+        self._is_overdue = is_overdue
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of this moment."""
@@ -160,6 +163,10 @@ class Collector:
         yield GaugeMetricFamily("saltern_store_readers", "Reader slots in use", value=statistics.readers)
         with self._store.snapshot() as snapshot:
             serial = snapshot.serial()
+            overdue = sum(self._is_overdue(unpack_party(row)) for _, row in snapshot.scan(Table.PARTIES, b""))
+        yield GaugeMetricFamily(
+            "saltern_parties_to_confirm", "Parties whose contact is to be confirmed again", value=overdue
+        )
         yield GaugeMetricFamily("saltern_change_serial", "Serial of the last change", value=serial)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+import secrets
 import ssl
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,10 +22,13 @@ from core.hdl.exchange import Transport
 from core.hdl.logins import Logins
 from core.hdl.prover import Prover
 from core.ident.handle import HandleRules
+from core.party.seal import NONCE_BYTES
+from core.records import SiteInfo
 from core.store.case_row import adopt_case, require_case
 from core.store.lmdb_engine import LmdbEngine
 from core.store.run_store import RunStore
 from core.wire.codepoints import VERSION as PROTOCOL
+from core.wire.sitefile import AddressPolicy
 from node import VERSION
 from node.handle_http import HttpMessages
 from node.handle_service import HandleService
@@ -32,6 +37,7 @@ from node.handle_udp import UdpFront
 from node.http_connections import Connections
 from node.http_front import HttpFront
 from node.http_quick import QuickFront
+from node.party_keys import load_keys
 from node.routes import Routes
 from node.sessions_api import SessionsApi
 from node.site import Ports, configured_site, server_choice, server_key, site_info
@@ -39,11 +45,17 @@ from node.telemetry import Counters, Front
 from node.turn import Turn
 from registry.batch_api import BatchApi
 from registry.client import RegistrarClient
+from registry.desk import Seals
 from registry.handle_api import HandleApi as WritingHandleApi
+from registry.http_api import ManagementApi
 from registry.json_api import JsonApi as WritingApi
+from registry.openapi import description
+from registry.policy import Policy
 from registry.registrar import Registrar
 from registry.service import Registry
+from registry.verification import METHODS, Method
 from resolver.browser import Browser
+from resolver.failures import LoginFailures
 from resolver.handle_api import HandleApi as ReadingHandleApi
 from resolver.handle_quick import QuickHandles
 from resolver.json_api import JsonApi as ReadingApi
@@ -53,6 +65,12 @@ from resolver.ratelimit import Network, RateLimit, shared_table
 from resolver.service import Resolver
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses in IPv6 (RFC 4291 §2.5.5.2)
+_DAY_MS: Final = 86_400_000
+_PRIVATE: Final = tuple(  # loopback, RFC 1918, RFC 4193, link-local
+    map(
+        ip_network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
+    )
+)
 
 
 def run_folder(config: Config) -> Path:
@@ -87,10 +105,11 @@ def server_admins(config: Config) -> ServerAdmins:
 
 def rate_limit_exempt(config: Config) -> tuple[Network, ...]:
     """The networks that no rate limit holds for. Errors: ConfigError that names the entry."""
-    return tuple(map(_network, config.items("resolver.rate_limit_exempt")))
+    setting = "resolver.rate_limit_exempt"
+    return tuple(_network(setting, each) for each in config.items(setting))
 
 
-def _network(entry: int | str) -> Network:
+def _network(setting: str, entry: int | str) -> Network:
     try:
         if isinstance(entry, int) or "%" in entry:  # a number would be read as an address, a zone be overlooked
             raise ValueError(f"{entry!r} is no IPv4 or IPv6 network")
@@ -98,7 +117,7 @@ def _network(entry: int | str) -> Network:
         if network.version == 6 and network.subnet_of(_MAPPED):
             raise ValueError(f"{entry!r}: write it as an IPv4 network; a mapped address counts as what it maps")
     except ValueError as error:
-        raise ConfigError(f"resolver.rate_limit_exempt: {error}", setting="resolver.rate_limit_exempt") from None
+        raise ConfigError(f"{setting}: {error}", setting=setting) from None
     return network
 
 
@@ -135,9 +154,60 @@ def open_store(config: Config, *, read_only: bool = False, create: bool = False)
     return store
 
 
-def make_registry(config: Config, store: LmdbEngine) -> Registry:
-    """The registration service on a store."""
-    return Registry(store, handle_rules(config), root=config.flag("handle.root"), server_admins=server_admins(config))
+def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) -> Registry:
+    """The registration service on a store. ``founding``: by ``saltern init`` alone. Errors: ConfigError."""
+    file = party_keys_file(config)
+    return Registry(
+        store, handle_rules(config), root=config.flag("handle.root"), server_admins=server_admins(config),
+        seals=Seals(lambda: load_keys(file), lambda: secrets.token_bytes(NONCE_BYTES)),
+        policy=policy(config), methods=verification_methods(), founding=founding,
+    )  # fmt: skip
+
+
+def policy(config: Config) -> Policy:
+    """What is admitted as a name and as an address. Errors: ConfigError that names the setting."""
+    production = is_production(config)
+    networks = tuple(_network("prefix.site_networks", each) for each in config.items("prefix.site_networks"))
+    return Policy(
+        production,
+        _patterns(config, "prefix.deny"),
+        _patterns(config, "prefix.hold"),
+        AddressPolicy(networks if production else (*networks, *_PRIVATE), public=True),
+        config.integer("party.confirm_days") * _DAY_MS,
+    )
+
+
+def is_production(config: Config) -> bool:
+    """Whether the node serves the public."""
+    return config.text("node.profile") == "production"
+
+
+def _patterns(config: Config, setting: str) -> tuple[str, ...]:
+    patterns = config.items(setting)
+    if len(patterns) > limits.POLICY_NAMES_MAX:
+        raise ConfigError(f"{setting}: more than {limits.POLICY_NAMES_MAX} patterns", setting=setting)
+    for pattern in patterns:
+        if not isinstance(pattern, str) or not 0 < len(pattern) <= limits.POLICY_NAME_CHARS_MAX:
+            raise ConfigError(f"{setting}: {pattern!r} is no pattern of 1 to {limits.POLICY_NAME_CHARS_MAX} characters")
+    return tuple(map(str, patterns))
+
+
+def verification_methods() -> dict[str, Method]:
+    """The methods of verification: those of the node, and those of installed packages.
+
+    An entry point of the group ``saltern.verification`` names something that makes a ``Method``.
+    It cannot take the name of one of the node's own.
+    """
+    found = {each.name: each.load()() for each in entry_points(group="saltern.verification")}
+    return found | METHODS
+
+
+def party_keys_file(config: Config) -> Path:
+    """The key file of identity data. Errors: ConfigError if none is named."""
+    file = config.file("party.keys")
+    if file is None:
+        raise ConfigError("party.keys: 未指定密钥文件。No key file is named")
+    return file
 
 
 def make_registrar(config: Config, store: LmdbEngine, counters: Counters) -> Registrar:
@@ -161,11 +231,12 @@ class Rates(NamedTuple):
     http: memoryview
     tcp: memoryview
     udp: memoryview  # apart: whoever forges an address must not use up what its owner may ask by TCP
+    logins: memoryview  # of failures to log in
 
 
 def make_rates() -> Rates:
     """The memory of the limits, all buckets full."""
-    return Rates(shared_table(), shared_table(), shared_table())
+    return Rates(shared_table(), shared_table(), shared_table(), shared_table())
 
 
 class Fronts(NamedTuple):
@@ -175,6 +246,26 @@ class Fronts(NamedTuple):
     quick: QuickFront
     udp: UdpFront
     tcp: TcpFront
+
+
+class _Parts(NamedTuple):
+    """What the fronts of one worker share."""
+
+    config: Config
+    store: LmdbEngine
+    run: RunStore
+    turn: Turn
+    resolver: Resolver
+    registrar: RegistrarClient
+    prover: Prover
+    failures: LoginFailures
+    site: SiteInfo
+    rules: HandleRules
+    root: bool
+
+    def require_here(self, handle: str) -> None:
+        with self.store.snapshot() as snapshot:
+            self.resolver.require_here(snapshot, handle)
 
 
 def make_fronts(
@@ -187,32 +278,13 @@ def make_fronts(
     turn = Turn(spool, counters.resolution, counters.log_failed)
     root, rules = config.flag("handle.root"), handle_rules(config)
     resolver = Resolver(rules, root=root, server_admins=server_admins(config))
-    registrar = RegistrarClient(run_folder(config))
-    prover = Prover(store, resolver.records)
     site = site_info(config, ports)
-    service = HandleService(
-        (
-            ReadingHandleApi(resolver, store, site, turn, lambda: _status(store)),
-            WritingHandleApi(rules, store, registrar, root=root),
-        ),
-        prover,
-        Dialogues(run, clock.now_ms),
-        server_key=server_key(config),
-        site_serial=site.serial,
-        sessions_offered=config.flag("handle.sessions"),
-        require_here=lambda handle: _require_here(resolver, store, handle),
-    )
-    logins, key = Logins(run, clock.now_ms), server_key(config)
-    routes = Routes(
-        reading=ReadingApi(resolver, store, site, turn),
-        writing=WritingApi(rules, store, registrar, root=root),
-        batches=BatchApi(registrar),
-        browser=Browser(resolver, store, turn),
-        sessions=SessionsApi(logins, prover, key, lambda handle: _require_here(resolver, store, handle)),
-        callers=Callers(store, resolver.records, prover, logins),
-        messages=HttpMessages(service, counters.of_messages(Transport.HTTP)).answer,
-        ready=lambda: turn.writable and _can_read(store),
-    )
+    parts = _Parts(
+        config, store, run, turn, resolver, RegistrarClient(run_folder(config)), Prover(store, resolver.records),
+        LoginFailures(rates.logins, clock.monotonic_ns), site, rules, root,
+    )  # fmt: skip
+    service = _handle_service(parts)
+    routes = _routes(parts, HttpMessages(service, counters.of_messages(Transport.HTTP)))
     plain_auth = config.text("http.plain_auth") == "loopback"
     connections = Connections(connections_max=_share(limits.HTTP_CONNECTIONS_MAX, 3))
     front = HttpFront(
@@ -244,9 +316,45 @@ def make_fronts(
     )
 
 
-def _require_here(resolver: Resolver, store: LmdbEngine, handle: str) -> None:
-    with store.snapshot() as snapshot:
-        resolver.require_here(snapshot, handle)
+def _handle_service(parts: _Parts) -> HandleService:
+    """The Handle protocol, whichever way it comes."""
+    store, config = parts.store, parts.config
+    return HandleService(
+        (
+            ReadingHandleApi(parts.resolver, store, parts.site, parts.turn, lambda: _status(store)),
+            WritingHandleApi(parts.rules, store, parts.registrar, root=parts.root),
+        ),
+        parts.prover,
+        Dialogues(parts.run, clock.now_ms),
+        server_key=server_key(config),
+        site_serial=parts.site.serial,
+        sessions_offered=config.flag("handle.sessions"),
+        require_here=parts.require_here,
+        failures=parts.failures,
+    )
+
+
+def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
+    """What answers over HTTP."""
+    store, registrar, resolver, turn = parts.store, parts.registrar, parts.resolver, parts.turn
+    logins = Logins(parts.run, clock.now_ms)
+    return Routes(
+        reading=ReadingApi(resolver, store, parts.site, turn),
+        writing=WritingApi(parts.rules, store, registrar, root=parts.root),
+        batches=BatchApi(registrar),
+        browser=Browser(resolver, store, turn),
+        sessions=SessionsApi(logins, parts.prover, server_key(parts.config), parts.require_here, parts.failures),
+        callers=Callers(
+            store, resolver.records, parts.prover, logins, failures=parts.failures, now_ms=clock.now_ms
+        ),
+        messages=messages.answer,
+        management=ManagementApi(
+            parts.rules, store, registrar, root=parts.root, server_admins=server_admins(parts.config),
+            now_ms=clock.now_ms,
+        ),
+        description=description(VERSION),
+        ready=lambda: turn.writable and _can_read(store),
+    )  # fmt: skip
 
 
 def _status(store: LmdbEngine) -> dict[str, object]:

@@ -57,7 +57,8 @@ def run(command: PutBatch, now_s: int, put: PutForm) -> Result:
         lines.append(_line(identifier, ended, message))
     totals = ",".join(f'"{ended}":{count}' for ended, count in counts.items())
     body = '{"results":[' + ",".join(lines) + '],"counts":{' + totals + "}}"
-    return Result(Outcome.OK, body=body.encode())
+    refused = "record-right" if Outcome.FORBIDDEN.value in counts else ""
+    return Result(Outcome.OK, body=body.encode(), rule=refused)
 
 
 def _split(command: PutBatch) -> Sequence[RecordForm | bytes]:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.admission import Identity
 from core.errors import AdmissionError, NodeError, Outcome, WireError
 from core.outcomes import STATUSES
 from core.wire.handlejson import Parameters
 from core.wire.http import Request as HttpRequest
 from core.wire.http import Response, media_type, problem, problem_of
 from registry.commands import Actor, PutBatch, Request
-from registry.json_api import Registrar, idempotency_token
+from registry.json_api import Registrar, actor_of, idempotency_token
 
 _LINES: Final = {
     "application/json": False,
@@ -37,21 +36,21 @@ class BatchApi:
 
     def check_head(self, request: HttpRequest) -> None:
         """Refuse a batch by its head, before its long body is read. Errors: NodeError."""
-        self._admit(request)
+        admit(request)
         self._lines(request)
 
     async def post(self, request: HttpRequest) -> Response:
         """Answer one batch."""
         try:
-            identity = self._admit(request)
+            actor = admit(request)
             lines = self._lines(request)
             overwrite = Parameters(request._replace(body=b"")).exact_flag("overwrite", default=True)
             command = PutBatch(request.body, lines, overwrite)
-            result = await self._registrar.call(Request(command, Actor(identity), idempotency_token(request)))
+            result = await self._registrar.call(Request(command, actor, idempotency_token(request)))
         except NodeError as error:
             return problem_of(error, request.path)
         if result.outcome is not Outcome.OK:
-            return problem(result.outcome, result.message, request.path)
+            return problem(result.outcome, result.message, request.path, rule=result.rule)
         return Response(STATUSES[Outcome.OK].http, (("Content-Type", "application/json"),), result.body)
 
     def _lines(self, request: HttpRequest) -> bool:
@@ -60,10 +59,13 @@ class BatchApi:
             raise WireError(f"Content-Type must be one of {', '.join(_LINES)}", outcome=Outcome.MEDIA_TYPE)
         return lines
 
-    def _admit(self, request: HttpRequest) -> Identity:
-        if request.identity is not None:
-            return request.identity
-        raise AdmissionError(
-            "Send credentials, over HTTPS or, where the configuration allows it, from this machine",
-            outcome=Outcome.AUTHENTICATION_NEEDED if request.credentials_safe else Outcome.FORBIDDEN,
-        )
+
+def admit(request: HttpRequest) -> Actor:
+    """Return who asks. Errors: AdmissionError for anybody, and where no credentials are taken."""
+    actor = actor_of(request)
+    if not actor.anonymous:
+        return actor
+    raise AdmissionError(
+        "Send credentials, over HTTPS or, where the configuration allows it, from this machine",
+        outcome=Outcome.AUTHENTICATION_NEEDED if request.credentials_safe else Outcome.FORBIDDEN,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from core import limits
 from core.admission import Identity
 from core.errors import Outcome
 from core.ident.handle import HandleRules
@@ -61,9 +62,10 @@ class PutBatch(NamedTuple):
 
 
 class Home(NamedTuple):
-    """Answer for a prefix from now on, here (hosted) or by referring to another node (delegated).
+    """Answer for a prefix of the operator's own from now on, here (hosted) or by a referral (delegated).
 
-    The operator and server administrators only. A prefix that is homed otherwise is changed.
+    The operator and server administrators only. A prefix that is homed otherwise is changed. Which
+    prefixes are the operator's own is decided when the node is made (Measures art. 10).
     """
 
     prefix: str
@@ -71,35 +73,151 @@ class Home(NamedTuple):
 
 
 class Unhome(NamedTuple):
-    """Answer for a prefix no longer. Its records stay in the store, unserved."""
+    """Answer for a prefix of the operator's own no longer. Its records stay in the store, unserved."""
 
     prefix: str
 
 
-Command = Put | Add | Modify | Remove | Delete | PutBatch | Home | Unhome
+class AddParty(NamedTuple):
+    """File a party. ``form``: JSON of the subject data, unread until the registrar has it."""
+
+    form: bytes
+
+
+class AmendParty(NamedTuple):
+    """Put other subject data in the place of a party's. ``form``: the fields that change, as JSON."""
+
+    party: str
+    form: bytes
+
+
+class VerifyParty(NamedTuple):
+    """Verify the identity of a party by one of the methods, or say that it failed.
+
+    ``evidence``: SHA-256 of the file that was looked at, empty without. ``document``: its content
+    where a method reads it, else empty. ``failed``: why, where a reviewer finds it wrong.
+    """
+
+    party: str
+    method: str
+    evidence: bytes = b""
+    document: bytes = b""
+    failed: str = ""
+
+
+class ConfirmParty(NamedTuple):
+    """Say that the contact of a party was asked and is still right."""
+
+    party: str
+
+
+class RekeyParties(NamedTuple):
+    """Seal the identity fields of all parties under the current key. Local only."""
+
+
+class ApplyPrefix(NamedTuple):
+    """Apply for a prefix, or again after a correction. ``site``: JSON of the sites of a delegated one.
+
+    ``draft``: keep it, and send it to nobody yet.
+    """
+
+    prefix: str
+    party: str
+    hosting: str = HOSTED
+    site: bytes = b""
+    draft: bool = False
+
+
+class ReviewPrefix(NamedTuple):
+    """Review an application: exactly one of approve, reject (the reason), correct (fields and reasons)."""
+
+    prefix: str
+    approve: bool = False
+    reject: str = ""
+    correct: tuple[tuple[str, str], ...] = ()
+
+
+class SitePrefix(NamedTuple):
+    """Give other service sites of a delegated prefix, or its first. ``site``: JSON."""
+
+    prefix: str
+    site: bytes
+
+
+class MovePrefix(NamedTuple):
+    """Suspend, resume or delete a prefix that is allocated. ``evidence``: SHA-256 of a file, empty without."""
+
+    prefix: str
+    event: str
+    reason: str = ""
+    evidence: bytes = b""
+
+
+class IssueBearer(NamedTuple):
+    """Make a bearer token. ``party``: of an enterprise's. The body of the result alone holds the token."""
+
+    role: str
+    holder: str
+    party: str = ""
+    days: int = limits.BEARER_DAYS
+
+
+class RevokeBearer(NamedTuple):
+    """End a bearer token at once. ``bearer``: its id."""
+
+    bearer: str
+
+
+class NoteRefusal(NamedTuple):
+    """Write down what a worker refused. ``action``: a call of ``registry/roles.py``."""
+
+    action: str
+    object: str
+    outcome: str
+    rule: str
+    reason: str
+
+
+Governance = (
+    AddParty | AmendParty | VerifyParty | ConfirmParty | RekeyParties
+    | ApplyPrefix | ReviewPrefix | SitePrefix | MovePrefix | IssueBearer | RevokeBearer | NoteRefusal
+)  # fmt: skip
+"""What ``registry/governance.py`` decides: who may hold a prefix, and how that is proven."""
+
+Command = Put | Add | Modify | Remove | Delete | PutBatch | Home | Unhome | Governance
 
 
 class Actor(NamedTuple):
-    """Who asks: an identity that was proven, the operator at this machine, or, said to be neither, anybody."""
+    """Who asks, as far as it is proven: a Handle identity, a bearer token, a person at this machine; or anybody.
+
+    ``local``: by the registrar's own socket, whose file permissions are the credential; ``name``
+    is then on whose behalf, ``uid`` the user id of the process at its other end. ``bearer``: id of
+    the token, which the registrar looks up again.
+    """
 
     identity: Identity | None = None
-    operator: bool = False
+    local: bool = False
+    name: str = ""
+    uid: int = -1
+    bearer: str = ""
 
     @property
     def anonymous(self) -> bool:
         """Whether it is anybody, who has no right at all."""
-        return self.identity is None and not self.operator
+        return self.identity is None and not self.local and not self.bearer
 
-    def name(self, rules: HandleRules) -> str:
+    def owner(self, rules: HandleRules) -> str:
         """Return the name under which tokens are kept: one identity has one, however it is spelt; anybody has none."""
-        if self.operator:
+        if self.local:
             return "operator"
+        if self.bearer:
+            return f"bearer {self.bearer}"
         if self.identity is None:
             return ""
         return f"{self.identity.value_index}:{rules.key(self.identity.handle).decode()}"
 
 
-OPERATOR = Actor(operator=True)
+OPERATOR = Actor(local=True)
 ANONYMOUS = Actor()
 
 
@@ -123,7 +241,7 @@ class Result(NamedTuple):
     """How it ended. ``handle`` is as asked, or the minted one; ``body`` is JSON of a batch.
 
     ``replaced``: Put found a record, or Add one of its values, and put something in its
-    place, be it the same.
+    place, be it the same. ``rule``: what refused it, a name of ``registry/refusals.py``.
     """
 
     outcome: Outcome
@@ -131,6 +249,7 @@ class Result(NamedTuple):
     message: str = ""
     body: bytes = b""
     replaced: bool = False
+    rule: str = ""
 
     @property
     def done(self) -> bool:

@@ -52,6 +52,11 @@ def idempotency_token(request: HttpRequest) -> Token | None:
     return Token(key, hashlib.sha256(line + request.body).digest())
 
 
+def actor_of(request: HttpRequest) -> Actor:
+    """Return who asks, as far as the request proves it."""
+    return Actor(request.identity, bearer=request.bearer)
+
+
 class JsonApi:
     """Answers changing requests."""
 
@@ -80,9 +85,10 @@ class JsonApi:
                 raise IdentifierError("Empty handle invalid")
             handle = asked
             token = idempotency_token(request)
-            if request.identity is None:
+            actor = actor_of(request)
+            if actor.anonymous:
                 self._refuse_anonymous(command)
-            result = await self._registrar.call(Request(command, Actor(request.identity), token))
+            result = await self._registrar.call(Request(command, actor, token))
         except NodeError as error:
             return render_error(request, error, handle, parameters)
         return render(

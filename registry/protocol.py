@@ -3,14 +3,16 @@
     offset  width  field
     0       4      length of what follows, big-endian
     4              msgpack: request [id, kind, fields, actor, token, dry_run],
-                   result [id, outcome, handle, message, body, replaced]
+                   result [id, outcome, handle, message, body, replaced, rule]
 
-Values travel as on the Handle wire. ``actor`` is [index, handle], the word "operator",
-or nil for anybody. Who can open the socket is trusted to say it (mode 0600).
+Values travel as on the Handle wire. ``actor`` is [index, handle] of an identity, the id of a
+bearer token, {"name": …} for a person at this machine, or nil for anybody. Who can open the
+socket is trusted to say it (mode 0600); the uid of a person comes from the socket itself.
 """
 
 from __future__ import annotations
 
+import typing
 from typing import Any, Final
 
 import msgpack
@@ -19,29 +21,17 @@ from core import limits
 from core.admission import Identity
 from core.errors import Outcome, WireError
 from core.wire.values import decode_values, encode_values
-from registry.commands import (
-    ANONYMOUS,
-    OPERATOR,
-    Actor,
-    Add,
-    Command,
-    Delete,
-    Home,
-    Modify,
-    Put,
-    PutBatch,
-    Remove,
-    Request,
-    Result,
-    Token,
-    Unhome,
-)
+from registry.commands import ANONYMOUS, Actor, Add, Command, Modify, Put, Remove, Request, Result, ReviewPrefix, Token
 
-_KINDS: Final[dict[str, type[Any]]] = {
-    kind.__name__: kind for kind in (Put, Add, Modify, Remove, Delete, PutBatch, Home, Unhome)
+_KINDS: Final[dict[str, type[Any]]] = {kind.__name__: kind for kind in typing.get_args(Command)}
+_PLAIN: Final = (str, bytes, bool, int)
+_MEMBERS: Final = {
+    kind: tuple(hint if hint in _PLAIN else None for hint in typing.get_type_hints(kind).values())
+    for kind in _KINDS.values()
 }
+"""The types of the members of each command; None for what is read in another way."""
+
 _LENGTH: Final = 4
-_OPERATOR: Final = "operator"
 
 
 def encode_request(number: int, request: Request) -> bytes:
@@ -65,39 +55,45 @@ def decode_request(body: bytes) -> tuple[int, Request]:
         number, kind, fields, actor, token, dry_run = msgpack.unpackb(body)
         command = _unpack_fields(_KINDS[kind], fields)
         return number, Request(command, _unpack_actor(actor), None if token is None else Token(*token), dry_run)
-    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
         raise WireError(f"no request frame: {error}") from None
 
 
 def encode_result(number: int, result: Result) -> bytes:
     """Return one frame."""
-    return _frame((number, result.outcome.value, result.handle, result.message, result.body, result.replaced))
+    return _frame(
+        (number, result.outcome.value, result.handle, result.message, result.body, result.replaced, result.rule)
+    )
 
 
 def decode_result(body: bytes) -> tuple[int, Result]:
     """Read the body of a result's frame. Errors: WireError."""
     try:
-        number, outcome, handle, message, content, replaced = msgpack.unpackb(body)
-        return number, Result(Outcome(outcome), handle, message, content, replaced)
+        number, outcome, handle, message, content, replaced, rule = msgpack.unpackb(body)
+        return number, Result(Outcome(outcome), handle, message, content, replaced, rule)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise WireError(f"no result frame: {error}") from None
 
 
-def _pack_actor(actor: Actor) -> str | tuple[int, str] | None:
-    if actor.operator:
-        return _OPERATOR
+def _pack_actor(actor: Actor) -> str | tuple[int, str] | dict[str, str] | None:
+    if actor.local:
+        return {"name": actor.name}
+    if actor.bearer:
+        return actor.bearer
     return None if actor.identity is None else (actor.identity.value_index, actor.identity.handle)
 
 
 def _unpack_actor(packed: Any) -> Actor:
-    if packed is None:
-        return ANONYMOUS
-    if packed == _OPERATOR:
-        return OPERATOR
-    if not isinstance(packed, list):
-        raise ValueError("actor")
-    index, handle = packed
-    return Actor(Identity(handle, index))
+    match packed:
+        case None:
+            return ANONYMOUS
+        case {"name": str(name)}:
+            return Actor(local=True, name=name)
+        case str(bearer) if bearer:
+            return Actor(bearer=bearer)
+        case [int(index), str(handle)]:
+            return Actor(Identity(handle, index))
+    raise ValueError("actor")
 
 
 def _pack_fields(command: Command) -> list[object]:
@@ -111,9 +107,21 @@ def _unpack_fields(kind: type[Any], fields: list[Any]) -> Command:
     if kind in (Put, Add, Modify):
         fields[1] = decode_values(fields[1])
     elif kind is Remove:
-        fields[1] = tuple(fields[1])
+        fields[1] = tuple(_of(int, index) for index in fields[1])
+    elif kind is ReviewPrefix:
+        pairs = [(*_of(list, pair),) for pair in fields[3]]
+        fields[3] = tuple((_of(str, field), _of(str, reason)) for field, reason in pairs)
     command: Command = kind(*fields)
+    for member, wanted in zip(command, _MEMBERS[kind], strict=True):
+        if wanted is not None and type(member) is not wanted:
+            raise ValueError(f"a member of {kind.__name__} is no {wanted.__name__}")
     return command
+
+
+def _of(wanted: type, member: Any) -> Any:
+    if type(member) is not wanted:
+        raise ValueError(f"a member is no {wanted.__name__}")
+    return member
 
 
 def _frame(members: tuple[object, ...]) -> bytes:

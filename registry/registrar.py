@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ from registry.service import Registry
 
 _LOG: Final = logging.getLogger("saltern.registrar")
 _EXIT_PANIC: Final = 70
+_CREDENTIALS: Final = struct.Struct("iII")  # pid, uid, gid
 
 
 def bind_socket(folder: Path) -> socket.socket:
@@ -104,14 +106,19 @@ class Connection(asyncio.Protocol):
         self._registrar = registrar
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
+        self._uid = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own class
+        self._uid = _peer_uid(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         try:
             for body in self._frames.feed(data):
-                self._registrar.submit(self, *decode_request(body))
+                number, request = decode_request(body)
+                if request.actor.local:
+                    request = request._replace(actor=request.actor._replace(uid=self._uid))
+                self._registrar.submit(self, number, request)
         except WireError as error:
             _LOG.error("a connection is closed: %s", error.message)
             if self._transport is not None:
@@ -121,3 +128,9 @@ class Connection(asyncio.Protocol):
         """Send a result; nobody may be there any more."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encode_result(number, result))
+
+
+def _peer_uid(channel: socket.socket) -> int:
+    """Return the user id of the process at the other end (Linux, unix(7): SO_PEERCRED)."""
+    _, uid, _ = _CREDENTIALS.unpack(channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(uid)

@@ -14,13 +14,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from core import limits
-from core.admission import Identity, ServerAdmins, may
+from core.admission import ServerAdmins, may
 from core.clock import Millis
-from core.errors import AdmissionError, NodeError, Outcome, RecordError, ResponsibilityError, StoreError
+from core.errors import AdmissionError, NodeError, Outcome, RecordError, StoreError
 from core.ident.handle import (
     PREFIX_HANDLES,
     HandleKey,
@@ -32,16 +32,18 @@ from core.ident.handle import (
     prefix_of,
 )
 from core.records import AdminPermission, Values
+from core.store.application_rows import unpack_application
 from core.store.engine import Engine, ExpectationError, Table
-from core.store.homing import FOREIGN, Rows, ServedRecords, require_served, serves
-from core.store.prefix_rows import HOSTINGS, HomedPrefix, pack_prefix, unpack_prefix
+from core.store.homing import Rows, ServedRecords, require_served, serves
+from core.who import Role, Who
 from core.wire.jsonform import RecordForm, load_values
-from registry import batch, tokens
+from registry import batch, own_prefixes, tokens
 from registry.commands import (
     Actor,
     Add,
     Command,
     Delete,
+    Governance,
     Home,
     Modify,
     Put,
@@ -51,8 +53,15 @@ from registry.commands import (
     Result,
     Unhome,
 )
+from registry.desk import Desk, Seals
+from registry.governance import decide, object_of
+from registry.journal import Journal
+from registry.policy import DEFAULT_POLICY, Policy
+from registry.refusals import refusal
+from registry.roles import CALL_NAMED, allows
 from registry.rows import QuickRows
 from registry.staging import Staging
+from registry.standing import require_role, standing_of
 from registry.values import (
     by_index,
     check_shapes,
@@ -64,6 +73,10 @@ from registry.values import (
     public_writes,
     stamped,
 )
+from registry.verification import METHODS, Method
+
+_EVERY_RIGHT: Final = (Role.LOCAL, Role.OPERATOR)
+_WRITING: Final = CALL_NAMED["record.write"]
 
 
 class Registry:
@@ -76,11 +89,21 @@ class Registry:
         *,
         root: bool = False,
         server_admins: ServerAdmins = frozenset(),
+        seals: Seals | None = None,
+        policy: Policy = DEFAULT_POLICY,
+        methods: Mapping[str, Method] = METHODS,
+        founding: bool = False,
     ) -> None:
+        """Take what decides. ``founding``: the node is being made, and prefixes become the operator's own."""
         self._store = store
         self._rules = rules
         self._root = root
         self._server_admins = server_admins
+        self.seals = seals
+        self.policy = policy
+        self.methods = methods
+        self.founding = founding
+        self._journal = Journal()
 
     def run(self, requests: Sequence[Request], now_ms: Millis) -> list[Result]:
         """Decide a group of requests and commit it; return one result each, in order.
@@ -103,11 +126,24 @@ class Registry:
             results = []
             for request in requests:
                 work = _Work(self, Staging(snapshot) if request.dry_run else staging, request.actor, now_ms)
-                results.append(tokens.once(work.staging, request, self._rules, now_ms, work.run))
+                result = tokens.once(work.staging, request, self._rules, now_ms, work.run)
+                if work.who is not None and not request.dry_run:
+                    self._journal.enter(staging, work.who, now_ms, request.command, result)
+                results.append(result)
             staged = staging.batch()
         if any(staged.rows.values()):
             self._store.commit(staged)
         return results
+
+    def desk(
+        self, staging: Staging, actor: Actor, now_ms: Millis, home: Callable[[PrefixKey, bytes | None], None]
+    ) -> Desk:
+        """Return what acts of governance are decided with. Errors: NodeError for a token that does not live."""
+        standing = standing_of(actor, self.records(staging), self._server_admins, now_ms)
+        return Desk(
+            staging, standing, now_ms, self._rules, self.policy, self.methods, self.seals, home,
+            sorted(self._server_admins),
+        )  # fmt: skip
 
     def require_served(self, staging: Staging, key: HandleKey) -> None:
         """Errors: ResponsibilityError if the node is not responsible for the handle."""
@@ -131,13 +167,6 @@ class Registry:
     def records(self, rows: Rows) -> ServedRecords:
         """Return the records that admission looks at: those that are served here."""
         return ServedRecords(rows, self._rules, self._root)
-
-    def has_every_right(self, actor: Actor) -> bool:
-        """Whether the actor is the operator or a server administrator."""
-        return actor.operator or (actor.identity is not None and self._is_server_admin(actor.identity))
-
-    def _is_server_admin(self, identity: Identity) -> bool:
-        return (self._rules.key(identity.handle), identity.value_index) in self._server_admins
 
     def locked_out(self, staging: Staging, prefix: PrefixKey, row: bytes | None) -> tuple[HandleKey, int] | None:
         """Return a server administrator whose record is no longer served once the prefix has this row, None without.
@@ -168,26 +197,39 @@ class _Work:
 
     def __init__(self, registry: Registry, staging: Staging, actor: Actor, now_ms: Millis) -> None:
         self.staging = staging
+        self.who: Who | None = None
+        """Who asks, as far as it is proven; None where an earlier answer is given again."""
         self._registry = registry
         self._records = registry.records(staging)
         self._actor = actor
         self._now_ms = now_ms
         self._now_s = now_ms // 1_000
-        self._every_right = registry.has_every_right(actor)
+        self._every_right = False
+        self._party = ""
 
     def run(self, command: Command) -> Result:
         """Decide one command. Errors end as a Result, never as an exception."""
-        name = _name_of(command)
-        if self._actor.anonymous and not isinstance(command, Modify):
-            return Result(Outcome.AUTHENTICATION_NEEDED, name)
+        name = object_of(command)
         try:
-            return self._decide(command)
+            self.who = Who(token=self._actor.bearer)
+            desk = self._registry.desk(self.staging, self._actor, self._now_ms, self._stage_prefix)
+            self.who = desk.who
+            self._every_right = desk.standing.role in _EVERY_RIGHT
+            self._party = desk.standing.party if self._actor.bearer else ""
+            if isinstance(command, Governance):
+                with self.staging.whole():
+                    return decide(desk, command)
+            if self._actor.anonymous and not isinstance(command, Modify):
+                return Result(Outcome.AUTHENTICATION_NEEDED, name)
+            if self._actor.bearer:
+                require_role(desk.standing, allows(_WRITING, desk.standing.role))
+            return self._decide(command, desk)
         except StoreError:
             raise
         except NodeError as error:
-            return Result(error.ended, name, error.message)
+            return Result(error.ended, name, error.message, rule=str(error.fields.get("rule", "")))
 
-    def _decide(self, command: Command) -> Result:
+    def _decide(self, command: Command, desk: Desk) -> Result:
         if isinstance(command, Put | Add | Modify):
             command = command._replace(values=stamped(command.values, self._now_s))
         match command:
@@ -204,10 +246,14 @@ class _Work:
             case Delete():
                 outcome = self._delete(command)
             case Home():
-                outcome = self._home(command)
+                self._require_every_right()
+                outcome = own_prefixes.home(desk, command, founding=self._registry.founding)
             case Unhome():
-                outcome = self._unhome(command)
-        return Result(outcome, _name_of(command))
+                self._require_every_right()
+                outcome = own_prefixes.unhome(desk, command)
+            case _:
+                raise AssertionError(command)
+        return Result(outcome, object_of(command))
 
     # --- operations ---
     def put(self, command: Put) -> Result:
@@ -314,27 +360,10 @@ class _Work:
         self.staging.delete_record(key, old, self._now_ms)
         return Outcome.OK
 
-    def _home(self, command: Home) -> Outcome:
-        prefix = self._registry.check_prefix(command.prefix)
-        if command.hosting not in HOSTINGS:
-            raise RecordError(f"hosting {command.hosting[:40]!r} is none of {', '.join(HOSTINGS)}")
-        self._require_every_right()
-        old = self.staging.get(Table.PREFIXES, prefix)
-        if old is not None and unpack_prefix(old).hosting == command.hosting:
-            return Outcome.OK
-        row = pack_prefix(HomedPrefix(command.hosting, self._now_ms))
+    def _stage_prefix(self, prefix: PrefixKey, row: bytes | None) -> None:
+        """Errors: AdmissionError if the row of the prefix would lock the server administrators out."""
         self._require_administrators(prefix, row)
         self.staging.home(prefix, row, self._now_ms)
-        return Outcome.CREATED if old is None else Outcome.OK
-
-    def _unhome(self, command: Unhome) -> Outcome:
-        prefix = self._registry.check_prefix(command.prefix)
-        self._require_every_right()
-        if self.staging.get(Table.PREFIXES, prefix) is None:
-            raise ResponsibilityError(FOREIGN)
-        self._require_administrators(prefix, None)
-        self.staging.home(prefix, None, self._now_ms)
-        return Outcome.OK
 
     def _require_every_right(self) -> None:
         if not self._every_right:
@@ -345,10 +374,7 @@ class _Work:
         found = self._registry.locked_out(self.staging, prefix, row)
         if found is not None:
             key, index = found
-            raise AdmissionError(
-                f"handle.server_admins names {index}:{key.decode()}, which this prefix serves: "
-                "the administrators would be locked out; name another one there first"
-            )
+            raise refusal("locked-out", admin=f"{index}:{key.decode()}")
 
     # --- pieces ---
     def _served(self, handle: str) -> HandleKey:
@@ -384,6 +410,8 @@ class _Work:
         """Bit 001 of the prefix handle, or for a derived prefix 0.NA/a.b bit 004 of 0.NA/a."""
         if self._every_right:
             return True
+        if self._party:
+            return self._is_held(prefix_of(key))
         prefix, needed = prefix_of(key), AdminPermission.ADD_HANDLE
         if prefix == PREFIX_HANDLES and b"." in key[len(prefix) + 1 :]:
             parent, _, _ = key[len(prefix) + 1 :].rpartition(b".")
@@ -396,22 +424,23 @@ class _Work:
             self.staging.rights[place] = known
         return known
 
+    def _is_held(self, prefix: PrefixKey) -> bool:
+        """Whether a prefix is that of the enterprise whose token is used; its prefix handle is the operator's."""
+        known = self.staging.rights.get((prefix, self._party))
+        if known is None:
+            row = self.staging.get(Table.APPLICATIONS, prefix)
+            known = row is not None and unpack_application(row).party == self._party
+            self.staging.rights[prefix, self._party] = known
+        return known
+
     def _may(self, key: HandleKey, values: Values, *alternatives: AdminPermission) -> bool:
         if self._every_right:
             return True
+        if self._party:
+            return self._is_held(prefix_of(key))
         identity = self._actor.identity
         return identity is not None and may(values, identity, self._records, *alternatives)
 
 
-def _name_of(command: Command) -> str:
-    """Return what a Result names: the handle or prefix as asked; a batch names none."""
-    match command:
-        case PutBatch():
-            return ""
-        case Home() | Unhome():
-            return command.prefix
-    return command.handle
-
-
 def _not_allowed() -> AdmissionError:
-    return AdmissionError("")
+    return AdmissionError("", rule="record-right")

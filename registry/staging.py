@@ -6,11 +6,16 @@ those before it did; every row read is expected unchanged by the commit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from core.changes import ChangeKind, pack_change
 from core.clock import Millis
 from core.ident.handle import PREFIX_HANDLES, HandleKey, PrefixKey, prefix_of
+from core.limits import STORE_KEY_BYTES_MAX
 from core.records import Values
 from core.store.engine import Batch, Snapshot, Table
+from core.store.journal_rows import LAST_ENTRY_KEY, Entry, entry_key, pack_entry
 from core.store.prefix_rows import pack_count, unpack_count
 from core.store.record_rows import RecordRows, pack_record, record_key, unpack_values
 from core.wire.valuetypes import HS_VLIST
@@ -41,6 +46,8 @@ class Staging:
         staged = self._batch.rows.get(table)
         if staged is not None and key in staged:
             return staged[key]
+        if not 0 < len(key) <= STORE_KEY_BYTES_MAX:  # of no row; an engine may refuse to look for it
+            return None
         row = self._snapshot.get(table, key)
         self._batch.expect(table, key, row)
         return row
@@ -48,6 +55,14 @@ class Staging:
     def put(self, table: Table, key: bytes, row: bytes | None) -> None:
         """Stage a row."""
         self._batch.put(table, key, row)
+
+    def scan(self, table: Table) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows of a table in order, staged or stored. Cost: reads the whole table."""
+        rows: dict[bytes, bytes | None] = dict(self._snapshot.scan(table, b""))
+        rows.update(self._batch.rows.get(table, {}))
+        for key, row in sorted(rows.items()):
+            if row is not None:
+                yield key, row
 
     @property
     def snapshot(self) -> Snapshot:
@@ -102,6 +117,39 @@ class Staging:
         self._batch.changes.append(pack_change(kind, prefix, now_ms))
         self.served.clear()
         self.rights.clear()
+
+    def rehome(self, prefix: PrefixKey, row: bytes) -> None:
+        """Stage another row of a prefix that is homed; its change is the caller's."""
+        self._batch.put(Table.PREFIXES, prefix, row)
+        self.served.clear()
+        self.rights.clear()
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Stage all of what is done inside, or, where an error leaves it, nothing."""
+        rows = {table: dict(staged) for table, staged in self._batch.rows.items()}
+        counts, changes = dict(self._counts), len(self._batch.changes)
+        try:
+            yield
+        except BaseException:
+            for table, staged in self._batch.rows.items():
+                staged.clear()
+                staged.update(rows.get(table, {}))
+            self._counts = counts
+            del self._batch.changes[changes:]
+            self.served.clear()
+            self.rights.clear()
+            raise
+
+    def change(self, kind: ChangeKind, identifier: bytes, now_ms: Millis) -> None:
+        """Stage a change of the feed."""
+        self._batch.changes.append(pack_change(kind, identifier, now_ms))
+
+    def enter(self, entry: Entry) -> None:
+        """Stage an entry of the journal."""
+        number = int.from_bytes(self.get(Table.META, LAST_ENTRY_KEY) or b"", "big") + 1
+        self.put(Table.META, LAST_ENTRY_KEY, entry_key(number))
+        self.put(Table.JOURNAL, entry_key(number), pack_entry(entry))
 
     def _forget_rights(self, key: HandleKey, old: Values | None, new: Values) -> None:
         if not self.rights:

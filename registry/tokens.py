@@ -17,10 +17,10 @@ from core.errors import Outcome
 from core.ident.handle import HandleRules
 from core.store.engine import Table
 from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key, unpack_token
-from registry.commands import Command, Request, Result
+from registry.commands import Command, IssueBearer, Request, Result
 from registry.staging import Staging
 
-_TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.STORE_FULL, Outcome.INTERNAL)
+TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.STORE_FULL, Outcome.INTERNAL)
 
 
 def once(
@@ -29,12 +29,13 @@ def once(
     """Run a request, or answer what it was answered before.
 
     A token is kept IDEMPOTENCY_KEPT_MS; the same one with another request is CONFLICT.
-    It belongs to who sent it, so one of anybody's is not looked at.
+    It belongs to who sent it, so one of anybody's is not looked at; nor is that of a request whose
+    answer holds a secret, for the answer would be kept.
     """
     token = request.token
-    if token is None or request.dry_run or request.actor.anonymous:
+    if token is None or request.dry_run or request.actor.anonymous or isinstance(request.command, IssueBearer):
         return run(request.command)
-    key = token_key(request.actor.name(rules), token.key)
+    key = token_key(request.actor.owner(rules), token.key)
     row = staging.get(Table.TOKENS, key)
     if row is not None:
         known = unpack_token(row)
@@ -44,7 +45,7 @@ def once(
             return _unpack(known.answer)
         staging.put(Table.TOKEN_TIMES, time_key(known.at_ms, key), None)
     result = run(request.command)
-    if result.outcome not in _TEMPORARY:
+    if result.outcome not in TEMPORARY:
         staging.put(Table.TOKENS, key, pack_token(TokenRow(token.digest, now_ms, _pack(result))))
         staging.put(Table.TOKEN_TIMES, time_key(now_ms, key), TIME_ROW)
     return result
@@ -67,10 +68,10 @@ def sweep(staging: Staging, requests: Sequence[Request], now_ms: Millis) -> None
 
 
 def _pack(result: Result) -> bytes:
-    packed: bytes = msgpack.packb((result.outcome.value, result.handle, result.message, result.body, result.replaced))
+    packed: bytes = msgpack.packb((result.outcome.value, *result[1:]))
     return packed
 
 
 def _unpack(packed: bytes) -> Result:
-    outcome, *others = msgpack.unpackb(packed)  # four members in rows of before there was ``replaced``
+    outcome, *others = msgpack.unpackb(packed)  # rows of earlier versions have fewer members
     return Result(Outcome(outcome), *others)

@@ -1,7 +1,8 @@
 """``/{prefix}/{suffix}``: what a person sees who opens an identifier in a browser.
 
 A redirect to the first public URL value that is http or https, or a page with the
-record where there is none or ``?noredirect`` is asked. HS_ALIAS is followed inside
+record where there is none or ``?noredirect`` is asked. Below a delegated prefix: a redirect
+to the same address at the node that serves it, or a page with its sites. HS_ALIAS is followed inside
 this node, at most ALIAS_HOPS_MAX times and never in a circle.
 """
 
@@ -21,6 +22,7 @@ from core.records import HandleValue, Values
 from core.store.engine import Snapshot
 from core.wire.http import Headers, Request, Response, decode_path, parse_fields
 from core.wire.valuetypes import HS_ALIAS, URL
+from resolver.referral import page_url
 from resolver.service import Answer, Question, Resolver
 
 _HEADERS: Final[Headers] = (
@@ -36,6 +38,7 @@ _STYLE: Final = (
 _REASONS: Final = {
     Outcome.HANDLE_NOT_FOUND: "本节点没有这个标识。This node has no such identifier.",
     Outcome.NO_VALUES: "该标识没有公开的值。The identifier has no public values.",
+    Outcome.HELD: "该前缀已暂停解析。Resolution of this prefix is suspended.",
     Outcome.NOT_RESPONSIBLE: "本节点不负责该前缀。This node does not serve the prefix.",
     Outcome.SERVICE_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
     Outcome.PREFIX_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
@@ -70,7 +73,7 @@ class Browser:
         except NodeError as error:
             return page(error.ended, "Saltern", _paragraph(error.message))
         self._log.record(Via.PAGE, answer.outcome, request.peer, handle.encode(), None)
-        target = None if stay or note else first_url(answer.values or ())
+        target = None if stay or note else _target(handle, answer)
         if target is not None:
             return Response(HTTP_FOUND, (("Location", target),))
         return _record_page(handle, answer, note)
@@ -112,6 +115,12 @@ def _alias_of(answer: Answer) -> str | None:
             except UnicodeDecodeError:
                 return None
     return None
+
+
+def _target(handle: str, answer: Answer) -> str | None:
+    if answer.outcome is Outcome.SERVICE_REFERRAL:
+        return page_url(handle, answer.values or ())
+    return first_url(answer.values or ())
 
 
 def first_url(values: Values) -> str | None:

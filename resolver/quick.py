@@ -1,6 +1,6 @@
 """Resolutions over HTTP that need no second look: the octets of ``json_api``, by splicing.
 
-Public records asked as a whole, and records that are not there. The head is made once,
+Public records asked as a whole, and records that are not there or held. The head is made once,
 for each length of the body, and Date once a second.
 """
 
@@ -52,6 +52,7 @@ def refusal(error: NodeError) -> tuple[bytes, bytes]:
 
 _FOUND: Final = _Shape(Outcome.OK, _VARY)
 _MISSING: Final = _Shape(Outcome.HANDLE_NOT_FOUND, "")
+_ABSENT: Final = (Outcome.HANDLE_NOT_FOUND, Outcome.HELD)  # the same octets
 _ANSWERS: Final = Table.ANSWERS
 _VALUES: Final = b'","values":'
 
@@ -109,7 +110,7 @@ class QuickResolver:
             return None
         if answer.json is not None and answer.outcome is Outcome.OK:
             shape, values, count = _FOUND, b',"values":' + answer.json, self._count_found
-        elif answer.outcome is Outcome.HANDLE_NOT_FOUND:
+        elif answer.outcome in _ABSENT:
             shape, values, count = _MISSING, b"", self._count_missing
         else:
             return None

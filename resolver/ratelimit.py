@@ -63,6 +63,18 @@ def shared_table() -> memoryview:
     return table.cast("Q")
 
 
+def key_of(table: memoryview) -> bytes:
+    """Return the key of a table."""
+    return table[_ROWS * _SLOTS :].tobytes()
+
+
+def slots_of(key: bytes, source: bytes) -> tuple[int, int]:
+    """Return the two slots of a source in the table of this key, one in each row."""
+    # A key in front is as good as a keyed hash here: BLAKE2 cannot be continued from its result.
+    first, second = _PLACES(blake2s(key + source).digest())
+    return first, second + _SLOTS
+
+
 class RateLimit:
     """At most ``per_second`` requests of one source at once, and as many a second over time; 0: no limit.
 
@@ -83,7 +95,7 @@ class RateLimit:
         self._interval_ns = _SECOND_NS // per_second if per_second else 0
         self._window_ns = self._interval_ns * per_second
         self._table = table
-        self._key = table[_ROWS * _SLOTS :].tobytes()
+        self._key = key_of(table)
         networks = tuple(exempt)
         self._exempt_4 = [_masked(each) for each in networks if each.version == 4]
         self._exempt_6 = [_masked(each) for each in networks if each.version == 6]
@@ -135,10 +147,7 @@ class RateLimit:
                 place = None
                 break
         else:
-            # A key in front is as good as a keyed hash here: BLAKE2 cannot be continued from its result.
-            digest = blake2s(self._key + (source[:_SUBSCRIBER_BYTES] if len(source) == 16 else source)).digest()
-            first, second = _PLACES(digest)
-            place = first, second + _SLOTS
+            place = slots_of(self._key, source[:_SUBSCRIBER_BYTES] if len(source) == 16 else source)
         places = self._places
         if len(places) >= limits.RATE_SOURCES_KEPT:
             places.clear()  # no order to keep; those who are still there are found again

@@ -4,7 +4,8 @@ Never asks the upstream, never waits, never alters what was registered (Measures
 art. 11). Order of checks, as the reference server: grammar, server of the site,
 responsibility, existence, filters, permissions.
 
-A handle below a delegated prefix is answered with a referral to where it is served.
+A handle below a suspended prefix is HELD, whether or not there is one. One below a
+delegated prefix is answered with a referral to where it is served.
 DIVERGES: docs/standards/divergences.md#delegated-prefixes-are-service-referrals
 
 Selection: by index or type, in stored order. A type matches whatever its case;
@@ -32,7 +33,7 @@ from core.ident.handle import (
 )
 from core.records import AdminPermission, HandleValue, ValuePermission, ValueReference, Values
 from core.store.engine import Snapshot, Table
-from core.store.homing import FOREIGN, ServedRecords, hosting_of, require_served
+from core.store.homing import FOREIGN, SUSPENDED, ServedRecords, hosting_of, require_served
 from core.store.prefix_rows import DELEGATED
 from core.store.record_rows import public_wire, record_key, unpack_answer, unpack_values
 from core.wire.jsonform import dump_values
@@ -107,6 +108,8 @@ class Resolver:
         hosting = hosting_of(snapshot, key, root=self.root)
         if hosting is None:
             return Answer(Outcome.NOT_RESPONSIBLE, question.handle, FOREIGN)
+        if hosting == SUSPENDED:
+            return Answer(Outcome.HELD, question.handle)
         if hosting == DELEGATED:
             return self._service_referral(snapshot, question, key)
         if question.want == "json" and question.public_only and not (question.indexes or question.types):

@@ -33,6 +33,11 @@ class Table(Enum):
     RECORDS = "records"
     ANSWERS = "answers"
     COUNTERS = "counters"
+    PARTIES = "parties"
+    PARTY_NUMBERS = "party_numbers"
+    APPLICATIONS = "applications"
+    BEARERS = "bearers"
+    JOURNAL = "journal"
     TOKENS = "tokens"
     TOKEN_TIMES = "token_times"  # noqa: S105 - a table's name
 

@@ -2,7 +2,9 @@
 
 Checked: every row of every table can be read; each record has its ready answer and
 no answer stands alone; counters count; the feed has no gap and ends at the serial;
-tokens and their times belong together; no key is in a table that it does not fit, and
+tokens and their times belong together; a prefix that is homed or suspended by its
+application is so in its row, and no other is; parties that are named are there; the
+journal has no gap and ends at its number; no key is in a table that it does not fit, and
 none was made in another mode of case than the store's own.
 """
 
@@ -15,14 +17,21 @@ from typing import Final
 from core.changes import Serial, unpack_change
 from core.errors import StoreError
 from core.ident.handle import HandleRules, prefix_of
+from core.lifecycle import State
+from core.store.application_rows import unpack_application
+from core.store.bearer_rows import unpack_bearer
 from core.store.case_row import stored_case
 from core.store.engine import Snapshot, Table
+from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unpack_entry
+from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
 from core.store.prefix_rows import unpack_count, unpack_prefix
 from core.store.record_rows import pack_record, record_key, unpack_handle, unpack_values
 from core.store.token_rows import time_key, unpack_token
+from core.who import Role
 
 _FAULTS_MAX: Final = 100
 _FEED_CHUNK: Final = 10_000
+_ANSWERED: Final = (State.HOMED, State.SUSPENDED)
 
 
 def check_store(snapshot: Snapshot) -> Iterator[str]:
@@ -35,7 +44,7 @@ def check_store(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _faults(snapshot: Snapshot) -> Iterator[str]:
-    for check in (_records, _prefixes, _feed, _tokens):
+    for check in (_records, _prefixes, _parties, _applications, _bearers, _journal, _feed, _tokens):
         yield from check(snapshot)
 
 
@@ -85,6 +94,77 @@ def _prefixes(snapshot: Snapshot) -> Iterator[str]:
             unpack_prefix(row)
         except StoreError as error:
             yield f"prefixes {prefix!r}: {error.message}"
+
+
+def _parties(snapshot: Snapshot) -> Iterator[str]:
+    known: set[str] = set()
+    for key, row in snapshot.scan(Table.PARTIES, b""):
+        try:
+            party = unpack_party(row)
+        except StoreError as error:
+            yield f"parties {key!r}: {error.message}"
+            continue
+        known.add(key.decode(errors="replace"))
+        if not party.person and not _is_numbered(snapshot, key, party):
+            yield f"parties {key!r}: the number of its certificate is not that of it"
+    for key, row in snapshot.scan(Table.PARTY_NUMBERS, b""):
+        if row[1:].decode(errors="replace") not in known:
+            yield f"party_numbers {key!r}: no party belongs to it"
+
+
+def _is_numbered(snapshot: Snapshot, key: bytes, party: PartyRow) -> bool:
+    number = number_key(str(party.plain.get("cert_type")), str(party.plain.get("uscc")))
+    return snapshot.get(Table.PARTY_NUMBERS, number) == pack_number(key.decode(errors="replace"))
+
+
+def _applications(snapshot: Snapshot) -> Iterator[str]:
+    for key, row in snapshot.scan(Table.APPLICATIONS, b""):
+        try:
+            application = unpack_application(row)
+        except StoreError as error:
+            yield f"applications {key!r}: {error.message}"
+            continue
+        if application.party and snapshot.get(Table.PARTIES, application.party.encode()) is None:
+            yield f"applications {key!r}: its party is not there"
+        state = State(application.state)
+        try:
+            homed = snapshot.get(Table.PREFIXES, key)
+            found = None if homed is None else unpack_prefix(homed)
+        except StoreError:
+            continue  # which is said of the row itself
+        if state not in _ANSWERED:
+            if found is not None:
+                yield f"applications {key!r}: {state.value}, and yet homed"
+        elif found is None or (found.hosting, found.suspended) != (application.hosting, state is State.SUSPENDED):
+            yield f"applications {key!r}: {state.value}, which the row of the prefix does not say"
+
+
+def _bearers(snapshot: Snapshot) -> Iterator[str]:
+    for key, row in snapshot.scan(Table.BEARERS, b""):
+        try:
+            bearer = unpack_bearer(row)
+        except StoreError as error:
+            yield f"bearers {key!r}: {error.message}"
+            continue
+        if bool(bearer.party) is not (bearer.role is Role.ENTERPRISE):
+            yield f"bearers {key!r}: an enterprise has a party, and nobody else"
+        elif bearer.party and snapshot.get(Table.PARTIES, bearer.party.encode()) is None:
+            yield f"bearers {key!r}: its party is not there"
+
+
+def _journal(snapshot: Snapshot) -> Iterator[str]:
+    before: bytes | None = None
+    for key, row in snapshot.scan(Table.JOURNAL, b""):
+        if before is not None and key != entry_key(int.from_bytes(before, "big") + 1):
+            yield f"journal {key!r}: does not follow {before!r}"
+        before = key if len(key) == NUMBER_BYTES else None
+        try:
+            unpack_entry(row)
+        except StoreError as error:
+            yield f"journal {key!r}: {error.message}"
+    last = snapshot.get(Table.META, LAST_ENTRY_KEY)
+    if last != before:
+        yield f"journal: the last is {before!r}, the number is {last!r}"
 
 
 def _feed(snapshot: Snapshot) -> Iterator[str]:

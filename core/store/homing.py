@@ -2,15 +2,16 @@
 
 Homed is an exact row in PREFIXES; a prefix below a homed one is not covered by it.
 Hosted: the records are served here. Delegated: another node serves them, and this one
-refers to it. For a homed P, and for any prefix below it, the node also answers
-``0.NA/P``; every ``0.NA/…`` only with ``handle.root`` (design §2).
+refers to it. Suspended: nothing below it is answered or changed. For a homed P, suspended
+or not, and for any prefix below it, the node also answers ``0.NA/P``; every ``0.NA/…`` only
+with ``handle.root`` (design §2).
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple, Protocol
 
-from core.errors import ResponsibilityError
+from core.errors import Outcome, ResponsibilityError
 from core.ident.handle import PREFIX_HANDLES, HandleKey, HandleRules, ancestors, prefix_handle_of, prefix_of
 from core.records import Values
 from core.store.engine import Table
@@ -19,6 +20,9 @@ from core.store.record_rows import record_key, unpack_values
 
 FOREIGN: Final = "That prefix doesn't live here"
 """Said of a prefix that is not homed; the reference server's words."""
+
+SUSPENDED: Final = "suspended"
+"""What ``hosting_of`` says of a handle below a suspended prefix; no row has it as its hosting."""
 
 
 class Rows(Protocol):
@@ -29,16 +33,22 @@ class Rows(Protocol):
 
 
 def hosting_of(rows: Rows, handle: bytes, *, root: bool) -> str | None:
-    """Return HOSTED or DELEGATED for a handle's key, None if it is foreign. A prefix handle is never delegated."""
+    """Return HOSTED, DELEGATED or SUSPENDED for a handle's key, None if it is foreign.
+
+    A prefix handle is never delegated or suspended.
+    """
     prefix = prefix_of(handle)
     if prefix != PREFIX_HANDLES:
         row = rows.get(Table.PREFIXES, prefix)
-        return None if row is None else unpack_prefix(row).hosting
+        if row is None:
+            return None
+        homed = unpack_prefix(row)
+        return SUSPENDED if homed.suspended else homed.hosting
     if root:
         return HOSTED
     named = handle[len(prefix) + 1 :]
-    homed = any(rows.get(Table.PREFIXES, each) is not None for each in ancestors(named) if each)
-    return HOSTED if homed else None
+    below = any(rows.get(Table.PREFIXES, each) is not None for each in ancestors(named) if each)
+    return HOSTED if below else None
 
 
 def serves(rows: Rows, handle: bytes, *, root: bool) -> bool:
@@ -47,8 +57,10 @@ def serves(rows: Rows, handle: bytes, *, root: bool) -> bool:
 
 
 def require_served(rows: Rows, handle: bytes, *, root: bool) -> None:
-    """Errors: ResponsibilityError if the record is not served here."""
+    """Errors: ResponsibilityError if the record is not served here; it ends HELD where the prefix is suspended."""
     hosting = hosting_of(rows, handle, root=root)
+    if hosting == SUSPENDED:
+        raise ResponsibilityError("该前缀已暂停。That prefix is suspended", outcome=Outcome.HELD)
     if hosting == DELEGATED:
         named = prefix_handle_of(prefix_of(handle)).decode()
         raise ResponsibilityError(f"That prefix is served elsewhere; ask the site in {named}")

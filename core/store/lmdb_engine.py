@@ -43,6 +43,9 @@ _SERIAL_KEY: Final = b"serial"
 _DATA_FILE: Final = "data.mdb"
 _LOCK_FILE: Final = "lock.mdb"
 
+_LATER: Final = frozenset((Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATIONS, Table.BEARERS, Table.JOURNAL))
+"""Tables that a store of an earlier version lacks: whoever may write makes them, empty."""
+
 _Tables = dict[Table, Any]
 
 
@@ -133,7 +136,10 @@ class LmdbEngine:
         self._environment = _open(folder, map_size_bytes, read_only)
         try:
             self._tables: _Tables = {
-                table: self._environment.open_db(table.value.encode(), create=create) for table in Table
+                table: self._environment.open_db(
+                    table.value.encode(), create=create or (table in _LATER and not read_only)
+                )
+                for table in Table
             }
             self._feed = self._environment.open_db(_FEED, create=create)
         except lmdb.NotFoundError:

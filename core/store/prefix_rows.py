@@ -1,7 +1,7 @@
 """Rows of the tables PREFIXES and COUNTERS, both keyed by the folded prefix.
 
 PREFIXES  0  1  version (1)
-          1     msgpack map: hosting ("hosted" or "delegated"), homed_ms
+          1     msgpack map: hosting ("hosted" or "delegated"), homed_ms, and suspended (true) where it is
 COUNTERS  0  1  version (1)
           1  8  number of records under the prefix, big-endian
 """
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import msgpack
 
-from core.clock import Millis
+from core.clock import Millis, read_millis
 from core.errors import StoreError
 
 _VERSION: Final = b"\x01"
@@ -23,15 +23,22 @@ HOSTINGS: Final = (HOSTED, DELEGATED)
 
 
 class HomedPrefix(NamedTuple):
-    """A homed prefix. ``hosting``: hosted, the records live here; delegated, at another node."""
+    """A homed prefix. ``hosting``: hosted, the records live here; delegated, at another node.
+
+    ``suspended``: nothing below it is answered until it is resumed, however it is hosted.
+    """
 
     hosting: str
     homed_ms: Millis
+    suspended: bool = False
 
 
 def pack_prefix(prefix: HomedPrefix) -> bytes:
     """Return the row of a homed prefix."""
-    row: bytes = msgpack.packb(prefix._asdict())
+    members = prefix._asdict()
+    if not prefix.suspended:
+        del members["suspended"]
+    row: bytes = msgpack.packb(members)
     return _VERSION + row
 
 
@@ -47,7 +54,10 @@ def unpack_prefix(row: bytes) -> HomedPrefix:
         members = msgpack.unpackb(row[1:])
         if members["hosting"] not in HOSTINGS:
             raise ValueError(f"hosting {members['hosting']!r}")
-        return HomedPrefix(members["hosting"], Millis(members["homed_ms"]))
+        suspended = members.get("suspended", False)
+        if not isinstance(suspended, bool):
+            raise ValueError(f"suspended {suspended!r}")
+        return HomedPrefix(members["hosting"], read_millis(members["homed_ms"]), suspended)
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise StoreError(f"a row of prefixes cannot be read: {error}") from None
 

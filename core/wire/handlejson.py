@@ -25,6 +25,7 @@ from core.wire.http import (
     media_type,
     parse_fields,
     retry_after,
+    retry_as,
 )
 from core.wire.jsontext import parse, quote
 
@@ -130,7 +131,7 @@ def render_error(
     request: Request, error: NodeError, handle: str | None = None, parameters: Parameters | None = None
 ) -> Response:
     """Return the response for an error."""
-    return render(request, error.ended, handle=handle, message=error.message, parameters=parameters)
+    return retry_as(error, render(request, error.ended, handle=handle, message=error.message, parameters=parameters))
 
 
 def render_json(request: Request, outcome: Outcome, text: str, parameters: Parameters | None = None) -> Response:

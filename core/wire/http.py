@@ -6,12 +6,13 @@ to it. Source: RFC 9110; RFC 9457 (problem details).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from core import limits
-from core.errors import IdentifierError, NodeError, Outcome, WireError
+from core.errors import IdentifierError, NodeError, Outcome, RateError, WireError
 from core.outcomes import STATUSES
 from core.records import ValueReference
 from core.wire.jsontext import quote
@@ -23,12 +24,16 @@ _TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.RATE_LIMITED)
 _LATER: Final = (("Retry-After", str(limits.RETRY_AFTER_S)),)
 BASIC_CHALLENGE: Final = ("WWW-Authenticate", 'Basic realm="handle"')
 
+Told = Mapping[str, Any]
+"""A member of ``faults`` or ``warnings``: path, rule, zh, en."""
+
 
 class Request(NamedTuple):
     """One request, its body read. ``headers``: names in lower case. ``path``: as sent, still encoded.
 
     ``credentials_safe``: over TLS, or plain where the configuration takes credentials.
     ``identity``: who asks, once that is proven; None for anybody. ``peer``: as ``core/peer.py`` has it.
+    ``bearer``: id of the token by which the request was proven instead, empty without.
     """
 
     method: str
@@ -39,6 +44,7 @@ class Request(NamedTuple):
     credentials_safe: bool
     identity: ValueReference | None = None
     peer: bytes = b""
+    bearer: str = ""
 
 
 class Response(NamedTuple):
@@ -97,21 +103,45 @@ def retry_after(outcome: Outcome) -> Headers:
     return _LATER if outcome in _TEMPORARY else ()
 
 
-def problem(outcome: Outcome, detail: str, path: str, *, extra: Headers = (), close: bool = False) -> Response:
-    """Return problem details for our own API (RFC 9457)."""
+def retry_as(error: NodeError, response: Response) -> Response:
+    """Return the response to an error with Retry-After as the error has it."""
+    if not isinstance(error, RateError) or error.retry_s == limits.RETRY_AFTER_S:
+        return response
+    others = tuple(each for each in response.headers if each[0] != "Retry-After")
+    return response._replace(headers=(("Retry-After", str(error.retry_s)), *others))
+
+
+def problem(
+    outcome: Outcome, detail: str, path: str, *, rule: str = "", faults: Sequence[Told] = (),
+    warnings: Sequence[Told] = (), extra: Headers = (), close: bool = False,
+) -> Response:  # fmt: skip
+    """Return problem details for our own API (RFC 9457).
+
+    ``rule``: what refused it, a name of ``registry/refusals.py``. ``faults``: all that is wrong with
+    what was sent; ``warnings``: what would be told beside it. Each stands in the answer only if there is any.
+    """
     status = STATUSES[outcome].http
     title = outcome.value.replace("-", " ").capitalize()
+    more = "".join(
+        f',"{name}":{json.dumps(member, ensure_ascii=False)}'
+        for name, member in (("rule", rule), ("faults", faults), ("warnings", warnings))
+        if member
+    )
     body = (
         f'{{"type":"about:blank","title":{quote(title)},"status":{status},"detail":{quote(detail or title)},'
-        f'"instance":{quote(_printable(path))},"outcome":"{outcome.value}"}}'
+        f'"instance":{quote(_printable(path))},"outcome":"{outcome.value}"{more}}}'
     )
     headers = (*extra, *retry_after(outcome), ("Content-Type", "application/problem+json"))
     return Response(status, headers, body.encode(), close, outcome if outcome in CHALLENGED else None)
 
 
 def problem_of(error: NodeError, path: str) -> Response:
-    """Return problem details for an error."""
-    return problem(error.ended, error.message, path)
+    """Return problem details for an error; its fields ``rule`` and ``faults`` are members of it."""
+    faults = error.fields.get("faults")
+    told = faults if isinstance(faults, list | tuple) else ()
+    return retry_as(
+        error, problem(error.ended, error.message, path, rule=str(error.fields.get("rule", "")), faults=told)
+    )
 
 
 def _printable(path: str) -> str:

@@ -228,11 +228,11 @@ def load_data(form: DataForm) -> bytes:
     raise WireError(f"data.format: {form.format[:40]!r} is none of string, base64, hex, admin, vlist, site, key")
 
 
-def _shape(value: object, kind: Any) -> Any:
+def _shape(value: object, kind: Any, where: str = "data.value") -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise WireError(f"data.value: {error}".replace("`", "")) from None
+        raise WireError(f"{where}: {error}".replace("`", "")) from None
 
 
 def _base64(text: str, member: str) -> bytes:
@@ -330,50 +330,62 @@ class SiteForm(msgspec.Struct):
     attributes: Annotated[list[AttributeForm], Meta(max_length=limits.SITE_ATTRIBUTES_MAX)] = []
 
 
-def load_site(value: object) -> SiteInfo:
-    """Return site information from its JSON form, read already. Errors: WireError that names the member."""
-    form = _shape(value, SiteForm)
+def load_site(value: object, where: str = "data.value") -> SiteInfo:
+    """Return site information from its JSON form, read already.
+
+    Errors: WireError that names the member, behind ``where``.
+    """
+    form = _shape(value, SiteForm, where)
     version = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", form.protocolVersion, re.ASCII)
     if version is None:
-        raise WireError("data.value.protocolVersion: two numbers, such as 2.11")
-    major, minor = (_bounded(int(part), 255, "protocolVersion") for part in version.groups())
+        raise WireError(f"{where}.protocolVersion: two numbers, such as 2.11")
+    major, minor = (_bounded(int(part), 255, f"{where}.protocolVersion") for part in version.groups())
     return SiteInfo(
-        _bounded(form.version, 65_535, "version"),
+        _bounded(form.version, 65_535, f"{where}.version"),
         major,
         minor,
-        _bounded(form.serialNumber, 65_535, "serialNumber"),
+        _bounded(form.serialNumber, 65_535, f"{where}.serialNumber"),
         form.primarySite,
         form.multiPrimary,
-        _bounded(form.hashOption, 255, "hashOption"),
+        _bounded(form.hashOption, 255, f"{where}.hashOption"),
         form.hashFilter,
         tuple((attribute.name, attribute.value) for attribute in form.attributes),
-        tuple(map(_load_server, form.servers)),
+        tuple(_load_server(server, f"{where}.servers[{at}]") for at, server in enumerate(form.servers)),
     )
 
 
-def _load_server(form: ServerForm) -> ServerInfo:
+def _load_server(form: ServerForm, where: str) -> ServerInfo:
     try:
         address = ipaddress.ip_address(form.address).packed
     except ValueError:
-        raise WireError(f"data.value.servers.address: {form.address[:60]!r} is no IP address") from None
+        raise WireError(f"{where}.address: {form.address[:60]!r} is no IP address") from None
     return ServerInfo(
-        _int32(form.serverId, "data.value.servers.serverId"),
+        _int32(form.serverId, f"{where}.serverId"),
         address.rjust(16, b"\0"),
-        load_data(form.publicKey) if form.publicKey is not None else b"",
-        tuple(map(_load_interface, form.interfaces)),
+        b"" if form.publicKey is None else _load_server_key(form.publicKey, where),
+        tuple(_load_interface(door, f"{where}.interfaces[{at}]") for at, door in enumerate(form.interfaces)),
     )
 
 
-def _load_interface(form: InterfaceForm) -> Interface:
+def _load_server_key(form: DataForm, where: str) -> bytes:
+    if form.format == "site":  # sites in sites would be as deep as anyone likes
+        raise WireError(f"{where}.publicKey.format: a key, or string, base64, hex")
+    try:
+        return load_data(form)
+    except WireError as error:
+        raise WireError(f"{where}.publicKey{error.message.removeprefix('data')}") from None
+
+
+def _load_interface(form: InterfaceForm, where: str) -> Interface:
     if form.protocol in _PROTOCOLS:
         protocol = _PROTOCOLS.index(str(form.protocol))
     else:
-        protocol = _bounded(integer(form.protocol, "data.value.servers.interfaces.protocol"), 255, "protocol")
+        protocol = _bounded(integer(form.protocol, f"{where}.protocol"), 255, f"{where}.protocol")
     kind = (_QUERY if form.query else 0) | (_ADMIN if form.admin else 0)
-    return Interface(kind, protocol, _bounded(form.port, 65_535, "port"))
+    return Interface(kind, protocol, _bounded(form.port, 65_535, f"{where}.port"))
 
 
 def _bounded(value: int, high: int, member: str) -> int:
     if not 0 <= value <= high:
-        raise WireError(f"data.value: {member} {value} is not in 0 … {high}")
+        raise WireError(f"{member}: {value} is not in 0 … {high}")
     return value

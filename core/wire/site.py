@@ -14,6 +14,7 @@ array  servers: int32 id, 16 address, bstr public key, array of interfaces:
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from core import limits
@@ -24,6 +25,20 @@ from core.wire.cursor import Cursor, bstr, text
 _PRIMARY: Final = 0x80
 _MULTI_PRIMARY: Final = 0x40
 _ADDRESS_BYTES: Final = 16
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+
+PORTS: Final = range(1, 65_536)
+"""Ports that a door can be knocked at."""
+
+
+def address_of(octets: bytes) -> IPv4Address | IPv6Address:
+    """Return the address of a server.
+
+    Shape: 16 octets; IPv4 in the last four, behind zeros, or behind those of RFC 4291 §2.5.5.2.
+    """
+    if octets[:12] in (bytes(12), _MAPPED):
+        return IPv4Address(octets[12:])
+    return IPv6Address(octets)
 
 
 def encode_site(site: SiteInfo) -> bytes:

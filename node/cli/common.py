@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except NodeError as error:
             raise Failure(error.message or error.ended.value) from None
+        except UnicodeEncodeError:
+            raise click.UsageError("参数不是 UTF-8 文本。An argument is no UTF-8 text") from None
         except StorePanicError as error:
             raise Failure(f"存储不可用。The store cannot be used: {error}") from None
 
@@ -112,11 +115,16 @@ def writer(config: Config) -> Iterator[Writer]:
         store = wiring.open_store(config)
         try:
             registry = wiring.make_registry(config, store)
-            yield lambda request: registry.run([request], clock.now_ms())[0]
+            yield lambda request: registry.run([_as_here(request)], clock.now_ms())[0]
         finally:
             store.close()
     finally:
         lock.close()
+
+
+def _as_here(request: Request) -> Request:
+    """Return a request as the registrar would take it from its socket."""
+    return request._replace(actor=request.actor._replace(uid=os.getuid())) if request.actor.local else request
 
 
 def _connect(config: Config) -> BlockingClient | None:

@@ -18,6 +18,7 @@ from core.errors import NodeError
 from core.store.fsck import check_store
 from node import wiring
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
+from node.party_keys import load_keys
 from node.site import configured_site
 from registry.client import BlockingClient
 
@@ -51,7 +52,7 @@ def doctor(deep: bool, config_file: Path, overrides: tuple[str, ...], as_json: b
         findings.append(Finding("error", "config", error.message))
     else:
         findings.append(Finding("ok", "config", str(config.path)))
-        for check in (_handles, _files, _certificate, _disk, _node):
+        for check in (_handles, _files, _identity_keys, _certificate, _disk, _node):
             findings += check(config)
         findings += _store(config, deep)
     if as_json:
@@ -106,6 +107,17 @@ def _files(config: Config) -> Iterator[Finding]:
             yield Finding("error", "keys", f"{path} 权限为 {mode:04o} can be read by others: chmod 600 {path}")
         else:
             yield Finding("ok", "keys", str(path))
+
+
+def _identity_keys(config: Config) -> Iterator[Finding]:
+    """What identity data of parties is encrypted with; a node of an earlier version has none yet."""
+    path = wiring.party_keys_file(config)
+    try:
+        keys = load_keys(path)
+    except NodeError as error:
+        yield Finding("error" if path.exists() else "warning", "keys", error.message)
+    else:
+        yield Finding("ok", "keys", f"{path}: {len(keys.keys)} 个密钥 keys, {keys.current} 在用 in use")
 
 
 def _certificate(config: Config) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import click
 
 from core.config import SETTINGS, setting_named
 from node import VERSION
-from node.cli import doctor, record, resolve
+from node.cli import doctor, party, prefix, record, resolve, token, trail
 from node.cli.common import Commands, config_option, json_option, load_config, print_json, start_logging
 
 
@@ -89,6 +89,7 @@ def config_check(config_file: Path, overrides: tuple[str, ...], as_json: bool) -
     wiring.tls_context(loaded)
     wiring.server_admins(loaded)
     wiring.rate_limit_exempt(loaded)
+    wiring.policy(loaded)
     site_info(loaded, Ports(0, None, 0, 0))
     if as_json:
         print_json({"ok": True, "config": str(loaded.path)})
@@ -137,6 +138,11 @@ def config_explain(name: str | None, as_json: bool) -> None:
 
 
 cli.add_command(record.record)
+cli.add_command(party.party)
+cli.add_command(prefix.prefix)
+cli.add_command(token.token)
+cli.add_command(trail.changes)
+cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)
 cli.add_command(doctor.doctor)
 

@@ -441,31 +441,38 @@ BAD_MEMBERS = {
     "key without number": (DATA_FORM.format("key", '{"kty":"RSA","e":"Aw"}'), "values[0].data.value.n: missing"),
     "key no base64": (DATA_FORM.format("key", '{"kty":"RSA","n":"gA","e":"?"}'), "values[0].data.value.e: no base64"),
     "site without servers": (DATA_FORM.format("site", "{}"), "missing required field servers"),
-    "site version": (site_form('"version":65536'), "version 65536 is not in 0"),
+    "site version": (site_form('"version":65536'), "values[0].data.value.version: 65536 is not in 0"),
     "site protocol": (site_form('"protocolVersion":"2"'), "values[0].data.value.protocolVersion: two numbers"),
-    "site protocol 256": (site_form('"protocolVersion":"2.256"'), "protocolVersion 256 is not in 0"),
-    "site serial": (site_form('"serialNumber":-1'), "serialNumber -1 is not in 0"),
-    "site hash option": (site_form('"hashOption":256'), "hashOption 256 is not in 0"),
+    "site protocol 256": (
+        site_form('"protocolVersion":"2.256"'),
+        "values[0].data.value.protocolVersion: 256 is not in 0",
+    ),
+    "site serial": (site_form('"serialNumber":-1'), "values[0].data.value.serialNumber: -1 is not in 0"),
+    "site hash option": (site_form('"hashOption":256'), "values[0].data.value.hashOption: 256 is not in 0"),
     "site flag": (site_form('"primarySite":1'), "primarySite"),
     "server address": (
         server_form('"interfaces":[],"address":"salt.example"'),
-        "values[0].data.value.servers.address: 'salt.example' is no IP address",
+        "values[0].data.value.servers[0].address: 'salt.example' is no IP address",
     ),
     "server id": (
         server_form('"interfaces":[],"address":"::1","serverId":2147483648'),
-        "values[0].data.value.servers.serverId: 2147483648",
+        "values[0].data.value.servers[0].serverId: 2147483648",
     ),
     "server key": (
         server_form('"interfaces":[],"address":"::1","publicKey":{"format":"zz","value":1}'),
-        "data.format: 'zz'",
+        "values[0].data.value.servers[0].publicKey.format: 'zz'",
+    ),
+    "server key that is a site": (
+        server_form('"interfaces":[],"address":"::1","publicKey":{"format":"site","value":{"servers":[]}}'),
+        "values[0].data.value.servers[0].publicKey.format: a key, or string",
     ),
     "door protocol": (
         server_form('"address":"::1","interfaces":[{"protocol":"SCTP","port":1}]'),
-        "values[0].data.value.servers.interfaces.protocol: expected an integer",
+        "values[0].data.value.servers[0].interfaces[0].protocol: expected an integer",
     ),
     "door port": (
         server_form('"address":"::1","interfaces":[{"protocol":"TCP","port":65536}]'),
-        "port 65536 is not in 0",
+        "values[0].data.value.servers[0].interfaces[0].port: 65536 is not in 0",
     ),
 }
 

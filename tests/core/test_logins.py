@@ -20,6 +20,7 @@ from core.admission import Identity
 from core.caller import Callers
 from core.clock import Millis
 from core.errors import AdmissionError, Outcome, StoreError, WireError
+from core.guard import UNCOUNTED
 from core.hdl import logins as logins_module
 from core.hdl.authorization import login_proof, members_of, parse_authorization
 from core.hdl.logins import Login, Logins, Proven
@@ -412,7 +413,7 @@ def test_a_flood_leaves_rows_bounded_and_a_proven_session_alive(
 def callers(logins: Any) -> Callers:
     store = MemoryEngine()
     prover = Prover(store, lambda _: RECORDS)
-    return Callers(store, lambda _: RECORDS, prover, logins)
+    return Callers(store, lambda _: RECORDS, prover, logins, failures=UNCOUNTED, now_ms=lambda: START)
 
 
 def identified(logins: Logins, header: str | None, *, safe: bool = True) -> Identity | None:

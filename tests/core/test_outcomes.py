@@ -107,6 +107,11 @@ def test_a_source_that_is_too_fast_and_a_log_that_is_full() -> None:
     assert STATUSES[Outcome.LOG_FULL] == STATUSES[Outcome.OVERLOADED] == (503, 503, HandleCode.SERVER_BUSY, 2)
 
 
+def test_what_is_held_is_unavailable_for_legal_reasons() -> None:
+    """RFC 7725 s3; whoever asks by a protocol that has no such word is told that there is nothing."""
+    assert STATUSES[Outcome.HELD] == (451, 404, HandleCode.HANDLE_NOT_FOUND, 3)
+
+
 def test_handle_response_codes_are_those_of_the_protocol() -> None:
     """RFC 3652 s2.2.2.2 and the reference server: the codes that clients test for."""
     codes = {outcome: int(row.handle) for outcome, row in STATUSES.items()}

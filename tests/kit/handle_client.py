@@ -73,9 +73,10 @@ class Lost(TimeoutError):  # noqa: N818 - said of packets, not of a fault
 
 
 class Transport(Protocol):
-    """Carries one whole request there and its whole answers back."""
+    """Carries one whole request there and its whole answers back. ``source``: address of ours, empty for any."""
 
     flags: Flag
+    source: str
 
     def exchange(self, raw: bytes, *, handle: str = "/", more: More = clear_more) -> list[bytes]: ...
 
@@ -90,6 +91,7 @@ class Udp:
 
     def __init__(self, host: str, port: int, timeout_s: float = TIMEOUT_S) -> None:
         self.address, self.timeout_s = (host, port), timeout_s
+        self.source = ""
         self.packets: list[bytes] = []
         """The packets of the last exchange, in the order in which they came."""
 
@@ -97,6 +99,8 @@ class Udp:
         family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as line:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            if self.source:
+                line.bind((self.source, 0))
             line.connect(self.address)
             for packet in split_packets(raw):
                 line.send(packet)
@@ -137,13 +141,15 @@ class Tcp:
 
     def __init__(self, host: str, port: int, keep: bool = False, timeout_s: float = TIMEOUT_S) -> None:
         self.address, self.keep, self.timeout_s = (host, port), keep, timeout_s
+        self.source = ""
         self.flags = Flag.KPAL if keep else Flag(0)
         self.connections = 0
         self.line: socket.socket | None = None
 
     def exchange(self, raw: bytes, *, handle: str = "/", more: More = clear_more) -> list[bytes]:
         if self.line is None:
-            self.line = socket.create_connection(self.address, self.timeout_s)
+            source = (self.source, 0) if self.source else None
+            self.line = socket.create_connection(self.address, self.timeout_s, source)
             self.connections += 1
         whole = False
         try:
@@ -177,6 +183,7 @@ class Http:
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None, timeout_s: float = TIMEOUT_S) -> None:
         self.address, self.tls, self.timeout_s = (host, port), tls, timeout_s
+        self.source = ""
         self.headers: http.client.HTTPMessage | None = None
         """The headers of the last answer."""
 
@@ -194,9 +201,12 @@ class Http:
         return self._split(body, more)
 
     def _line(self) -> http.client.HTTPConnection:
+        source = (self.source, 0) if self.source else None
         if self.tls is None:
-            return http.client.HTTPConnection(*self.address, timeout=self.timeout_s)
-        return http.client.HTTPSConnection(*self.address, timeout=self.timeout_s, context=self.tls)
+            return http.client.HTTPConnection(*self.address, timeout=self.timeout_s, source_address=source)
+        return http.client.HTTPSConnection(
+            *self.address, timeout=self.timeout_s, context=self.tls, source_address=source
+        )
 
     @staticmethod
     def _split(body: bytes, more: More) -> list[bytes]:

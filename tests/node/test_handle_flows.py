@@ -26,7 +26,7 @@ from tests.kit.handle_node import (
 from tests.kit.handle_proofs import Identity, SecretKey, secret_key_proof
 from tests.kit.node import Node, admin_value
 
-PREFIX, LISTED = "88.118.7", "88.118.8"
+PREFIX, LISTED, MOVED = "88.118.7", "88.118.8", "88.118.9"
 LIST_LENGTH: Final = 131
 NUMBERS = count(1)
 VERSIONS: tuple[Version, ...] = ((2, 1), (2, 4), (2, 7), (2, 10), (2, 11))
@@ -57,15 +57,17 @@ class Site:
     def client(self, workers: str, name: str, **options: Any) -> tuple[Node, Client]:
         node = self.nodes[workers]
         name = "kept" if name == "tcp" and workers == "one worker" else name
-        return node, client_of(node, name, **options)
+        client = client_of(node, name, **options)
+        client.transport.source = f"127.0.7.{next(NUMBERS) % 250 + 1}"  # failures to log in count by source
+        return node, client
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("flows")
     settings: dict[str, Any] = {"handle__server_admins": [300, 301]}
-    one = Node(folder / "one", PREFIX, LISTED, **settings)
-    four = Node(folder / "four", PREFIX, LISTED, resolver__workers=4, **settings)
+    one = Node(folder / "one", PREFIX, LISTED, MOVED, **settings)
+    four = Node(folder / "four", PREFIX, LISTED, MOVED, resolver__workers=4, **settings)
     with one, four:
         for node in (one, four):
             values = [{"index": 1, "type": "URL", "data": "x"}, admin_value(f"0.NA/{PREFIX}")]
@@ -135,7 +137,7 @@ def change_everything(node: Node, client: Client) -> None:
 
 
 def administer(node: Node, client: Client) -> None:
-    """Mint, list, home, unhome, list what is homed, look at the server's state, log in, have a proof verified."""
+    """Mint, list, unhome, home, list what is homed, look at the server's state, log in, have a proof verified."""
     minted = client.create(f"{PREFIX}/MINT-", [URL, administrator(node)], mint=True)
     assert minted.code == 1
     assert re.fullmatch(
@@ -150,13 +152,14 @@ def administer(node: Node, client: Client) -> None:
     assert client.list_handles(f"{LISTED}/x").code == 102
     assert client.list_handles("0.NA/99.1").code == 301
 
-    prefix = f"0.NA/88.118.{100 + next(NUMBERS)}"
-    assert client.home(prefix).code == 1
-    assert prefix in client.list_homed().handles
-    assert client.resolve(f"{prefix[5:]}/x").code == 100
+    prefix = f"0.NA/{MOVED}"
     assert client.unhome(prefix).code == 1
     assert prefix not in client.list_homed().handles
-    assert client.resolve(f"{prefix[5:]}/x").code == 301
+    assert client.resolve(f"{MOVED}/x").code == 301
+    assert client.home(prefix).code == 1
+    assert prefix in client.list_homed().handles
+    assert client.resolve(f"{MOVED}/x").code == 100
+    assert client.home(f"0.NA/88.118.{100 + next(NUMBERS)}").code == 400  # allocated to nobody
     assert client.home(f"{PREFIX}/x").code == 102
 
     state = client.resolve("0.SITE/status", public_only=False)

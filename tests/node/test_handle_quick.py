@@ -29,6 +29,7 @@ from resolver.plain import PlainReads
 from resolver.service import Resolver
 from tests.kit.handle_messages import Flag, Message, Op, bstr
 from tests.kit.logs import MemorySpool, NoLog, at_once
+from tests.kit.prefixes import suspend
 
 PEER = bytes.fromhex("0fa0c0000201")
 NOW = Millis(1_700_000_000_000)
@@ -42,10 +43,11 @@ RECORDS = {
     "88.1/EMPTY": (),
     "0.NA/88.1": (HandleValue(3, "HS_NAMESPACE", NAMESPACE),),
     "0.NA/88.2": (HandleValue(1, "HS_SITE", b"not read"),),
+    "88.3/HELD": (HandleValue(1, "URL", b"x"),),
 }
 HANDLES = [
-    *RECORDS, "88.1/public", "88.1/NONE", "88.1/PUBLIC@1", "88.2/ELSEWHERE", "99.1/X", "NOSLASH", "", "/", "88.1/",
-    "0.SITE/status", "88.1/" + "z" * 300, "88.1/\x00", "88..1/X",
+    *RECORDS, "88.1/public", "88.1/NONE", "88.1/PUBLIC@1", "88.2/ELSEWHERE", "88.3/NONE", "99.1/X", "NOSLASH", "",
+    "/", "88.1/", "0.SITE/status", "88.1/" + "z" * 300, "88.1/\x00", "88..1/X",
 ]  # fmt: skip
 USUAL = Flag.RECU | Flag.CACR | Flag.PUBL
 
@@ -55,9 +57,10 @@ class Both:
 
     def __init__(self, run: RunStore) -> None:
         store, rules = MemoryEngine(), HandleRules()
-        requests = [Request(Home("88.1"), OPERATOR), Request(Home("88.2", DELEGATED), OPERATOR)]
+        requests = [Request(home, OPERATOR) for home in (Home("88.1"), Home("88.2", DELEGATED), Home("88.3"))]
         requests += [Request(Put(handle, values), OPERATOR) for handle, values in RECORDS.items()]
-        assert all(result.done for result in Registry(store, rules).run(requests, NOW))
+        assert all(result.done for result in Registry(store, rules, founding=True).run(requests, NOW))
+        suspend(store, "88.3")
         resolver = Resolver(rules)
         self.spool = MemorySpool()
         self.turn = at_once(self.spool)
@@ -106,6 +109,15 @@ def test_what_is_usual_is_quick(both: Both, handle: str, minor: int) -> None:
     assert answer == both.by_service(message)
     assert both.quick(message, len(answer)) == answer
     assert both.quick(message, len(answer) - 1) is None
+
+
+@pytest.mark.parametrize("handle", ["88.3/HELD", "88.3/NONE"])
+def test_what_is_held_is_left_to_the_service(both: Both, handle: str) -> None:
+    """Which says that there is no such handle."""
+    message = question(handle, flags=int(USUAL), request_id=77).encode()
+    assert both.quick(message) is None
+    missing = question("88.1/NONE", flags=int(USUAL), request_id=77).encode()
+    assert both.by_service(message) == both.by_service(missing)
 
 
 @given(

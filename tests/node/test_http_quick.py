@@ -14,10 +14,12 @@ import pytest
 import uvloop
 
 from core import limits
+from core.clock import Millis
 from core.errors import StoreError
 from core.records import HandleValue
-from core.store.engine import Table
-from core.store.lmdb_engine import LmdbSnapshot
+from core.store.engine import Batch, Table
+from core.store.lmdb_engine import LmdbEngine, LmdbSnapshot
+from core.store.prefix_rows import HOSTED, HomedPrefix, pack_prefix
 from node import http_quick
 from node.http_connections import Connections, Peer
 from node.http_quick import QuickConnection, QuickFront
@@ -40,6 +42,7 @@ VARYING = re.compile(rb'\r\nDate: [^\r]*|sessionId="[^"]*", nonce="[^"]*"')
 ENCODED = [
     "%E7%9B%90/1%20%25", "%e7%9b%90%2f1%20%25", "%53KU01", "SKU%30%31", "%41%27B!(1)", "%E7%9B%90%22", "%C3%A4",
 ]  # fmt: skip
+HELD = f"{PREFIX}.9"
 BADLY_ENCODED = ["%", "SKU01%", "%zz", "%4", "%ff", "%E7%9B", "%ED%A0%80", "%00", "%0d%0aX:y", "%7f", "A%2F", "A%20B%"]
 CLOSE = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 ROUNDS = 150
@@ -57,6 +60,7 @@ PATHS = [
     f"/api/handles/{PREFIX}%2FSKU01", f"/api/handles/{PREFIX}/%E7%9B%90", "/api/handles/", "/api/handles",
     f"/api/handles/{PREFIX}/", f"/api/handles//{PREFIX}", "/api/handles/..", "/api/site", "/", "/healthz",
     f"/api/handles/{PREFIX}/{'y' * 300}", f"/{PREFIX}/SKU01?noredirect",
+    f"/api/handles/{HELD}/SKU01", f"/api/handles/{HELD}/%E7%9B%90", f"/{HELD}/SKU01",
 ]  # fmt: skip
 USUAL = [
     [b"Host: x"], [b"Host: 127.0.0.1:8000", b"User-Agent: curl/8", b"Accept: */*"],
@@ -119,6 +123,13 @@ def anything(chance: random.Random) -> bytes:
 
 
 # --- both ways ---
+
+
+def home_suspended(store: LmdbEngine) -> None:
+    """Home HELD, and suspend it."""
+    batch = Batch()
+    batch.put(Table.PREFIXES, HELD.encode(), pack_prefix(HomedPrefix(HOSTED, Millis(0), suspended=True)))
+    store.commit(batch)
 
 
 async def answered(address: Any, groups: list[Group], tls: ssl.SSLContext | None, *, to_the_end: bool = True) -> bytes:
@@ -186,6 +197,7 @@ def test_both_ways_answer_the_same(tmp_path: Path, tls: bool) -> None:
 
     async def run() -> None:
         async with serving(tmp_path, RECORDS, tls=tls) as served:
+            home_suspended(served.store)
             for _ in range(ROUNDS):
                 groups = groups_of(chance)
                 found = [await answered(address, groups, context) for address in (served.quick, served.slow)]
@@ -212,9 +224,11 @@ def test_what_is_usual_takes_the_quick_way(tmp_path: Path, monkeypatch: pytest.M
         f"GET /api/handles/{PREFIX}/{name} HTTP/1.1".encode()
         for name in ("SKU01", "sku01", "NONE", "HALF", "A'B!(1)", *ENCODED)
     ]
+    usual.append(f"GET /api/handles/{HELD}/SKU01 HTTP/1.1".encode())
 
     async def run() -> None:
         async with serving(tmp_path, RECORDS) as served:
+            home_suspended(served.store)
             octets = b"".join(line + head for line in usual for head in heads)
             groups = [Group([octets], [True] * (len(usual) * len(heads))), Group([CLOSE], [])]
             found = await answered(served.quick, groups, None)

@@ -157,18 +157,20 @@ def test_a_node_with_a_bad_site_does_not_start_and_the_doctor_says_why(tmp_path:
 
 def test_a_prefix_is_homed_delegated_and_unhomed_while_the_node_runs(tmp_path: Path) -> None:
     """By the socket of the registrar; the next request goes by it."""
-    with Node(tmp_path / "node", PREFIX, handle__server_admins="[301]") as node:
+    with Node(tmp_path / "node", PREFIX, "88.2", handle__server_admins="[301]") as node:
         client = BlockingClient(node.folder / "data" / "run")
 
         def do(command: Home | Unhome) -> None:
             assert client.call(Request(command, OPERATOR)).done
 
+        do(Unhome("88.2"))
+        assert node.get("88.2/A").json["responseCode"] == 301
         do(Home("88.2"))
         assert node.put("88.2/A", RECORD).status == 201
         assert node.get("88.2/A").status == 200
         do(Home("88.2", "delegated"))
         site = {"index": 2, "type": "HS_SITE", "data": {"format": "site", "value": SITE}}
-        assert node.put("0.NA/88.2", [URL, site]).status == 201
+        assert node.put("0.NA/88.2", [URL, site]).status == 200
         reply = node.get("88.2/a")
         assert (reply.status, reply.json["responseCode"], reply.json["handle"]) == (300, 302, "88.2/a")
         assert [each["index"] for each in reply.json["values"]] == [2]

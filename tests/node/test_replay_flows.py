@@ -98,7 +98,7 @@ def test_a_recorded_request_is_read_and_written_again(number: int) -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     records = reference_records() | bulk(60)
-    with bench(tmp_path_factory.mktemp("flows"), records=records, set_up=False) as made:
+    with bench(tmp_path_factory.mktemp("flows"), "88.9999.8", records=records, set_up=False) as made:
         yield made
 
 

@@ -246,7 +246,8 @@ def cased(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     site = decode_reply(pair("case_sensitive_read_0.NA_88.9999.1")[1]).values[0].data
     records[OPERATOR] = (records[OPERATOR][0]._replace(data=site), *records[OPERATOR][1:])
     folder = tmp_path_factory.mktemp("cased")
-    with bench(folder, records=records, set_up=False, handle__case_sensitive=True) as made:
+    with bench(folder, "88.ab", records=records, set_up=False, handle__case_sensitive=True) as made:
+        assert made.admin.delete("0.NA/88.ab").code == 1  # that run had not made it yet
         yield made
 
 

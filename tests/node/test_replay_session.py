@@ -76,7 +76,7 @@ class Recording:
         self.run_store = RunStore(folder / "run")
         rules, admins = HandleRules(), frozenset({(b"0.NA/88.9999.1", 300)})
         resolver = Resolver(rules, root=True, server_admins=admins)
-        registry = Registry(store, rules, root=True, server_admins=admins)
+        registry = Registry(store, rules, root=True, server_admins=admins, founding=True)
         requests = [Request(Home(prefix), OPERATOR) for prefix in ("88.9999.1", "88.9999.2", "88.9999.3")]
         requests += [Request(Put(handle, values), OPERATOR) for handle, values in reference_records().items()]
         assert all(result.done for result in registry.run(requests, self.now_ms()))

@@ -238,7 +238,7 @@ GARBAGE = {
     "scheme alone": "Handle",
     "no names": "Handle =,=",
     "a member twice": 'Handle sessionId="a", sessionId="a"',
-    "another scheme": "Bearer x",
+    "another scheme": "Digest x",
     "quote not closed": 'Handle a="' + "x" * 15_000,
     "blanks": "Handle a=" + " " * 15_000 + '"',
 }
@@ -312,7 +312,11 @@ def test_a_session_registers_batches(node: Node) -> None:
         reply = node.ask("POST", "/v1/records:batch", batch, sent, tls=True)
         assert (reply.status, len(reply.json["results"])) == (200, 1), reply.body
     wrong = header(login(node, begin(node)) | {"signature": "eA=="})
-    for refused, ways in ((None, ["Basic", "Handle"]), (wrong, ["Basic", "Handle"]), (UNKNOWN, ["Handle"])):
+    for refused, ways in (
+        (None, ["Basic", "Handle", "Bearer"]),
+        (wrong, ["Basic", "Handle", "Bearer"]),
+        (UNKNOWN, ["Handle"]),
+    ):
         for body in (batch, None):
             reply = node.ask("POST", "/v1/records:batch", body, refused, tls=True)
             assert (reply.status, challenges(reply)) == (401, ways)

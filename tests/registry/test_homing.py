@@ -53,7 +53,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 
 def run(store: Engine, *commands: Command, actor: Actor = OPERATOR, now: Millis = NOW) -> list[Result]:
-    registry = Registry(store, RULES, server_admins=ADMINS)
+    registry = Registry(store, RULES, server_admins=ADMINS, founding=True)
     return registry.run([Request(command, actor) for command in commands], now)
 
 
@@ -132,7 +132,7 @@ def test_rights_that_rest_on_an_unhomed_prefix_end_with_it(store: Engine) -> Non
     admins = (value(100, "HS_ADMIN", encode_admin(AdminRecord(0xFFF, "88.2/TEAM", 200))),)
     key = (value(300, "HS_SECKEY", b"secret", 0b1100),)
     run(store, Home("88.1"), Home("88.2"), Put("0.NA/88.1", admins), Put("88.2/TEAM", group), Put(alice.handle, key))
-    registry = Registry(store, RULES, server_admins=ADMINS)
+    registry = Registry(store, RULES, server_admins=ADMINS, founding=True)
     requests = [
         Request(Put("88.1/A", URL), Actor(alice)),
         Request(Unhome("88.2"), OPERATOR),
@@ -165,7 +165,7 @@ def test_the_prefix_of_a_server_administrator_stays(store: Engine) -> None:
 def test_so_does_the_one_prefix_that_serves_an_administrator(store: Engine) -> None:
     """A prefix above, or the prefix of a handle that is no prefix handle; a foreign administrator holds nothing."""
     own = frozenset({(RULES.key("88.5/ADM"), 1), (RULES.key("0.NA/88.6.7"), 1), (RULES.key("99/X"), 1)})
-    registry = Registry(store, RULES, server_admins=own)
+    registry = Registry(store, RULES, server_admins=own, founding=True)
 
     def outcomes(*commands: Command) -> list[Outcome]:
         return [result.outcome for result in registry.run([Request(each, OPERATOR) for each in commands], NOW)]

@@ -45,7 +45,7 @@ class Machine(RuleBasedStateMachine):
 
     def run(self, commands: list[Command]) -> list[Outcome]:
         self.now += 1_000
-        registry = Registry(self.store, HandleRules())
+        registry = Registry(self.store, HandleRules(), founding=True)
         results = registry.run([Request(command, OPERATOR) for command in commands], Millis(self.now))
         return [result.outcome for result in results]
 

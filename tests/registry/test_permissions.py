@@ -93,7 +93,7 @@ READS: dict[str, frozenset[int]] = {
 def prepared() -> tuple[MemoryEngine, Registry]:
     """Return a store with the reference server's set-up: one identity for each bit."""
     store = MemoryEngine()
-    registry = Registry(store, HandleRules())
+    registry = Registry(store, HandleRules(), founding=True)
     requests = [Request(Home("88.9999.1"), OPERATOR)]
     requests += [Request(Put(*setup_record(position)), OPERATOR) for position in (0, 1)]
     assert all(result.done for result in registry.run(requests, NOW))
@@ -180,7 +180,7 @@ def test_a_server_administrator_has_every_right() -> None:
     """Whatever HS_ADMIN says."""
     store = MemoryEngine()
     admin = Identity("0.NA/88.9999.1", 300)
-    registry = Registry(store, HandleRules(), server_admins=frozenset({(b"0.NA/88.9999.1", 300)}))
+    registry = Registry(store, HandleRules(), server_admins=frozenset({(b"0.NA/88.9999.1", 300)}), founding=True)
     results = registry.run(
         [
             Request(Home("88.9999.1"), OPERATOR),

@@ -58,7 +58,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def registry(store: Engine) -> Registry:
-    made = Registry(store, HandleRules())
+    made = Registry(store, HandleRules(), founding=True)
     assert made.run([Request(Home("88.118.7"), OPERATOR)], NOW)[0].outcome is Outcome.CREATED
     return made
 
@@ -320,7 +320,7 @@ def test_the_registrar_stamps_values(store: Engine, registry: Registry) -> None:
 def test_an_answer_that_may_change_by_itself_is_not_kept(store: Engine) -> None:
     """A store that cannot write leaves no token: the request may be repeated."""
     failing = _Failing(store)
-    registry = Registry(failing, HandleRules())
+    registry = Registry(failing, HandleRules(), founding=True)
     registry.run([Request(Home("88.118.7"), OPERATOR)], NOW)
     failing.fails = limits.COMMIT_TRIES_MAX
     assert registry.run([put_with("t", b"d")], NOW)[0].outcome is Outcome.OVERLOADED
@@ -347,7 +347,7 @@ class _Failing:
 def test_a_group_that_lost_a_race_is_decided_again(store: Engine) -> None:
     """Another process wrote between snapshot and commit: the second try succeeds."""
     failing = _Failing(store)
-    registry = Registry(failing, HandleRules())
+    registry = Registry(failing, HandleRules(), founding=True)
     registry.run([Request(Home("88.118.7"), OPERATOR)], NOW)
     failing.fails = limits.COMMIT_TRIES_MAX - 1
     assert run(registry, Put("88.118.7/R", (value(1, "a"),)))[0].outcome is Outcome.CREATED

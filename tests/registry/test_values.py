@@ -143,7 +143,7 @@ def test_any_expression_passes_or_is_refused(expression: str) -> None:
 
 def written(command: Command) -> Result:
     """Run a command on a record with a URL, on a store of its own."""
-    registry = Registry(MemoryEngine(), HandleRules())
+    registry = Registry(MemoryEngine(), HandleRules(), founding=True)
     commands: list[Command] = [Home("88.118.7"), Put(HANDLE, (URL, namespace("<namespace/>"))), command]
     return registry.run([Request(each, OPERATOR) for each in commands], NOW)[-1]
 

@@ -40,7 +40,7 @@ class Store(MemoryEngine):
 def listed(store: Store, count: int) -> Reply:
     """Register handles and begin to list them."""
     rules, admins = HandleRules(), frozenset({(b"0.NA/88.1", 300)})
-    registry = Registry(store, rules, server_admins=admins)
+    registry = Registry(store, rules, server_admins=admins, founding=True)
     value = (HandleValue(1, "URL", b"x"),)
     requests = [Request(Home("88.1"), OPERATOR)]
     requests += [Request(Put(f"88.1/{number:03}", value), OPERATOR) for number in range(count)]
@@ -77,7 +77,7 @@ def test_a_list_whose_rest_is_deleted_still_has_its_last_message() -> None:
     """The message before announced one more."""
     store = Store()
     reply = listed(store, 60)
-    registry = Registry(store, HandleRules())
+    registry = Registry(store, HandleRules(), founding=True)
     gone = [Request(Delete(f"88.1/{number:03}"), OPERATOR) for number in range(60)]
     assert all(result.done for result in registry.run(gone, NOW))  # type: ignore[arg-type]
     assert asyncio.run(rest(reply)) == [[]]

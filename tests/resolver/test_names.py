@@ -49,7 +49,7 @@ def value(index: int, kind: str, data: bytes, permissions: int = 0b1110) -> Hand
 
 
 def run(store: Engine, rules: HandleRules, *commands: Command, actor: Actor = OPERATOR) -> list[Result]:
-    return Registry(store, rules).run([Request(command, actor) for command in commands], NOW)
+    return Registry(store, rules, founding=True).run([Request(command, actor) for command in commands], NOW)
 
 
 def ask(store: Engine, rules: HandleRules, handle: str) -> Answer:
@@ -110,7 +110,7 @@ def test_an_administrator_is_the_one_that_is_spelt_so(cased: MemoryEngine) -> No
         value(101, "HS_ADMIN", encode_admin(AdminRecord(0xFFF, "88.a/Team", 200))),
     )
     run(cased, CASED, Put("0.NA/88.a", admins), Put("88.A/Team", group))
-    registry = Registry(cased, CASED, server_admins=frozenset({(CASED.key("88.a/Root"), 1)}))
+    registry = Registry(cased, CASED, server_admins=frozenset({(CASED.key("88.a/Root"), 1)}), founding=True)
     for number, (handle, admitted) in enumerate(
         [
             ("88.A/Adm", True),

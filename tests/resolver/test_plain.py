@@ -35,7 +35,9 @@ class Site:
 
     def run(self, *commands: object) -> None:
         requests = [Request(command, OPERATOR) for command in commands]  # type: ignore[arg-type]
-        results = Registry(self.store, HandleRules(case_sensitive=self.rules.case_sensitive)).run(requests, Millis(1))
+        results = Registry(self.store, HandleRules(case_sensitive=self.rules.case_sensitive), founding=True).run(
+            requests, Millis(1)
+        )
         assert all(result.done for result in results)
 
     def finds(self, handle: str | bytes, table: Table = Table.RECORDS) -> bool:

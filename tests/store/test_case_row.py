@@ -36,7 +36,7 @@ def row(store: Engine) -> bytes | None:
 
 
 def register(store: Engine, *handles: str, case_sensitive: bool) -> None:
-    registry = Registry(store, HandleRules(case_sensitive=case_sensitive))
+    registry = Registry(store, HandleRules(case_sensitive=case_sensitive), founding=True)
     requests = [Request(Home("88.1"), OPERATOR), *[Request(Put(each, VALUES), OPERATOR) for each in handles]]
     assert all(result.done for result in registry.run(requests, NOW))
 
@@ -67,7 +67,7 @@ def test_a_record_outside_0_na_holds_the_mode(store: Engine, handle: str, case_s
     """In either direction, with words that say what to do; prefix handles alone do not."""
     rules = HandleRules(length_max=2_048, case_sensitive=case_sensitive)
     adopt_case(store, case_sensitive=case_sensitive)
-    registry = Registry(store, rules)
+    registry = Registry(store, rules, founding=True)
     requests = [Request(Home("88.1"), OPERATOR), Request(Put("0.na/88.1", VALUES), OPERATOR)]
     registry.run(requests, NOW)
     adopt_case(store, case_sensitive=not case_sensitive)

@@ -15,13 +15,18 @@ from hypothesis import strategies as st
 from core.changes import ChangeKind, pack_change
 from core.clock import Millis
 from core.records import HandleValue
+from core.store.application_rows import Application, pack_application
+from core.store.bearer_rows import Bearer, pack_bearer
 from core.store.engine import Batch, Table
 from core.store.fsck import check_store
+from core.store.journal_rows import LAST_ENTRY_KEY, Entry, entry_key, pack_entry
 from core.store.lmdb_engine import LmdbEngine
 from core.store.memory_engine import MemoryEngine
+from core.store.party_rows import PartyRow, number_key, pack_number, pack_party
 from core.store.prefix_rows import HomedPrefix, pack_count, pack_prefix
 from core.store.record_rows import pack_record, record_key
 from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key
+from core.who import Role, Who
 
 AT = Millis(1_700_000_000_000)
 PREFIX = b"88.118.7"
@@ -32,10 +37,16 @@ HANDLES = {
     LONG: (),
 }
 TOKENS = [token_key("300:0.NA/88.118.7", f"t{n}") for n in range(2)]
+ANNA = Who("local", "anna", 1_000)
+PARTY, OTHER, BEARER = b"P000001", b"88.118.8", b"0123456789ab"
+ROW = PartyRow(AT, ANNA, False, {"cert_type": "other", "uscc": "X1"}, {})
+HELD = Application("homed", PARTY.decode(), "hosted", b"", AT, ANNA)
+TOKEN = Bearer(bytes(32), Role.ENTERPRISE, PARTY.decode(), "hans", AT, AT, Millis(0), ANNA)
+ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
 
 
 def clean() -> Batch:
-    """Return what a node writes for a prefix, three records and two tokens."""
+    """Return what a node writes for a party, its two prefixes, three records, the journal and tokens."""
     batch = Batch()
     batch.put(Table.PREFIXES, PREFIX, pack_prefix(HomedPrefix("hosted", AT)))
     batch.changes.append(pack_change(ChangeKind.PREFIX_HOMED, PREFIX, AT))
@@ -45,6 +56,17 @@ def clean() -> Batch:
         batch.put(Table.ANSWERS, record_key(handle), rows.answer)
         batch.changes.append(pack_change(ChangeKind.RECORD_CREATED, handle, AT))
     batch.put(Table.COUNTERS, PREFIX, pack_count(len(HANDLES)))
+    batch.put(Table.PARTIES, PARTY, pack_party(ROW))
+    batch.put(Table.PARTY_NUMBERS, number_key("other", "X1"), pack_number(PARTY.decode()))
+    batch.put(Table.APPLICATIONS, PREFIX, pack_application(HELD))
+    batch.put(Table.APPLICATIONS, OTHER, pack_application(HELD._replace(state="submitted")))
+    batch.put(Table.APPLICATIONS, b"88.118.9", pack_application(HELD._replace(state="suspended", hosting="delegated")))
+    batch.put(Table.PREFIXES, b"88.118.9", pack_prefix(HomedPrefix("delegated", AT, suspended=True)))
+    batch.put(Table.PREFIXES, b"88.118", pack_prefix(HomedPrefix("hosted", AT)))  # of before there were applications
+    batch.put(Table.BEARERS, BEARER, pack_bearer(TOKEN))
+    for number in (1, 2, 3):
+        batch.put(Table.JOURNAL, entry_key(number), ENTRY)
+    batch.put(Table.META, LAST_ENTRY_KEY, entry_key(3))
     for key in TOKENS:
         batch.put(Table.TOKENS, key, pack_token(TokenRow(b"digest", AT, b"answer")))
         batch.put(Table.TOKEN_TIMES, time_key(AT, key), TIME_ROW)
@@ -152,6 +174,76 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
         b"\x01" + msgpack.packb((b"digest", -1, b"answer")),
         f"tokens {TOKENS[0].hex()}: ",
     ),
+    "garbage application": (
+        Table.APPLICATIONS,
+        PREFIX,
+        b"\x01\xc1",
+        f"applications {PREFIX!r}: a row of applications cannot be read",
+    ),
+    "application in no state": (
+        Table.APPLICATIONS,
+        PREFIX,
+        pack_application(HELD._replace(state="lost")),
+        f"applications {PREFIX!r}: a row of applications cannot be read",
+    ),
+    "application of nobody": (
+        Table.APPLICATIONS,
+        OTHER,
+        pack_application(HELD._replace(state="draft", party="P000009")),
+        f"applications {OTHER!r}: its party is not there",
+    ),
+    "missing party": (Table.PARTIES, PARTY, None, f"applications {PREFIX!r}: its party is not there"),
+    "homed and not in its row": (Table.PREFIXES, PREFIX, None, f"applications {PREFIX!r}: homed, which"),
+    "hosted, and delegated in its row": (
+        Table.PREFIXES,
+        PREFIX,
+        pack_prefix(HomedPrefix("delegated", AT)),
+        f"applications {PREFIX!r}: homed, which",
+    ),
+    "suspended in its row alone": (
+        Table.PREFIXES,
+        PREFIX,
+        pack_prefix(HomedPrefix("hosted", AT, suspended=True)),
+        f"applications {PREFIX!r}: homed, which",
+    ),
+    "suspended and not in its row": (
+        Table.PREFIXES,
+        b"88.118.9",
+        pack_prefix(HomedPrefix("delegated", AT)),
+        "applications b'88.118.9': suspended, which",
+    ),
+    "homed before it was allocated": (
+        Table.PREFIXES,
+        OTHER,
+        pack_prefix(HomedPrefix("hosted", AT)),
+        f"applications {OTHER!r}: submitted, and yet homed",
+    ),
+    "garbage bearer": (Table.BEARERS, BEARER, b"\x01\xc1", f"bearers {BEARER!r}: a row of bearers cannot be read"),
+    "bearer without a party": (
+        Table.BEARERS,
+        BEARER,
+        pack_bearer(TOKEN._replace(party="")),
+        f"bearers {BEARER!r}: an enterprise has a party",
+    ),
+    "operator with a party": (
+        Table.BEARERS,
+        BEARER,
+        pack_bearer(TOKEN._replace(role=Role.OPERATOR)),
+        f"bearers {BEARER!r}: an enterprise has a party",
+    ),
+    "bearer of a party that is not there": (
+        Table.BEARERS,
+        BEARER,
+        pack_bearer(TOKEN._replace(party="P000009")),
+        f"bearers {BEARER!r}: its party is not there",
+    ),
+    "garbage entry": (Table.JOURNAL, entry_key(2), b"\x01\xc1", "a row of the journal cannot be read"),
+    "missing entry": (Table.JOURNAL, entry_key(2), None, f"journal {entry_key(3)!r}: does not follow"),
+    "missing last entry": (Table.JOURNAL, entry_key(3), None, "journal: the last is"),
+    "entry too many": (Table.JOURNAL, entry_key(4), ENTRY, "journal: the last is"),
+    "entry under no number": (Table.JOURNAL, b"\xff", ENTRY, "does not follow"),
+    "number that was set back": (Table.META, LAST_ENTRY_KEY, entry_key(2), "journal: the last is"),
+    "missing number": (Table.META, LAST_ENTRY_KEY, None, "journal: the last is"),
     "record under a key that is not folded": (
         Table.RECORDS,
         PREFIX + b"/lower",
@@ -191,6 +283,7 @@ def test_every_fault_is_named_up_to_a_bound(store: MemoryEngine) -> None:
     batch.put(Table.COUNTERS, PREFIX, pack_count(9))
     store.commit(batch)
     assert len(faults(store)) == 2
+    batch.put(Table.ANSWERS, SHORT, pack_record(SHORT, HANDLES[SHORT]).answer)
     for number in range(500):
         batch.put(Table.PREFIXES, b"%d" % number, b"garbage")
     store.commit(batch)
@@ -209,7 +302,7 @@ def damaged_feed(folder: Path, damage: Callable[[lmdb.Transaction, object, objec
     store.commit(clean())
     assert faults(store) == []
     store.close()
-    raw = lmdb.open(str(folder / "store"), max_dbs=16)
+    raw = lmdb.open(str(folder / "store"), max_dbs=len(Table) + 1)
     feed, meta = (raw.open_db(name, create=False) for name in (b"changes", b"meta"))
     with raw.begin(write=True) as transaction:
         damage(transaction, feed, meta)
@@ -253,9 +346,13 @@ def test_old_changes_may_be_gone(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     table=st.sampled_from([table for table in Table if table is not Table.META]),
-    key=st.one_of(st.sampled_from([SHORT, PREFIX, TOKENS[0]]), st.binary(min_size=1, max_size=40)),
+    key=st.one_of(
+        st.sampled_from([SHORT, PREFIX, TOKENS[0], PARTY, OTHER, BEARER, entry_key(2)]),
+        st.binary(min_size=1, max_size=40),
+    ),
     row=st.one_of(
         st.binary(max_size=40),
+        st.sampled_from([pack_party(ROW), pack_application(HELD), pack_bearer(TOKEN), ENTRY]),
         st.recursive(
             st.one_of(st.none(), st.integers(-(2**63), 2**64 - 1), st.binary(max_size=5), st.text(max_size=5)),
             lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),

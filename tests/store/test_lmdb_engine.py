@@ -298,6 +298,24 @@ def test_a_store_of_another_format_is_refused(folder: Path, row: bytes | None) -
     assert (folder / "data.mdb").read_bytes() == before
 
 
+def test_a_store_of_an_earlier_version_is_completed_by_a_writer(tmp_path: Path) -> None:
+    """Tables that came later are made, empty; who only reads does not, and is refused until then."""
+    environment = lmdb.open(str(tmp_path), max_dbs=20)
+    later = {Table.PARTIES, Table.PARTY_NUMBERS}
+    for name in [b"changes", *(table.value.encode() for table in Table if table not in later)]:
+        environment.open_db(name)
+    with environment.begin(write=True) as transaction:
+        transaction.put(b"format", b"\x01", db=environment.open_db(b"meta", transaction))
+    environment.close()
+    with pytest.raises(StoreError, match="incomplete"):
+        LmdbEngine(tmp_path, read_only=True)
+    LmdbEngine(tmp_path).close()
+    engine = LmdbEngine(tmp_path, read_only=True)
+    with engine.snapshot() as snapshot:
+        assert [list(snapshot.scan(table, b"")) for table in later] == [[], []]
+    engine.close()
+
+
 def test_an_incomplete_store_is_refused(tmp_path: Path) -> None:
     """A table is missing; so is all of an empty file, which must not become a new store unasked."""
     (tmp_path / "a").mkdir()

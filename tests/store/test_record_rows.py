@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -179,10 +180,25 @@ def test_counter_rows_round_trip(count: int) -> None:
     assert unpack_count(None) == 0
 
 
-@given(hosting=st.sampled_from(HOSTINGS), at=st.integers(0, 2**63))
-def test_prefix_rows_round_trip(hosting: str, at: int) -> None:
-    """How the prefix is hosted, and since when."""
-    assert unpack_prefix(pack_prefix(HomedPrefix(hosting, Millis(at)))) == HomedPrefix(hosting, Millis(at))
+@given(hosting=st.sampled_from(HOSTINGS), at=st.integers(0, 2**32 * 1_000 - 1), suspended=st.booleans())
+def test_prefix_rows_round_trip(hosting: str, at: int, suspended: bool) -> None:
+    """How the prefix is hosted, since when, and whether it is suspended."""
+    homed = HomedPrefix(hosting, Millis(at), suspended)
+    assert unpack_prefix(pack_prefix(homed)) == homed
+
+
+def test_a_prefix_row_of_before_is_not_suspended() -> None:
+    """The member is there only where it is true: other rows are what they were."""
+    row = b"\x01" + msgpack.packb({"hosting": "hosted", "homed_ms": 7})
+    assert unpack_prefix(row) == HomedPrefix("hosted", Millis(7))
+    assert pack_prefix(HomedPrefix("hosted", Millis(7))) == row
+
+
+@pytest.mark.parametrize("suspended", [1, 0, None, "yes"])
+def test_a_prefix_row_says_plainly_whether_it_is_suspended(suspended: object) -> None:
+    """Anything but true or false is a damaged row."""
+    with pytest.raises(StoreError, match="suspended"):
+        unpack_prefix(b"\x01" + msgpack.packb({"hosting": "hosted", "homed_ms": 7, "suspended": suspended}))
 
 
 @given(digest=st.binary(max_size=32), at=st.integers(0, 2**63), answer=st.binary(max_size=50))
@@ -220,6 +236,7 @@ GOOD_ROWS = [
     *pack_record(LONG, (PUBLIC, PRIVATE)),
     pack_change(ChangeKind.RECORD_CREATED, b"88.118.7/A", 1),
     pack_prefix(HomedPrefix("hosted", Millis(1))),
+    pack_prefix(HomedPrefix("delegated", Millis(1), suspended=True)),
     pack_count(1),
     pack_token(TokenRow(b"d", Millis(1), b"a")),
 ]

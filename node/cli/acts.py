@@ -1,0 +1,131 @@
+"""What the commands of governance share: options, how an act is run, and how it is told."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import click
+
+from core import limits
+from core.config import Config
+from core.errors import WireError
+from core.store.engine import Snapshot
+from core.wire.jsontext import parse
+from node import wiring
+from node.cli.common import F, Failure, config_option, json_option, load_config, print_json, writer
+from registry.commands import Actor, Governance, Request, Result
+
+reason_option = click.option("--reason", required=True, metavar="TEXT", help="理由 Why.")
+
+
+def evidence_option(*, required: bool = False) -> Callable[[F], F]:
+    """Return the option of a file whose digest is kept."""
+    return click.option(
+        "--evidence", type=click.File("rb"), required=required,
+        help="证明文件；只保存其 SHA-256 A file that proves it; its SHA-256 is kept.",
+    )  # fmt: skip
+
+
+class Desk(NamedTuple):
+    """What every command of governance is given."""
+
+    config: Config
+    actor: str
+    as_json: bool
+
+    def run(self, command: Governance, *, dry_run: bool = False) -> Any:
+        """Have an act run; return the JSON of its result. Errors: Failure, its reasons on standard output."""
+        actor = Actor(local=True, name=self.actor)
+        with writer(self.config) as write:
+            result = write(Request(command, actor, dry_run=dry_run))
+        told = json.loads(result.body) if result.body else {}
+        if not result.done:
+            raise _refused(result, told)
+        for each in told.get("warnings", ()):
+            click.echo(f"注意 Note: {each['path']}: {each['zh']}。{each['en']}", err=True)
+        return told
+
+    def say(self, told: Any, text: str) -> None:
+        """Print a result, as JSON or for people."""
+        if self.as_json:
+            print_json(told)
+        else:
+            click.echo(text)
+
+    @contextmanager
+    def reading(self) -> Iterator[Snapshot]:
+        """Give the state of the store."""
+        store = wiring.open_store(self.config, read_only=True)
+        try:
+            with store.snapshot() as snapshot:
+                yield snapshot
+        finally:
+            store.close()
+
+
+def _refused(result: Result, told: dict[str, Any]) -> Failure:
+    head = {"outcome": result.outcome.value, "rule": result.rule or None, "reason": result.message or None}
+    print_json(head | told)
+    return Failure(result.message or result.outcome.value)
+
+
+def governed(command: F) -> F:
+    """Add --config, --set, --json and --actor; the command receives ``desk`` as its first argument."""
+
+    def run(
+        *arguments: Any, config_file: Path, overrides: tuple[str, ...], as_json: bool, actor: str, **options: Any
+    ) -> Any:
+        return command(Desk(load_config(config_file, overrides), actor, as_json), *arguments, **options)
+
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    run.__dict__.update(command.__dict__)
+    actor_option = click.option(
+        "--actor", default=getpass.getuser, show_default="当前用户 the user", metavar="NAME",
+        help="经办人姓名 On whose behalf.",
+    )  # fmt: skip
+    wrapped: Any = actor_option(config_option(json_option(run)))
+    result: F = wrapped
+    return result
+
+
+class Evidence(NamedTuple):
+    """A file that was looked at: its SHA-256, and its content where that is a JSON object."""
+
+    digest: bytes = b""
+    document: bytes = b""
+
+
+def read_evidence(file: BinaryIO | None) -> Evidence:
+    """Read a file. Bounds: EVIDENCE_BYTES_MAX. Errors: Failure."""
+    if file is None:
+        return Evidence()
+    content = file.read(limits.EVIDENCE_BYTES_MAX + 1)
+    if not 0 < len(content) <= limits.EVIDENCE_BYTES_MAX:
+        raise Failure(
+            f"证明文件应为1至{limits.EVIDENCE_BYTES_MAX}字节。The evidence has {len(content)} octets; "
+            f"1 to {limits.EVIDENCE_BYTES_MAX} are allowed"
+        )
+    return Evidence(hashlib.sha256(content).digest(), content if _is_object(content) else b"")
+
+
+def _is_object(content: bytes) -> bool:
+    if len(content) > limits.BODY_BYTES_MAX or not content.lstrip().startswith(b"{"):
+        return False
+    try:
+        return isinstance(parse(content), dict)
+    except WireError:
+        return False
+
+
+def read_form(file: BinaryIO) -> bytes:
+    """Read a JSON file. Bounds: BODY_BYTES_MAX. Errors: Failure."""
+    content = file.read(limits.BODY_BYTES_MAX + 1)
+    if len(content) > limits.BODY_BYTES_MAX:
+        raise Failure(f"文件过大。The file has more than {limits.BODY_BYTES_MAX} octets")
+    return content

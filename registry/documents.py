@@ -1,0 +1,103 @@
+"""What is told of a party, a prefix and a change: rows as JSON has them, for the API and the command line.
+
+Nothing here opens a sealed field: whoever may see one gives it in ``hidden``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from core.changes import Change
+from core.clock import format_utc
+from core.party.fields import FIELDS
+from core.store.application_rows import Application
+from core.store.journal_rows import Entry, dump_entry
+from core.store.party_rows import PartyRow
+from registry.prefixes import dump_application
+
+SEALED: Final = "***"
+"""Stands for an identity field that is not shown."""
+
+
+def party_document(name: str, row: PartyRow, hidden: Mapping[str, str]) -> dict[str, Any]:
+    """Return a party. ``hidden``: what to show of its identity fields."""
+    fields = {**row.plain, **hidden}
+    steps = [
+        {
+            "at": _utc(step.at_ms),
+            "method": step.method,
+            "source": step.source,
+            "evidence_sha256": step.evidence.hex() or None,
+            "who": str(step.who),
+            "result": step.result,
+            "note": step.note or None,
+        }
+        for step in row.steps
+    ]
+    return {
+        "party": name,
+        "added": _utc(row.added_ms),
+        "filed_by": str(row.filer),
+        "confirmed": _utc(row.confirmed_ms),
+        "kind": kind_of(row),
+        **{field.name: fields[field.name] for field in FIELDS if field.name in fields},
+        "verification": {"state": row.state.value, "steps": steps},
+    }
+
+
+def party_summary(name: str, row: PartyRow) -> dict[str, Any]:
+    """Return what a list says of a party."""
+    return {
+        "party": name,
+        "added": _utc(row.added_ms),
+        "kind": kind_of(row),
+        "name": row.plain.get("name", SEALED),
+        "verification": row.state.value,
+    }
+
+
+def kind_of(row: PartyRow) -> str:
+    """Return whether a party is an organisation or a person."""
+    return "person" if row.person else "organisation"
+
+
+def application_document(prefix: bytes, application: Application) -> dict[str, Any]:
+    """Return an application for a prefix with all of its steps."""
+    steps = [
+        {
+            "at": _utc(step.at_ms),
+            "event": step.event,
+            "state": step.state,
+            "who": str(step.who),
+            "reason": step.reason or None,
+            "evidence_sha256": step.evidence.hex() or None,
+        }
+        for step in application.steps
+    ]
+    return application_summary(prefix, application) | {"steps": steps}
+
+
+def application_summary(prefix: bytes, application: Application) -> dict[str, Any]:
+    """Return what a list says of an application."""
+    filed = {"filed": _utc(application.filed_ms), "filed_by": str(application.filer)}
+    return dump_application(prefix, application) | filed
+
+
+def change_document(serial: int, change: Change) -> dict[str, Any]:
+    """Return a change. Its kind is the name in words: ``prefix-homed``."""
+    return {
+        "serial": serial,
+        "kind": change.kind.name.lower().replace("_", "-"),
+        "identifier": change.identifier,
+        "at": _utc(change.at_ms),
+    }
+
+
+def entry_document(number: int, entry: Entry) -> dict[str, Any]:
+    """Return an entry of the journal."""
+    return {"number": number} | dump_entry(entry)
+
+
+def _utc(at_ms: int) -> str:
+    return format_utc(at_ms // 1_000)

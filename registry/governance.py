@@ -1,0 +1,92 @@
+"""Acts of governance: who may, and what is done.
+
+Each command has one call of ``registry/roles.py``, one function that decides it, and the name of
+what it is about. The role is looked at first, so that a refusal tells nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from core.errors import Outcome
+from registry.bearers import issue_bearer, require_name, revoke_bearer
+from registry.commands import (
+    AddParty,
+    AmendParty,
+    ApplyPrefix,
+    Command,
+    ConfirmParty,
+    Governance,
+    IssueBearer,
+    MovePrefix,
+    NoteRefusal,
+    RekeyParties,
+    Result,
+    ReviewPrefix,
+    RevokeBearer,
+    SitePrefix,
+    VerifyParty,
+)
+from registry.desk import Desk
+from registry.parties import add_party, amend_party, confirm_party, rekey_parties, verify_party
+from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
+from registry.refusals import refusal
+from registry.roles import CALL_NAMED, allows
+from registry.standing import require_role
+
+
+class _Act(NamedTuple):
+    """``call``: of CALLS; that of MovePrefix ends in the event. ``names``: the member that says what it is about."""
+
+    call: str
+    decide: Callable[[Desk, Any], Result]
+    names: str = ""
+
+
+_ACTS: Final[dict[type, _Act]] = {
+    AddParty: _Act("party.add", add_party),
+    AmendParty: _Act("party.amend", amend_party, "party"),
+    VerifyParty: _Act("party.verify", verify_party, "party"),
+    ConfirmParty: _Act("party.confirm", confirm_party, "party"),
+    RekeyParties: _Act("party.rekey", rekey_parties),
+    ApplyPrefix: _Act("prefix.apply", apply_prefix, "prefix"),
+    ReviewPrefix: _Act("prefix.review", review_prefix, "prefix"),
+    SitePrefix: _Act("prefix.site", site_prefix, "prefix"),
+    MovePrefix: _Act("prefix.", move_prefix, "prefix"),
+    IssueBearer: _Act("token.issue", issue_bearer),
+    RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
+}
+
+
+def decide(desk: Desk, command: Governance) -> Result:
+    """Decide one act. Errors: NodeError for a refusal."""
+    if isinstance(command, NoteRefusal):
+        return Result(Outcome.OK)  # who asks the registrar writes it down, as all refusals
+    if isinstance(command, MovePrefix) and command.event not in MOVES:
+        raise refusal("event", Outcome.INVALID_VALUE, choices=", ".join(MOVES))
+    call = CALL_NAMED[call_of(command)]
+    require_role(desk.standing, allows(call, desk.standing.role))
+    require_name(desk.who.name)
+    result: Result = _ACTS[type(command)].decide(desk, command)
+    return result
+
+
+def call_of(command: Command) -> str:
+    """Return the name of the management call that a command is."""
+    if isinstance(command, NoteRefusal):
+        return command.action
+    act = _ACTS.get(type(command))
+    if act is None:
+        about = "prefix" if hasattr(command, "prefix") else "record"
+        return f"{about}.{type(command).__name__.lower()}"
+    return act.call + command.event if isinstance(command, MovePrefix) else act.call
+
+
+def object_of(command: Command) -> str:
+    """Return what a command is about: party, prefix, token or handle; empty where it makes one."""
+    if isinstance(command, NoteRefusal):
+        return command.object
+    act = _ACTS.get(type(command))
+    name = act.names if act else "prefix" if hasattr(command, "prefix") else "handle"
+    return str(getattr(command, name, "")) if name else ""

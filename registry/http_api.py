@@ -1,0 +1,184 @@
+"""``/v1/…``: the management API, by the table of ``registry/management.py``.
+
+The worker reads what was sent and tells faults that need no right. The registrar decides what is
+written; what is read is answered here, from one state of the store. A read that is refused is passed
+on to the registrar, which writes it down as all refusals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from core import limits
+from core.admission import ServerAdmins
+from core.clock import Millis
+from core.errors import NodeError, Outcome, StoreError, WireError
+from core.ident.handle import HandleRules
+from core.outcomes import STATUSES
+from core.store.engine import Snapshot
+from core.store.homing import ServedRecords
+from core.wire.http import Headers, Response, decode_path, media_type, problem, problem_of
+from core.wire.http import Request as HttpRequest
+from registry.batch_api import admit
+from registry.commands import ANONYMOUS, Actor, NoteRefusal, Request, Result
+from registry.desk import dump
+from registry.json_api import Registrar, idempotency_token
+from registry.management import OPERATIONS, Asked, Operation
+from registry.members import Members, read_body, read_query
+from registry.reading import COUNT, Page, View
+from registry.roles import CALL_NAMED, allows
+from registry.standing import require_role, standing_of
+
+JSON: Final = "application/json"
+_HEADERS: Final[Headers] = (("Content-Type", JSON), ("Cache-Control", "no-store"))  # a token is shown once
+_REFUSED: Final = (Outcome.FORBIDDEN, Outcome.ACCESS_DENIED)
+
+
+class Store(Protocol):
+    """What this API needs of a store."""
+
+    def snapshot(self) -> Snapshot:
+        """Begin to read."""
+
+
+class Place(NamedTuple):
+    """A path of the table, and the calls at it by their methods."""
+
+    pattern: re.Pattern[str]
+    operations: Mapping[str, Operation]
+
+
+def _places() -> tuple[Place, ...]:
+    found: dict[str, dict[str, Operation]] = {}
+    for operation in OPERATIONS:
+        found.setdefault(operation.path, {})[operation.method] = operation
+    return tuple(
+        Place(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), operations)
+        for path, operations in found.items()
+    )
+
+
+_PLACES: Final = _places()
+
+
+class ManagementApi:
+    """Answers all calls. ``now_ms``: by which tokens expire."""
+
+    def __init__(
+        self, rules: HandleRules, store: Store, registrar: Registrar, *, root: bool, server_admins: ServerAdmins,
+        now_ms: Callable[[], Millis],
+    ) -> None:  # fmt: skip
+        self._rules = rules
+        self._store = store
+        self._registrar = registrar
+        self._root = root
+        self._server_admins = server_admins
+        self._now_ms = now_ms
+
+    async def answer(self, request: HttpRequest) -> Response:
+        """Answer one call, whatever it is."""
+        try:
+            found = _find(request.path)
+            if found is None:
+                return problem(Outcome.NO_SUCH_ENDPOINT, "There is nothing at this path", request.path)
+            operations, members = found
+            operation = operations.get("GET" if request.method == "HEAD" else request.method)
+            if operation is None:
+                return _not_allowed(request, operations)
+            return await self._call(request, operation, members)
+        except NodeError as error:
+            return problem_of(error, request.path)
+
+    async def note_failed(self, error: NodeError) -> None:
+        """Have it written down that somebody failed to prove who he is; without a registrar it is not."""
+        claim = str(error.fields.get("claim", ""))
+        if claim:
+            note = NoteRefusal("log-in", claim, error.ended.value, "", error.message)
+            with contextlib.suppress(StoreError):
+                await self._registrar.call(Request(note, ANONYMOUS))
+
+    async def _call(self, request: HttpRequest, operation: Operation, members: Members) -> Response:
+        actor = admit(request)
+        if operation.command is None:
+            return await self._read(operation, {**read_query(request.query, operation.query), **members}, actor)
+        asked = Asked({**read_query(request.query, ()), **_body(request, operation), **members}, request.body)
+        token = idempotency_token(request)
+        result = await self._registrar.call(Request(operation.command(asked), actor, token))
+        return _told(result, request.path)
+
+    # --- reading ---
+    async def _read(self, operation: Operation, members: Members, actor: Actor) -> Response:
+        try:
+            document = await self._document(operation, members, actor)
+        except NodeError as error:
+            if error.ended in _REFUSED:
+                await self._registrar.call(Request(_note(operation, members, error), actor))
+            raise
+        return Response(STATUSES[Outcome.OK].http, _HEADERS, dump(document))
+
+    async def _document(self, operation: Operation, members: Members, actor: Actor) -> dict[str, Any]:
+        """Return what is read; a list by as many states of the store as it takes. Errors: NodeError."""
+        count = members.get("count", COUNT)
+        rows: list[dict[str, Any]] = []
+        while True:
+            found = self._look(operation, members, actor)
+            if not isinstance(found, Page):
+                return found
+            rows += found.rows
+            if found.next is None or len(rows) >= count:
+                return {operation.listed: rows, "next": found.next}
+            members = {**members, "after": found.next, "count": count - len(rows)}
+            await asyncio.sleep(0)
+
+    def _look(self, operation: Operation, members: Members, actor: Actor) -> dict[str, Any] | Page:
+        assert operation.read is not None
+        with self._store.snapshot() as snapshot:
+            records = ServedRecords(snapshot, self._rules, self._root)
+            standing = standing_of(actor, records, self._server_admins, self._now_ms())
+            require_role(standing, allows(CALL_NAMED[operation.call], standing.role))
+            return operation.read(View(snapshot, standing, self._rules, members))
+
+
+def _find(path: str) -> tuple[Mapping[str, Operation], Members] | None:
+    """Return the calls at a path and what stands in it, None if there are none. Errors: IdentifierError."""
+    for place in _PLACES:
+        match = place.pattern.fullmatch(path)
+        if match is not None:
+            members = {name: decode_path(text) for name, text in match.groupdict().items()}
+            fits = all(len(text) <= limits.PREFIX_CHARS_MAX for text in members.values())
+            return (place.operations, members) if fits else None
+    return None
+
+
+def _body(request: HttpRequest, operation: Operation) -> Members:
+    """Return the members of the body, none of one that the registrar reads. Errors: NodeError."""
+    if not operation.body:
+        return {}
+    if media_type(request.headers) != JSON:
+        raise WireError(f"Content-Type must be {JSON}", outcome=Outcome.MEDIA_TYPE)
+    return {} if isinstance(operation.body, str) else read_body(request.body, operation.body)
+
+
+def _told(result: Result, path: str) -> Response:
+    if result.done:
+        return Response(STATUSES[result.outcome].http, _HEADERS, result.body)
+    told = json.loads(result.body) if result.body else {}
+    return problem(
+        result.outcome, result.message, path, rule=result.rule, faults=told.get("faults", ()),
+        warnings=told.get("warnings", ()),
+    )  # fmt: skip
+
+
+def _note(operation: Operation, members: Members, error: NodeError) -> NoteRefusal:
+    about = next((members[name] for name in operation.placeholders), "")
+    return NoteRefusal(operation.call, about, error.ended.value, str(error.fields.get("rule", "")), error.message)
+
+
+def _not_allowed(request: HttpRequest, operations: Mapping[str, Operation]) -> Response:
+    allowed = ", ".join(each for method in operations for each in (("GET", "HEAD") if method == "GET" else (method,)))
+    return problem(Outcome.METHOD, f"This path answers {allowed}", request.path, extra=(("Allow", allowed),))

@@ -1,0 +1,100 @@
+"""What the journal says of an act or a refusal, and how many refusals it takes.
+
+1. An entry of an act is staged with the act. A refusal is an entry of its own: every one of an act
+   of governance, and of a record those of a right.
+2. A refusal names a rule: of ``registry/refusals.py``, or else the outcome.
+3. REFUSALS_KEPT_PER_S: a flood of refusals must not fill the disk; what is beyond is counted in the log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Final
+
+from core import limits
+from core.clock import Millis
+from core.errors import Outcome
+from core.store.journal_rows import Entry, dump_entry
+from core.who import Who
+from registry.commands import (
+    Command,
+    Governance,
+    Home,
+    NoteRefusal,
+    PutBatch,
+    Result,
+    ReviewPrefix,
+    Unhome,
+    VerifyParty,
+)
+from registry.governance import call_of, object_of
+from registry.refusals import RULES
+from registry.staging import Staging
+from registry.tokens import TEMPORARY
+
+_LOG: Final = logging.getLogger("saltern.refusals")
+_REFUSED: Final = (Outcome.FORBIDDEN, Outcome.ACCESS_DENIED, Outcome.AUTHENTICATION_FAILED)
+_CALL_CHARS_MAX: Final = 40
+
+
+class Journal:
+    """Enters what a group did and what it was refused."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._count = 0
+
+    def enter(self, staging: Staging, who: Who, now_ms: Millis, command: Command, result: Result) -> None:
+        """Stage the entry of an act of governance, or of a refusal."""
+        if isinstance(command, PutBatch) and result.done and result.rule:
+            result = result._replace(outcome=Outcome.FORBIDDEN)  # some of its items were refused
+        governance = isinstance(command, Governance | Home | Unhome)
+        if not governance and result.outcome not in _REFUSED:
+            return
+        if not result.done and result.outcome in TEMPORARY:
+            return
+        entry = entry_of(who, now_ms, command, result)
+        if result.done and not isinstance(command, NoteRefusal):
+            staging.enter(entry)
+        elif self._admits(now_ms):
+            _LOG.info("refused %s", json.dumps(dump_entry(entry), ensure_ascii=False))
+            staging.enter(entry)
+
+    def _admits(self, now_ms: Millis) -> bool:
+        """Whether one more refusal is written down in this second."""
+        second = now_ms // 1_000
+        if second != self._second:
+            more = self._count - limits.REFUSALS_KEPT_PER_S
+            if more > 0:
+                _LOG.warning("%d more refusals of one second were not written down", more)
+            self._second, self._count = second, 0
+        self._count += 1
+        return self._count <= limits.REFUSALS_KEPT_PER_S
+
+
+def entry_of(who: Who, now_ms: Millis, command: Command, result: Result) -> Entry:
+    """Return what the journal says of an act or a refusal. Bounds: what was asked is cut."""
+    if isinstance(command, NoteRefusal):
+        rule, reason, outcome = command.rule or command.outcome, command.reason, command.outcome
+    elif result.done:
+        rule, reason, outcome = "", _given(command), result.outcome.value
+    else:
+        outcome = result.outcome.value
+        rule = result.rule or outcome
+        reason = result.message or "。".join(RULES.get(rule, ()))
+    return Entry(
+        now_ms, who, call_of(command)[:_CALL_CHARS_MAX],
+        (result.handle or object_of(command))[: limits.HANDLE_CHARS_MAX], outcome[:_CALL_CHARS_MAX],
+        rule[:_CALL_CHARS_MAX], reason[: limits.REASON_CHARS_MAX], getattr(command, "evidence", b""),
+    )  # fmt: skip
+
+
+def _given(command: Command) -> str:
+    """Return what somebody gave as his reason or verdict."""
+    if isinstance(command, ReviewPrefix):
+        asked = "; ".join(f"{field}: {reason}" for field, reason in command.correct)
+        return "approve" if command.approve else f"reject: {command.reject}" if command.reject else f"correct: {asked}"
+    if isinstance(command, VerifyParty):
+        return f"{command.method}: {command.failed}" if command.failed else command.method
+    return str(getattr(command, "reason", ""))

@@ -1,0 +1,231 @@
+"""The calls of the management API, one row each: path, what is sent, what is answered, how it may end.
+
+``registry/http_api.py`` answers by this table and ``registry/openapi.py`` describes it. Who may make a
+call stands in ``registry/roles.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from core import limits
+from core.errors import Outcome
+from core.store.prefix_rows import HOSTED, HOSTINGS
+from core.who import Role
+from registry.commands import (
+    AddParty,
+    AmendParty,
+    ApplyPrefix,
+    Command,
+    ConfirmParty,
+    IssueBearer,
+    MovePrefix,
+    ReviewPrefix,
+    RevokeBearer,
+    SitePrefix,
+    VerifyParty,
+)
+from registry.members import Kind, Member, Members
+from registry.reading import (
+    COUNT,
+    Document,
+    Page,
+    View,
+    list_bearers,
+    list_changes,
+    list_entries,
+    list_parties,
+    list_prefixes,
+    show_party,
+    show_prefix,
+)
+
+_YES: Final = True
+_ID_CHARS: Final = limits.PREFIX_CHARS_MAX
+_NUMBER_MAX: Final = 2**63 - 1
+
+
+class Asked(NamedTuple):
+    """What a call was sent. ``members``: of its path and, where the row declares any, of its body."""
+
+    members: Members
+    body: bytes
+
+
+class Operation(NamedTuple):
+    """One call.
+
+    ``call``: of CALLS. ``path``: ``{party}`` stands for one segment. ``answer``: a schema of
+    ``registry/schemas.py``; ``listed``: the member that holds the rows of a page. ``body``: its members,
+    or the name of the schema of one that the registrar reads. ``command`` of a write, ``read`` of a read.
+    ``ends``: how it ends well; ``refusals``: how else, beside what every call may end with.
+    """
+
+    call: str
+    method: str
+    path: str
+    answer: str
+    ends: tuple[Outcome, ...] = (Outcome.OK,)
+    refusals: tuple[Outcome, ...] = ()
+    command: Callable[[Asked], Command] | None = None
+    read: Callable[[View], Document | Page] | None = None
+    body: tuple[Member, ...] | str = ()
+    query: tuple[Member, ...] = ()
+    listed: str = ""
+
+    @property
+    def placeholders(self) -> list[str]:
+        """Return the names of what stands in the path."""
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+
+
+PLACEHOLDERS: Final = {
+    "party": Member("party", Kind.TEXT, "主体编号", "Id of a party: P000001", _YES, high=_ID_CHARS),
+    "prefix": Member("prefix", Kind.TEXT, "前缀", "A prefix: 88.118.7", _YES, high=_ID_CHARS),
+    "token": Member("token", Kind.TEXT, "令牌编号", "Id of a token: 12 hexadecimal digits", _YES, high=_ID_CHARS),
+}
+
+_COUNT: Final = Member(
+    "count", Kind.INTEGER, f"最多行数，默认{COUNT}", f"Rows at most, {COUNT} by default", high=limits.LISTED_MAX
+)
+_AFTER_ROW: Final = Member("after", Kind.TEXT, "从此行之后开始", "Begin behind this row", high=_ID_CHARS)
+_AFTER_NUMBER: Final = Member(
+    "after", Kind.INTEGER, "从此序号之后开始", "Begin behind this one", low=0, high=_NUMBER_MAX
+)
+_PAGE: Final = (_AFTER_ROW, _COUNT)
+_NUMBERED: Final = (_AFTER_NUMBER, _COUNT)
+_EVIDENCE: Final = Member("evidence_sha256", Kind.DIGEST, "证明文件的SHA-256", "SHA-256 of the file that proves it")
+_REASON: Final = Member("reason", Kind.TEXT, "理由", "Why", _YES, high=limits.REASON_CHARS_MAX)
+_MOVE: Final = (_REASON, _EVIDENCE)
+_PARTY: Final = PLACEHOLDERS["party"]
+_NAME: Final = limits.PERSON_NAME_CHARS_MAX
+
+_VERIFICATION: Final = (
+    Member("method", Kind.TEXT, "核验方法", "Method: offline, manual, or that of a package", _YES),
+    _EVIDENCE,
+    Member(
+        "document",
+        Kind.OBJECT,
+        "证件内容：name、uscc、region；其JSON文本即证明文件",
+        "What the certificate says: name, uscc, region; its JSON text as sent is the evidence",
+    ),
+    Member(
+        "failed", Kind.TEXT, "不通过的理由", "Why it failed, where a reviewer finds so", high=limits.REASON_CHARS_MAX
+    ),
+)
+_APPLICATION: Final = (
+    _PARTY,
+    Member("hosting", Kind.TEXT, "托管方式，默认hosted", "Where its records live; hosted by default", choices=HOSTINGS),
+    Member("site", Kind.DOCUMENT, "企业节点的站点", "Sites of a delegated prefix"),
+    Member("draft", Kind.FLAG, "只保存草稿", "Keep it, and send it to nobody yet"),
+)
+_REVIEW: Final = (
+    Member("approve", Kind.FLAG, "通过", "Approve"),
+    Member("reject", Kind.TEXT, "拒绝的理由", "Reject, and why", high=limits.REASON_CHARS_MAX),
+    Member(
+        "correct", Kind.REASONS, "须更正的字段和理由", "What is to be corrected, and why", high=limits.REASON_CHARS_MAX
+    ),
+)
+_TOKEN: Final = (
+    Member(
+        "role", Kind.TEXT, "角色", "Role", _YES,
+        choices=tuple(role.value for role in Role if role is not Role.LOCAL),
+    ),
+    Member("holder", Kind.TEXT, "持有人", "Who has it", _YES, high=_NAME),
+    Member("party", Kind.TEXT, "企业令牌的主体", "The party, of an enterprise's", high=_ID_CHARS),
+    Member(
+        "days", Kind.INTEGER, f"有效天数，默认{limits.BEARER_DAYS}", f"Days to live, {limits.BEARER_DAYS} by default",
+        high=limits.BEARER_DAYS_MAX,
+    ),
+)  # fmt: skip
+
+
+def _move(event: str, path: str) -> Operation:
+    return Operation(
+        f"prefix.{event}", "POST", f"/v1/prefixes/{{prefix}}/{path}", "Application",
+        refusals=(_MISSING, _CONFLICT), body=_MOVE,
+        command=lambda asked: MovePrefix(
+            asked.members["prefix"], event, asked.members["reason"], asked.members.get("evidence_sha256", b"")
+        ),
+    )  # fmt: skip
+
+
+def _verify(asked: Asked) -> Command:
+    given = asked.members
+    return VerifyParty(
+        given["party"], given["method"], given.get("evidence_sha256", b""), given.get("document", b""),
+        given.get("failed", ""),
+    )  # fmt: skip
+
+
+def _apply(asked: Asked) -> Command:
+    given = asked.members
+    return ApplyPrefix(
+        given["prefix"], given["party"], given.get("hosting", HOSTED), given.get("site", b""), given.get("draft", False)
+    )
+
+
+def _review(asked: Asked) -> Command:
+    given = asked.members
+    return ReviewPrefix(given["prefix"], given.get("approve", False), given.get("reject", ""), given.get("correct", ()))
+
+
+def _issue(asked: Asked) -> Command:
+    given = asked.members
+    return IssueBearer(given["role"], given["holder"], given.get("party", ""), given.get("days", limits.BEARER_DAYS))
+
+
+_MISSING: Final = Outcome.NOT_FOUND
+_CONFLICT: Final = Outcome.CONFLICT
+_CREATED: Final = (Outcome.CREATED,)
+_GRAMMAR: Final = Outcome.INVALID_HANDLE
+_PARTIES: Final = "/v1/parties"
+_ONE_PARTY: Final = "/v1/parties/{party}"
+_PREFIXES: Final = "/v1/prefixes"
+_ONE_PREFIX: Final = "/v1/prefixes/{prefix}"
+_O = Operation
+
+OPERATIONS: Final = (
+    _O("party.add", "POST", _PARTIES, "PartyState", _CREATED, (_CONFLICT,), body="PartyForm",
+       command=lambda asked: AddParty(asked.body)),
+    _O("party.list", "GET", _PARTIES, "Parties", read=list_parties, query=_PAGE, listed="parties"),
+    _O("party.show", "GET", _ONE_PARTY, "Party", refusals=(_MISSING,), read=show_party),
+    _O("party.amend", "PATCH", _ONE_PARTY, "PartyState", refusals=(_MISSING, _CONFLICT), body="PartyAmendment",
+       command=lambda asked: AmendParty(asked.members["party"], asked.body)),
+    _O("party.verify", "POST", _ONE_PARTY + "/verifications", "PartyState", refusals=(_MISSING, _CONFLICT),
+       body=_VERIFICATION, command=_verify),
+    _O("party.confirm", "POST", _ONE_PARTY + "/confirmations", "PartyState", refusals=(_MISSING, _CONFLICT),
+       command=lambda asked: ConfirmParty(asked.members["party"])),
+    _O("prefix.list", "GET", _PREFIXES, "Prefixes", read=list_prefixes, query=_PAGE, listed="prefixes"),
+    _O("prefix.show", "GET", _ONE_PREFIX, "ApplicationWithSteps", refusals=(_GRAMMAR, _MISSING), read=show_prefix),
+    _O("prefix.apply", "PUT", _ONE_PREFIX + "/application", "Application", (Outcome.OK, Outcome.CREATED),
+       (_GRAMMAR, _MISSING, _CONFLICT), body=_APPLICATION, command=_apply),
+    _O("prefix.review", "POST", _ONE_PREFIX + "/reviews", "Application",
+       refusals=(_GRAMMAR, _MISSING, _CONFLICT), body=_REVIEW, command=_review),
+    _O("prefix.site", "PUT", _ONE_PREFIX + "/site", "Application",
+       refusals=(_GRAMMAR, _MISSING, _CONFLICT), body="Site",
+       command=lambda asked: SitePrefix(asked.members["prefix"], asked.body)),
+    _move("suspend", "suspension"),
+    _move("resume", "resumption"),
+    _move("delete", "deletion"),
+    _O("token.issue", "POST", "/v1/tokens", "IssuedToken", _CREATED, (_MISSING, _CONFLICT), body=_TOKEN,
+       command=_issue),
+    _O("token.list", "GET", "/v1/tokens", "Tokens", read=list_bearers, query=_PAGE, listed="tokens"),
+    _O("token.revoke", "DELETE", "/v1/tokens/{token}", "Token", refusals=(_MISSING, _CONFLICT),
+       command=lambda asked: RevokeBearer(asked.members["token"])),
+    _O("change.list", "GET", "/v1/changes", "Changes", read=list_changes, query=_NUMBERED, listed="changes"),
+    _O("journal.list", "GET", "/v1/journal", "Entries", read=list_entries, query=_NUMBERED, listed="entries"),
+)  # fmt: skip
+
+
+_ALWAYS: Final = (
+    Outcome.INVALID_VALUE, Outcome.MALFORMED, Outcome.AUTHENTICATION_NEEDED, Outcome.AUTHENTICATION_FAILED,
+    Outcome.SESSION_UNKNOWN, Outcome.FORBIDDEN, Outcome.TOO_LARGE, Outcome.MEDIA_TYPE, Outcome.RATE_LIMITED,
+    Outcome.INTERNAL, Outcome.OVERLOADED, Outcome.STORE_FULL,
+)  # fmt: skip
+
+
+def outcomes_of(operation: Operation) -> tuple[Outcome, ...]:
+    """Return every outcome that a call may end with."""
+    return (*operation.ends, *operation.refusals, *_ALWAYS)

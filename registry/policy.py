@@ -1,0 +1,44 @@
+"""What this node admits as a name and as an address, beside the rules that hold everywhere.
+
+``deny`` and ``hold`` are lists of patterns: ``*`` stands for any characters, ``?`` for one; letters
+compare without regard to case. A prefix or the name of its party that fits one of ``deny`` is
+refused; one that fits ``hold`` needs two reviewers. Source: Measures art. 8, 10; design §4.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from core.clock import Millis
+from core.store.party_rows import PartyRow
+from core.wire.sitefile import AddressPolicy
+
+
+class Policy(NamedTuple):
+    """What the configuration says. ``production``: people are told apart by uid or token.
+
+    ``confirm_ms``: how long a confirmed contact counts.
+    """
+
+    production: bool = False
+    deny: tuple[str, ...] = ()
+    hold: tuple[str, ...] = ()
+    addresses: AddressPolicy = AddressPolicy((), public=True)
+    confirm_ms: int = 365 * 86_400_000
+
+    def is_overdue(self, party: PartyRow, now_ms: Millis) -> bool:
+        """Whether the contact of a party has to be confirmed again."""
+        return now_ms - party.confirmed_ms > self.confirm_ms
+
+
+DEFAULT_POLICY = Policy()
+
+
+def pattern_of(patterns: tuple[str, ...], *names: str) -> str | None:
+    """Return the first pattern that one of the names fits, None if none does."""
+    for pattern in patterns:
+        plain = pattern.casefold().replace("[", "[[]")  # which is no sign here
+        if any(fnmatchcase(name.casefold(), plain) for name in names):
+            return pattern
+    return None

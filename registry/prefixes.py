@@ -1,0 +1,375 @@
+"""Prefixes: application, review, allocation, suspension and end, by the table in ``core/lifecycle.py``.
+
+Rules:
+
+1. ``approve`` alone leads to ``allocated``, and asks for a verified party (Measures art. 10), in the
+   same transaction as the row that makes the prefix answer.
+2. Whoever applied does not review.
+3. A prefix that was deleted comes back to its own party alone: what was registered below it is its.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, Final
+
+from core import limits
+from core.changes import ChangeKind
+from core.errors import Outcome, WireError
+from core.ident.handle import PrefixKey, ancestors, check_prefix, prefix_handle_of
+from core.lifecycle import STATE_LABELS, STATUS_CODES, TRANSITIONS, Event, State, hosting_code
+from core.party.fields import FIELDS
+from core.party.rules import Fault
+from core.records import ADMIN_PERMISSIONS_ALL, AdminRecord, HandleValue, ValueReference, Values
+from core.store.application_rows import Application, Step, pack_application, unpack_application
+from core.store.engine import Table
+from core.store.party_rows import PartyRow, Verified
+from core.store.prefix_rows import DELEGATED, HOSTED, HOSTINGS, HomedPrefix, pack_prefix, unpack_count, unpack_prefix
+from core.who import Who, same_person
+from core.wire.admin import encode_admin, encode_group
+from core.wire.sitefile import read_sites, site_faults, site_values
+from core.wire.valuetypes import HS_ADMIN, HS_SITE, HS_VLIST
+from registry.commands import ApplyPrefix, MovePrefix, Result, ReviewPrefix, SitePrefix
+from registry.desk import Desk, open_values, refused_form, require_digest, require_reason, told
+from registry.policy import pattern_of
+from registry.refusals import fault, refusal
+from registry.verification import is_begun
+
+NO_UPSTREAM: Final = "no upstream"
+"""What the national review says where no national node is connected."""
+
+_CODE_LABELS: Final = 2  # national code and node: "88.118"
+_ADMIN_INDEX: Final = 100
+_GROUP_INDEX: Final = 200
+_ENDED: Final = (State.REJECTED, State.DELETED)
+_K = ChangeKind
+_KINDS: Final = {
+    Event.APPLY: _K.PREFIX_APPLIED,
+    Event.VERIFY: _K.PREFIX_VERIFYING,
+    Event.CORRECT: _K.PREFIX_CORRECTION,
+    Event.REJECT: _K.PREFIX_REJECTED,
+    Event.APPROVE: _K.PREFIX_APPROVED,
+    Event.REFER: _K.PREFIX_REFERRED,
+    Event.ALLOCATE: _K.PREFIX_ALLOCATED,
+    Event.SITE: _K.PREFIX_SITE,
+    Event.SUSPEND: _K.PREFIX_SUSPENDED,
+    Event.RESUME: _K.PREFIX_RESUMED,
+    Event.DELETE: _K.PREFIX_DELETED,
+}
+"""Changes of the feed. A draft is nobody's business yet; homing has its change with the row of the prefix."""
+
+MOVES: Final = {event.value: event for event in (Event.SUSPEND, Event.RESUME, Event.DELETE)}
+"""What is done to a prefix that is allocated."""
+
+_FILING: Final = (Event.DRAFT.value, Event.APPLY.value)
+_CORRECTABLE: Final = (*(field.name for field in FIELDS), "hosting", "site")
+
+
+def apply_prefix(desk: Desk, command: ApplyPrefix) -> Result:
+    """File an application, or file it again. All that is wrong with it is told at once."""
+    prefix = check_prefix(command.prefix, desk.rules)
+    party = desk.party(command.party)
+    old = application_of(desk, prefix)
+    faults = [
+        *_name_faults(desk, prefix, command, party),
+        *_taken_faults(desk, prefix, command, old),
+        *_hosting_faults(desk, command),
+    ]
+    if faults:
+        return refused_form(command.prefix, faults)
+    event = Event.DRAFT if command.draft else Event.APPLY
+    held = pattern_of(desk.policy.hold, *_names(desk, prefix, command.party, party)) is not None
+    application = Application(
+        "", command.party, command.hosting, command.site, desk.now_ms, desk.who, held=held,
+        steps=old.steps if old and old.party == command.party else (),
+    )  # fmt: skip
+    moved = move(desk, prefix, application, event, before=None if old is None else State(old.state))
+    if moved.state == State.SUBMITTED.value and is_begun(party):
+        moved = move(desk, prefix, moved, Event.VERIFY)
+    return told(command.prefix, Outcome.CREATED if old is None else Outcome.OK, dump_application(prefix, moved))
+
+
+def review_prefix(desk: Desk, command: ReviewPrefix) -> Result:
+    """Approve, reject, or ask for corrections."""
+    prefix, application = _application(desk, command.prefix)
+    if command.approve + bool(command.reject) + bool(command.correct) != 1:
+        raise refusal("review", Outcome.INVALID_VALUE)
+    event = Event.APPROVE if command.approve else Event.REJECT if command.reject else Event.CORRECT
+    require_move(prefix, application, event)
+    if any(same_person(desk.who, each, by_proof=desk.policy.production) for each in _filers(application)):
+        raise refusal("separation-of-duties")
+    if event is Event.REJECT:
+        moved = move(desk, prefix, application, event, reason=require_reason(command.reject))
+    elif event is Event.CORRECT:
+        corrections = _corrections(command.correct)
+        moved = move(
+            desk, prefix, application._replace(corrections=corrections, approvals=()), event,
+            reason="; ".join(f"{field}: {reason}" for field, reason in corrections)[: limits.REASON_CHARS_MAX],
+        )  # fmt: skip
+    else:
+        moved = _approve(desk, prefix, application)
+    return told(command.prefix, Outcome.OK, dump_application(prefix, moved))
+
+
+def site_prefix(desk: Desk, command: SitePrefix) -> Result:
+    """Give a delegated prefix its service sites; one that waits for them is homed."""
+    prefix, application = _application(desk, command.prefix)
+    require_move(prefix, application, Event.SITE)
+    if application.hosting != DELEGATED:
+        raise refusal("site-hosted", Outcome.INVALID_VALUE)
+    faults = _site_faults(desk, command.site)
+    if faults:
+        return refused_form(command.prefix, faults)
+    moved = move(desk, prefix, application._replace(site=command.site), Event.SITE)
+    moved = _home(desk, prefix, moved)
+    return told(command.prefix, Outcome.OK, dump_application(prefix, moved))
+
+
+def move_prefix(desk: Desk, command: MovePrefix) -> Result:
+    """Suspend, resume or delete. Every reason is kept; suspension and deletion need evidence, too."""
+    prefix, application = _application(desk, command.prefix)
+    event = MOVES[command.event]
+    reason = require_reason(command.reason)
+    if not require_digest(command.evidence) and event is not Event.RESUME:
+        raise refusal("evidence", Outcome.INVALID_VALUE)
+    require_move(prefix, application, event)
+    row = desk.staging.get(Table.PREFIXES, prefix)
+    if event is Event.DELETE:
+        _end(desk, prefix, application)
+    elif row is not None:
+        homed = unpack_prefix(row)._replace(suspended=event is Event.SUSPEND)
+        desk.staging.rehome(prefix, pack_prefix(homed))
+    moved = move(desk, prefix, application, event, reason=reason, evidence=command.evidence)
+    return told(command.prefix, Outcome.OK, dump_application(prefix, moved))
+
+
+# --- the state machine ---
+def can_move(application: Application, event: Event) -> bool:
+    """Whether the table lets an event happen to a prefix now."""
+    return (State(application.state), event) in TRANSITIONS
+
+
+def require_move(prefix: bytes, application: Application, event: Event) -> None:
+    """Errors: NodeError(CONFLICT) if the table does not let the event happen."""
+    if not can_move(application, event):
+        raise wrong_time(prefix, State(application.state), event)
+
+
+def move(
+    desk: Desk, prefix: bytes, application: Application, event: Event, *,
+    before: State | None = None, reason: str = "", evidence: bytes = b"",
+) -> Application:  # fmt: skip
+    """Stage an application after an event, with its change. ``before``: the state where ``application`` has none yet.
+
+    Errors: NodeError(CONFLICT) if the table does not let it happen.
+    """
+    before = State(application.state) if application.state else before
+    after = TRANSITIONS.get((before, event))
+    if after is None:
+        raise wrong_time(prefix, before, event)
+    step = Step(desk.now_ms, event.value, after.value, desk.who, reason, evidence)
+    moved = application._replace(state=after.value, steps=(*application.steps, step))
+    desk.staging.put(Table.APPLICATIONS, prefix, pack_application(moved))
+    kind = _KINDS.get(event)
+    if kind is not None:
+        desk.staging.change(kind, prefix, desk.now_ms)
+    return moved
+
+
+def wrong_time(prefix: bytes, state: State | None, event: Event) -> Exception:
+    """Return the refusal of an event that the table does not let happen."""
+    name, label = (state.value, STATE_LABELS[state]) if state else ("-", "未申请")
+    return refusal("transition", Outcome.CONFLICT, prefix=prefix.decode(), state=name, label=label, event=event.value)
+
+
+def _approve(desk: Desk, prefix: PrefixKey, application: Application) -> Application:
+    party = desk.party(application.party)
+    if party.state is not Verified.VERIFIED:
+        raise refusal("verified", party=application.party, state=party.state.value)
+    names = _names(desk, prefix, application.party, party)
+    denied = pattern_of(desk.policy.deny, *names)  # the list and the name may be others than when it was filed
+    if denied is not None:
+        raise refusal("name-denied", pattern=denied)
+    if any(same_person(desk.who, each, by_proof=desk.policy.production) for each in application.approvals):
+        raise refusal("two-reviewers")
+    approvals = (*application.approvals, desk.who)
+    held = application.held or pattern_of(desk.policy.hold, *names) is not None
+    application = application._replace(approvals=approvals, corrections=(), held=held)
+    if held and len(approvals) < limits.REVIEWERS_NEEDED:
+        return move(desk, prefix, application, Event.VERIFY, reason=f"approved by 1 of {limits.REVIEWERS_NEEDED}")
+    application = move(desk, prefix, application, Event.APPROVE)
+    application = move(desk, prefix, application, Event.REFER, reason=NO_UPSTREAM)
+    application = move(desk, prefix, application, Event.ALLOCATE)
+    return _home(desk, prefix, application)
+
+
+def _home(desk: Desk, prefix: PrefixKey, application: Application) -> Application:
+    """Answer for a prefix that is allocated; a delegated one once its sites are known, and by new ones."""
+    if application.hosting == DELEGATED and not application.site:
+        return application
+    homed = application
+    if application.state == State.ALLOCATED.value:
+        homed = move(desk, prefix, application, Event.HOME)
+        desk.home(prefix, pack_prefix(HomedPrefix(application.hosting, desk.now_ms)))
+    key = prefix_handle_of(prefix)
+    old = desk.staging.record(key)
+    values = _prefix_values(desk, prefix, application, old or ())
+    if values != old:
+        desk.staging.put_record(key, old, values, desk.now_ms)
+    return homed
+
+
+def _end(desk: Desk, prefix: PrefixKey, application: Application) -> None:
+    """Answer for a prefix no longer, nor for its prefix handle, which may name the enterprise's node."""
+    if application.own:
+        raise refusal("own-prefix")
+    if desk.staging.get(Table.PREFIXES, prefix) is not None:
+        desk.home(prefix, None)
+    key = prefix_handle_of(prefix)
+    old = desk.staging.record(key)
+    if old is not None:
+        desk.staging.delete_record(key, old, desk.now_ms)
+
+
+def _prefix_values(desk: Desk, prefix: PrefixKey, application: Application, old: Values) -> Values:
+    """Return the values of the prefix handle: administrators where there are none yet, and the sites."""
+    now_s = desk.now_ms // 1_000
+    kept = tuple(value for value in old if value.type != HS_SITE or application.hosting == HOSTED)
+    own = prefix_handle_of(prefix).decode()
+    if not any(value.type == HS_ADMIN for value in kept):
+        members = tuple(ValueReference(key.decode(), index) for key, index in desk.operators)
+        taken = {value.value_index for value in kept}
+        at, group = (next(each for each in count(first) if each not in taken) for first in (_ADMIN_INDEX, _GROUP_INDEX))
+        admin = AdminRecord(ADMIN_PERMISSIONS_ALL, own, group)
+        kept = (
+            *kept,
+            HandleValue(at, HS_ADMIN, encode_admin(admin), timestamp=now_s),
+            HandleValue(group, HS_VLIST, encode_group(members), timestamp=now_s),
+        )
+    sites = site_values(read_sites(application.site), now_s) if application.hosting == DELEGATED else ()
+    taken = {value.value_index for value in sites}
+    return tuple(sorted((*sites, *(value for value in kept if value.value_index not in taken))))
+
+
+# --- what an application may say ---
+def _name_faults(desk: Desk, prefix: PrefixKey, command: ApplyPrefix, party: PartyRow) -> list[Fault]:
+    faults = []
+    codes = _codes(desk)
+    if not any(prefix.startswith(code + b".") for code in codes):
+        shown = ", ".join(code.decode() for code in codes) or "-"
+        faults.append(fault("prefix", "prefix-below-node", codes=shown))
+    for above in ancestors(prefix)[1:]:
+        holder = application_of(desk, PrefixKey(above)) if above else None
+        if holder and not holder.own and holder.party != command.party and State(holder.state) not in _ENDED:
+            faults.append(fault("prefix", "prefix-above", above=above.decode()))
+            break
+    pattern = pattern_of(desk.policy.deny, *_names(desk, prefix, command.party, party))
+    if pattern is not None:
+        faults.append(fault("prefix", "name-denied", pattern=pattern))
+    if desk.policy.is_overdue(party, desk.now_ms):
+        faults.append(fault("party", "confirmed", party=command.party))
+    return faults
+
+
+def _codes(desk: Desk) -> list[bytes]:
+    """Return the codes of this node: the first two labels of each prefix that the operator holds by itself."""
+    own = set()
+    for key, row in desk.staging.scan(Table.APPLICATIONS):
+        if unpack_application(row).own:
+            own.add(key)
+    for key, _ in desk.staging.scan(Table.PREFIXES):
+        if desk.staging.get(Table.APPLICATIONS, key) is None:  # homed by a version without applications
+            own.add(key)
+    return sorted({b".".join(key.split(b".")[:_CODE_LABELS]) for key in own})
+
+
+def _taken_faults(desk: Desk, prefix: PrefixKey, command: ApplyPrefix, old: Application | None) -> list[Fault]:
+    if old is not None and old.party == command.party:
+        return []
+    if old is None:
+        free = desk.staging.get(Table.PREFIXES, prefix) is None
+    else:
+        deleted = any(step.event == Event.DELETE.value for step in old.steps)
+        free = old.state == State.REJECTED.value and not old.own and not deleted
+    used = unpack_count(desk.staging.get(Table.COUNTERS, prefix)) > 0  # what was registered below it is another's
+    return [] if free and not used else [fault("prefix", "prefix-taken")]
+
+
+def _hosting_faults(desk: Desk, command: ApplyPrefix) -> list[Fault]:
+    if command.hosting not in HOSTINGS:
+        return [fault("hosting", "hosting", choices=", ".join(HOSTINGS))]
+    if not command.site:
+        return []
+    return [fault("site", "site-hosted")] if command.hosting == HOSTED else _site_faults(desk, command.site)
+
+
+def _site_faults(desk: Desk, site: bytes) -> list[Fault]:
+    try:
+        sites = read_sites(site)
+    except WireError as error:
+        return [fault("site", "site-file", error=error.message)]
+    return list(site_faults(sites, desk.policy.addresses.allows))
+
+
+def _names(desk: Desk, prefix: PrefixKey, name: str, party: PartyRow) -> tuple[str, ...]:
+    """Return what the lists of names look at; the name of a person is sealed."""
+    if party.person and (desk.policy.deny or desk.policy.hold):
+        return prefix.decode(), str(open_values(desk.keys(), name, party).get("name", ""))
+    return prefix.decode(), str(party.plain.get("name", ""))
+
+
+def _filers(application: Application) -> Iterator[Who]:
+    """Yield who filed an application, or a draft of it, since it last ended."""
+    yield application.filer
+    for step in reversed(application.steps):
+        if State(step.state) in _ENDED:
+            break
+        if step.event in _FILING:
+            yield step.who
+
+
+def _corrections(given: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    for field, _ in given[: limits.CORRECTIONS_MAX]:
+        if field not in _CORRECTABLE:
+            near = difflib.get_close_matches(field, _CORRECTABLE, 1)
+            raise refusal(
+                "correction-field", Outcome.INVALID_VALUE, field=repr(field[:40]),
+                near_zh=f"；相近的是{near[0]}" if near else "", near_en=f"; near it: {near[0]}" if near else "",
+            )  # fmt: skip
+    return tuple((field, require_reason(reason)) for field, reason in given[: limits.CORRECTIONS_MAX])
+
+
+# --- reading ---
+def application_of(desk: Desk, prefix: PrefixKey) -> Application | None:
+    """Return the application for a prefix, None if there is none."""
+    row = desk.staging.get(Table.APPLICATIONS, prefix)
+    return None if row is None else unpack_application(row)
+
+
+def _application(desk: Desk, text: str) -> tuple[PrefixKey, Application]:
+    """Return an application. Errors: NodeError; an enterprise is told of its own alone."""
+    prefix = check_prefix(text, desk.rules)
+    application = application_of(desk, prefix)
+    desk.require_own(application.party if application else "")
+    if application is None:
+        raise refusal("prefix-not-found", Outcome.NOT_FOUND, prefix=prefix.decode())
+    return prefix, application
+
+
+def dump_application(prefix: bytes, application: Application) -> dict[str, Any]:
+    """Return an application as JSON has it, without its steps."""
+    state = State(application.state)
+    corrections = [{"path": field, "rule": "correction", "reason": reason} for field, reason in application.corrections]
+    return {
+        "prefix": prefix.decode(),
+        "state": state.value,
+        "status": STATUS_CODES[state],
+        "party": application.party or None,
+        "hosting": application.hosting,
+        "hosting_status": hosting_code(state, application.hosting),
+        "corrections": corrections,
+        "held": application.held,
+        "awaits_site": application.hosting == DELEGATED and not application.site,
+    }

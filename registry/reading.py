@@ -1,0 +1,156 @@
+"""What the management API reads: one state of the store, as far as somebody may see it.
+
+An enterprise sees its own party and prefixes: of a list nothing else, and by name nothing else,
+before it is looked whether there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from core import limits
+from core.changes import Serial, unpack_change
+from core.errors import Outcome
+from core.ident.handle import HandleRules, check_prefix
+from core.store.application_rows import Application, unpack_application
+from core.store.bearer_rows import unpack_bearer
+from core.store.engine import Snapshot, Table
+from core.store.journal_rows import entry_key, unpack_entry
+from core.store.party_rows import PartyRow, unpack_party
+from core.who import Role
+from registry.bearers import dump_bearer
+from registry.documents import (
+    SEALED,
+    application_document,
+    application_summary,
+    change_document,
+    entry_document,
+    party_document,
+    party_summary,
+)
+from registry.members import Members
+from registry.refusals import refusal
+from registry.standing import Standing
+
+COUNT: Final = 100
+"""Rows of a page where nothing else is asked for."""
+
+Document = dict[str, Any]
+
+
+class View(NamedTuple):
+    """What is looked at. ``members``: of the path and the query."""
+
+    snapshot: Snapshot
+    standing: Standing
+    rules: HandleRules
+    members: Members
+
+    @property
+    def role(self) -> Role | None:
+        """In which role."""
+        return self.standing.role
+
+    @property
+    def rows_max(self) -> int:
+        """How many rows at most."""
+        count: int = self.members.get("count", COUNT)
+        return count
+
+    def require_own(self, party: str) -> None:
+        """Errors: NodeError if an enterprise asks for another party."""
+        if self.role is Role.ENTERPRISE and self.standing.party != party:
+            raise refusal("own-party")
+
+
+class Page(NamedTuple):
+    """A part of a list. ``next``: after which row it goes on, None at its end."""
+
+    rows: list[Document]
+    next: str | int | None
+
+
+def show_party(view: View) -> Document:
+    """Return a party, its identity fields hidden. Errors: NodeError."""
+    name = view.members["party"]
+    view.require_own(name)
+    row = view.snapshot.get(Table.PARTIES, name.encode())
+    if row is None:
+        raise refusal("party-not-found", Outcome.NOT_FOUND, party=name)
+    party = unpack_party(row)
+    return party_document(name, party, dict.fromkeys(party.sealed, SEALED))
+
+
+def list_parties(view: View) -> Page:
+    """Return a page of parties."""
+
+    def document(key: bytes, row: bytes) -> Document | None:
+        name = key.decode()
+        if view.role is Role.ENTERPRISE and view.standing.party != name:
+            return None
+        party: PartyRow = unpack_party(row)
+        return party_summary(name, party)
+
+    return _page(view, Table.PARTIES, document)
+
+
+def show_prefix(view: View) -> Document:
+    """Return the application for a prefix, and what became of it. Errors: NodeError."""
+    prefix = check_prefix(view.members["prefix"], view.rules)
+    row = view.snapshot.get(Table.APPLICATIONS, prefix)
+    application = None if row is None else unpack_application(row)
+    view.require_own(application.party if application else "")
+    if application is None:
+        raise refusal("prefix-not-found", Outcome.NOT_FOUND, prefix=prefix.decode())
+    return application_document(prefix, application)
+
+
+def list_prefixes(view: View) -> Page:
+    """Return a page of applications."""
+
+    def document(key: bytes, row: bytes) -> Document | None:
+        application: Application = unpack_application(row)
+        if view.role is Role.ENTERPRISE and view.standing.party != application.party:
+            return None
+        return application_summary(key, application)
+
+    return _page(view, Table.APPLICATIONS, document)
+
+
+def list_bearers(view: View) -> Page:
+    """Return a page of tokens, without what proves them."""
+    return _page(view, Table.BEARERS, lambda key, row: dump_bearer(key.decode(), unpack_bearer(row)))
+
+
+def list_changes(view: View) -> Page:
+    """Return a page of the change feed."""
+    after = view.members.get("after", 0)
+    found = view.snapshot.feed(Serial(after), view.rows_max + 1)
+    rows = [change_document(serial, unpack_change(row)) for serial, row in found[: view.rows_max]]
+    return Page(rows, rows[-1]["serial"] if len(found) > view.rows_max else None)
+
+
+def list_entries(view: View) -> Page:
+    """Return a page of the journal."""
+    rows: list[Document] = []
+    for key, row in view.snapshot.scan(Table.JOURNAL, entry_key(view.members.get("after", 0) + 1)):
+        if len(rows) == view.rows_max:
+            return Page(rows, rows[-1]["number"])
+        rows.append(entry_document(int.from_bytes(key, "big"), unpack_entry(row)))
+    return Page(rows, None)
+
+
+def _page(view: View, table: Table, document: Callable[[bytes, bytes], Document | None]) -> Page:
+    """Return the rows of a table that somebody may see. Bounds: looks at LIST_CHUNK rows."""
+    after = view.members.get("after", "").encode()
+    rows: list[Document] = []
+    last = after
+    for looked_at, (key, row) in enumerate(view.snapshot.scan(table, after + b"\0" if after else b"")):
+        if looked_at == limits.LIST_CHUNK or len(rows) == view.rows_max:
+            return Page(rows, last.decode())
+        last = key
+        told = document(key, row)
+        if told is not None:
+            rows.append(told)
+    return Page(rows, None)

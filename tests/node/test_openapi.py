@@ -1,0 +1,160 @@
+"""The description of our own API: valid, complete, and held by a real node that is asked whatever it allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from openapi_spec_validator import validate
+from schemathesis import GenerationMode
+from schemathesis.checks import (
+    content_type_conformance,
+    not_a_server_error,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from core.party.fields import FIELDS
+from node import VERSION
+from node.routes import BATCH_PATH
+from registry.management import OPERATIONS
+from registry.openapi import document
+from registry.roles import CALL_NAMED
+from tests.kit.management import DIGEST, FORMS
+from tests.kit.node import Node, saltern
+
+DOCUMENT = document(VERSION)
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+DESCRIBED = {each.ok().label: each.ok() for each in SCHEMA.get_all_operations()}
+CHECKS = [
+    not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
+    response_schema_conformance,
+]  # fmt: skip
+PREFIX = "88.118"
+
+
+class Asked:
+    """A node, and tokens by their roles."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.url = f"http://127.0.0.1:{node.ready['http']}"
+        self.session = requests.Session()
+        self.headers = {role: self._token(role) for role in ("operator", "auditor", "reviewer")}
+        self.headers["nobody"] = {}
+
+    def _token(self, role: str) -> dict[str, str]:
+        arguments = ("token", "issue", "--role", role, "--holder", f"{role}甲", "--actor", "经办人")
+        told = saltern(*arguments, "--config", str(self.node.config), "--json").stdout
+        return {"Authorization": f"Bearer {json.loads(told)['secret']}"}
+
+    def validated(self, case: Any, role: str) -> Any:
+        """Make a call and hold its answer to the description."""
+        answer = case.call(base_url=self.url, session=self.session, headers=self.headers[role])
+        case.validate_response(answer, checks=CHECKS)
+        return answer
+
+    def call(self, label: str, role: str, body: object = None, **values: str) -> Any:
+        """Make one call that succeeds; return what it answers."""
+        sent = {} if body is None else {"body": body, "media_type": "application/json"}
+        answer = self.validated(DESCRIBED[label].Case(path_parameters=values, **sent), role)
+        assert answer.status_code < 300, (label, answer.status_code, answer.text)
+        return answer.json()
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    with Node(tmp_path_factory.mktemp("openapi") / "node", PREFIX) as running:
+        yield Asked(running)
+        assert "Traceback" not in running.log()
+        assert "ticket" not in running.log()
+        running.fsck()
+
+
+def test_it_is_openapi() -> None:
+    validate(DOCUMENT)
+
+
+def test_it_names_every_call_and_every_field() -> None:
+    """Once each; and what is not a call of the table is the batch and what load balancers ask."""
+    named = [operation["operationId"] for path in DOCUMENT["paths"].values() for operation in path.values()
+             if isinstance(operation, dict)]  # fmt: skip
+    calls = [operation.call for operation in OPERATIONS]
+    assert sorted(named) == sorted([*calls, "record.write", "health", "readiness"])
+    assert set(calls) <= set(CALL_NAMED)
+    form = DOCUMENT["components"]["schemas"]["PartyForm"]
+    assert {field.name: field.label for field in FIELDS}.items() <= {
+        name: schema.get("description") for name, schema in form["properties"].items()
+    }.items()
+    assert form["required"] == [field.name for field in FIELDS if field.required]
+    assert BATCH_PATH in DOCUMENT["paths"]
+
+
+def test_a_node_serves_it_to_anybody(asked: Asked) -> None:
+    answer = asked.node.ask("GET", "/openapi.json")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json == json.loads(json.dumps(DOCUMENT))
+    assert asked.node.ask("POST", "/openapi.json", b"").status == 405
+
+
+def test_every_call_answers_as_described(asked: Asked) -> None:
+    """All of them, done once by whoever may, in the order in which a prefix comes about."""
+    filed = asked.call("POST /v1/parties", "operator", FORMS[0])
+    party = {"party": filed["party"]}
+    asked.call("PATCH /v1/parties/{party}", "operator", {"profile": "新的简介"}, **party)
+    asked.call("POST /v1/parties/{party}/confirmations", "operator", **party)
+    issued = asked.call("POST /v1/tokens", "operator", {"role": "reviewer", "holder": "审核丙", "days": 2})
+    asked.headers["second"] = {"Authorization": f"Bearer {issued['secret']}"}
+    for reviewer in ("reviewer", "second"):
+        sent = {"method": "manual", "evidence_sha256": DIGEST}
+        verified = asked.call("POST /v1/parties/{party}/verifications", reviewer, sent, **party)
+    assert verified["verification"] == "verified"
+    prefix = {"prefix": f"{PREFIX}.7"}
+    asked.call("PUT /v1/prefixes/{prefix}/application", "operator", {**party, "hosting": "hosted"}, **prefix)
+    asked.call("POST /v1/prefixes/{prefix}/reviews", "reviewer", {"approve": True}, **prefix)
+    reason = {"reason": "检查", "evidence_sha256": DIGEST}
+    for move in ("suspension", "resumption", "deletion"):
+        asked.call(f"POST /v1/prefixes/{{prefix}}/{move}", "operator", reason, **prefix)
+    delegated, own = {"prefix": f"{PREFIX}.8"}, asked.node.ask("GET", "/api/site").json["site"]
+    asked.call("PUT /v1/prefixes/{prefix}/application", "operator", {**party, "hosting": "delegated"}, **delegated)
+    asked.call("POST /v1/prefixes/{prefix}/reviews", "reviewer", {"approve": True}, **delegated)
+    for server in own["servers"]:
+        server["address"] = "10.1.2.3"
+    asked.call("PUT /v1/prefixes/{prefix}/site", "operator", own, **delegated)
+    asked.call("DELETE /v1/tokens/{token}", "operator", token=issued["token"])
+    asked.call("GET /v1/parties/{party}", "auditor", **party)
+    asked.call("GET /v1/prefixes/{prefix}", "auditor", **delegated)
+    for path in ("parties", "prefixes", "tokens", "changes", "journal"):
+        assert len(next(iter(asked.call(f"GET /v1/{path}", "auditor").values()))) > 0
+    records = [{"handle": f"{PREFIX}/X", "values": [{"index": 1, "type": "URL", "data": "https://x.cn"}]}]
+    assert asked.call("POST /v1/records:batch", "operator", records)["counts"] == {"created": 1}
+    for path in ("healthz", "readyz"):
+        answer = DESCRIBED[f"GET /{path}"].Case().call(base_url=asked.url)
+        assert answer.text == "ok\n"
+
+
+@pytest.mark.parametrize("role", ["operator", "auditor", "nobody"])
+@pytest.mark.parametrize("label", DESCRIBED)
+def test_whatever_is_asked_is_answered_as_described(asked: Asked, label: str, role: str) -> None:
+    """Right and wrong requests: no status, no media type and no member that the description does not have."""
+    operation = DESCRIBED[label]
+    examples = settings(
+        max_examples=25 if role == "operator" else 5, derandomize=True, database=None, deadline=None,
+        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+        if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body or operation.path_parameters):
+            continue
+
+        @examples
+        @given(operation.as_strategy(generation_mode=mode))
+        def ask(case: Any) -> None:
+            asked.validated(case, role)
+
+        ask()

@@ -1,0 +1,387 @@
+"""No code path allocates a prefix without an approved verification of its holder (Measures art. 10).
+
+The prefixes of ``saltern init`` are the one exemption. Every command is tried by everybody on every
+prefix, alone and in pairs; a command that is not in the list below fails the first test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import typing
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from core.errors import Outcome
+from core.hdl.exchange import Asked
+from core.lifecycle import Event, State
+from core.records import AdminRecord, HandleValue
+from core.store.application_rows import pack_application
+from core.store.engine import Batch, Table
+from core.store.party_rows import Verified
+from core.wire.admin import encode_admin
+from core.wire.codepoints import VERSION, OpCode, OpFlag
+from core.wire.cursor import text
+from registry.commands import (
+    ANONYMOUS,
+    Actor,
+    Add,
+    AddParty,
+    AmendParty,
+    ApplyPrefix,
+    Command,
+    ConfirmParty,
+    Delete,
+    Home,
+    IssueBearer,
+    Modify,
+    MovePrefix,
+    NoteRefusal,
+    Put,
+    PutBatch,
+    RekeyParties,
+    Remove,
+    Request,
+    Result,
+    ReviewPrefix,
+    RevokeBearer,
+    SitePrefix,
+    Unhome,
+    VerifyParty,
+)
+from registry.handle_api import HandleApi
+from registry.service import Registry
+from tests.kit.governance import (
+    ADMIN,
+    ANNA,
+    BEN,
+    CARLA,
+    DORA,
+    EVIDENCE,
+    NOW,
+    OWN,
+    RULES,
+    SITE,
+    Office,
+    form,
+    person,
+    plain_sites,
+)
+
+PARTIES = {
+    "P000001": "unverified",
+    "P000002": "format-ok",
+    "P000003": "one review of two",
+    "P000004": "failed",
+    "P000005": "verified, then amended",
+}
+PREFIXES = [f"{OWN}.{number}" for number in range(1, 7)]
+"""One of each party, and one that nobody applied for."""
+
+URL = (HandleValue(1, "URL", b"https://a.example"),)
+RIGHTS = (HandleValue(100, "HS_ADMIN", encode_admin(AdminRecord(0xFFF, "88.118.1", 300))),)
+PARTY_OF = dict(zip(PREFIXES, PARTIES, strict=False))
+EVENTS = [*(event.value for event in Event), "home", "allocate", "approve", "", "list", "show"]
+CASES: dict[type, list[Command]] = {
+    Put: [Put(f"{kind}{prefix}", RIGHTS, overwrite=True) for prefix in PREFIXES for kind in ("0.NA/", "")]
+    + [Put(f"{prefix}/x", URL) for prefix in PREFIXES],
+    Add: [Add(f"0.NA/{prefix}", RIGHTS, overwrite=True) for prefix in PREFIXES],
+    Modify: [Modify(f"0.NA/{prefix}", RIGHTS) for prefix in PREFIXES],
+    Remove: [Remove(f"0.NA/{prefix}", (1,)) for prefix in PREFIXES],
+    Delete: [Delete(f"0.NA/{prefix}") for prefix in PREFIXES],
+    PutBatch: [
+        PutBatch(
+            json.dumps(
+                [
+                    {"handle": f"{kind}{prefix}{rest}", "values": [{"index": 1, "type": "URL", "data": "x"}]}
+                    for prefix in PREFIXES
+                    for kind, rest in (("0.NA/", ""), ("", "/x"))
+                ]
+            ).encode(),
+            lines=False,
+        )
+    ],
+    Home: [Home(prefix, hosting) for prefix in PREFIXES for hosting in ("hosted", "delegated")],
+    Unhome: [Unhome(prefix) for prefix in PREFIXES],
+    AddParty: [AddParty(form(9))],
+    AmendParty: [AmendParty(party, b'{"legal_rep": "\xe5\x88\xab\xe4\xba\xba"}') for party in PARTIES],
+    VerifyParty: [VerifyParty(party, "offline") for party in PARTIES]
+    + [VerifyParty("P000003", "offline", failed="no"), VerifyParty("P000001", "verified", EVIDENCE)]
+    + [VerifyParty(party, "manual", EVIDENCE) for party in PARTIES if party != "P000003"],
+    ConfirmParty: [ConfirmParty(party) for party in PARTIES],
+    RekeyParties: [RekeyParties()],
+    ApplyPrefix: [
+        ApplyPrefix(prefix, party, hosting, site, draft)
+        for prefix, party in [*PARTY_OF.items(), (PREFIXES[5], "P000001"), (PREFIXES[0], "P000002"), (OWN, "P000001")]
+        for hosting, site, draft in (("hosted", b"", False), ("delegated", SITE, False), ("delegated", b"", True))
+    ],
+    ReviewPrefix: [ReviewPrefix(prefix, approve=True) for prefix in (*PREFIXES, OWN)]
+    + [ReviewPrefix(PREFIXES[0], reject="no"), ReviewPrefix(PREFIXES[0], correct=(("name", "wrong"),))]
+    + [ReviewPrefix(PREFIXES[0], approve=True, reject="no")],
+    SitePrefix: [SitePrefix(prefix, SITE) for prefix in PREFIXES],
+    MovePrefix: [MovePrefix(prefix, event, "because", EVIDENCE) for prefix in PREFIXES for event in EVENTS],
+    IssueBearer: [IssueBearer("operator", "eve"), IssueBearer("enterprise", "eve", "P000001")],
+    RevokeBearer: [RevokeBearer("0" * 12)],
+    NoteRefusal: [NoteRefusal("prefix.apply", PREFIXES[0], "ok", "", "")],
+}
+ALL = [command for commands in CASES.values() for command in commands]
+
+
+@pytest.fixture(autouse=True)
+def sites() -> Iterator[None]:
+    """What a site file says is no part of this."""
+    with plain_sites():
+        yield
+
+
+@cache
+def started() -> Office:
+    """Return a node with five parties, none of them verified now, each of which has applied; to be forked."""
+    with plain_sites():
+        return _started()
+
+
+def _started() -> Office:
+    office = Office()
+    for number in range(5):
+        office.party(number)
+    office.do(VerifyParty("P000002", "offline"), BEN)
+    office.do(VerifyParty("P000003", "manual", EVIDENCE), BEN)
+    office.do(VerifyParty("P000004", "manual", failed="not the company on the paper"), BEN)
+    for reviewer in (BEN, CARLA):
+        office.do(VerifyParty("P000005", "manual", EVIDENCE), reviewer)
+    for prefix, party in PARTY_OF.items():
+        office.do(ApplyPrefix(prefix, party))
+    office.do(AmendParty("P000005", b'{"legal_rep": "\xe5\x88\xab\xe4\xba\xba"}'))
+    assert [office.party_row(party).state for party in PARTIES] == [
+        Verified.UNVERIFIED,
+        Verified.FORMAT_OK,
+        Verified.UNVERIFIED,
+        Verified.FAILED,
+        Verified.UNVERIFIED,
+    ]
+    office.do(Put("0.NA/88.118", (*URL, HandleValue(300, "HS_SECKEY", b"secret", permissions=0b1100))))
+    assert office.homed() == {OWN}
+    return office
+
+
+def actors(office: Office) -> dict[str, Actor]:
+    """Return somebody of each kind; each reviewer has reviewed nothing yet."""
+    return {
+        "local": DORA,
+        "nameless": Actor(local=True),
+        "server administrator": Actor(ADMIN),
+        "operator": office.bearer("operator")[0],
+        "reviewer": office.bearer("reviewer", "rosa")[0],
+        "auditor": office.bearer("auditor")[0],
+        "enterprise": office.bearer("enterprise", party="P000001")[0],
+        "no token": Actor(bearer="f" * 12),
+        "anybody": ANONYMOUS,
+    }
+
+
+def test_every_command_is_tried() -> None:
+    """A new command needs its case here."""
+    assert set(CASES) == set(typing.get_args(Command))
+    assert all(type(command) is kind for kind, commands in CASES.items() for command in commands)
+
+
+@pytest.mark.parametrize("who", list(actors(started().fork())))
+def test_no_command_of_anybody_allocates(who: str) -> None:
+    """Each alone on the same node; nor does all of it one after the other, nor as one group."""
+    base = started().fork()
+    actor = actors(base)[who]
+    for command in ALL:
+        office = base.fork()
+        result = office.ask(command, actor)
+        assert office.homed() == {OWN}, (command, result)
+        assert result.outcome is not Outcome.INTERNAL, (command, result)
+    office = base.fork()
+    for command in ALL:
+        office.ask(command, actor)
+        assert office.homed() - {OWN} == set(), command
+    office = base.fork()
+    office.run(*ALL, actor=actor)
+    assert office.homed() - {OWN} == set()
+
+
+@pytest.mark.parametrize("kind", [ApplyPrefix, VerifyParty, AmendParty, Home, Unhome, ReviewPrefix, SitePrefix])
+def test_no_pair_of_commands_in_one_group_allocates(kind: type) -> None:
+    """Whatever comes before an approval, a homing, a site or a move of it, by the same person and in one commit."""
+    base = started().fork()
+    closing = [*CASES[ReviewPrefix], *CASES[Home], *CASES[SitePrefix], *CASES[MovePrefix], *CASES[Put]]
+    for first in CASES[kind]:
+        for last in closing:
+            office = base.fork()
+            office.run(first, last, actor=DORA)
+            assert office.homed() - {OWN} == set(), (first, last)
+
+
+def test_whoever_verified_first_neither_completes_nor_approves() -> None:
+    """One group, one person: a second review of his own does not count, so the approval behind it finds nothing."""
+    office = started().fork()
+    results = office.run(VerifyParty("P000003", "manual", EVIDENCE), ReviewPrefix(PREFIXES[2], approve=True), actor=BEN)
+    assert [result.rule for result in results] == ["two-reviewers", "verified"]
+    assert office.homed() == {OWN}
+
+
+def test_the_second_reviewer_may_verify_and_approve_in_one_group() -> None:
+    """Then the verification is approved by two, and in the same commit as the prefix."""
+    office = started().fork()
+    group = (VerifyParty("P000003", "manual", EVIDENCE), ReviewPrefix(PREFIXES[2], approve=True))
+    assert all(result.done for result in office.run(*group, actor=CARLA))
+    assert office.homed() == {OWN, PREFIXES[2]}
+    assert office.party_row("P000003").state is Verified.VERIFIED
+    backwards = started().fork()
+    assert [result.done for result in backwards.run(*reversed(group), actor=CARLA)] == [False, True]
+    assert backwards.homed() == {OWN}
+
+
+def test_a_dry_run_allocates_nothing() -> None:
+    """Though it says that it would; not even the journal has it."""
+    office = Office()
+    party = office.verified()
+    office.do(ApplyPrefix(PREFIXES[0], party))
+    before = office.dump()
+    approve = ReviewPrefix(PREFIXES[0], approve=True)
+    (result,) = office.run(approve, actor=BEN, dry_run=True)
+    assert (result.outcome, json.loads(result.body)["state"]) == (Outcome.OK, "homed")
+    assert office.dump() == before
+    first, second = (Request(approve, BEN, dry_run=True), Request(Put(f"{PREFIXES[0]}/x", URL), ANNA))
+    assert [each.outcome for each in office.registry.run([first, second], NOW)] == [
+        Outcome.OK,
+        Outcome.NOT_RESPONSIBLE,
+    ]
+
+
+# --- states that no approval leads to ---------------------------------------
+
+
+@pytest.mark.parametrize("hosting", ["hosted", "delegated"])
+@pytest.mark.parametrize("state", [state for state in State if state not in (State.HOMED, State.SUSPENDED)])
+def test_nothing_is_homed_out_of_a_state_that_is_not_allocated(state: State, hosting: str) -> None:
+    """Resume, site and home find the state, wherever it came from; only a site homes what is allocated."""
+    base = started().fork()
+    application = base.application(PREFIXES[0])._replace(state=state.value, hosting=hosting)
+    batch = Batch()
+    batch.put(Table.APPLICATIONS, PREFIXES[0].encode(), pack_application(application))
+    base.store.commit(batch)
+    for actor in actors(base).values():
+        for command in ALL:
+            if command == SitePrefix(PREFIXES[0], SITE) and (state, hosting) == (State.ALLOCATED, "delegated"):
+                continue
+            office = base.fork()
+            office.ask(command, actor)
+            assert PREFIXES[0] not in office.rows(Table.PREFIXES), (command, actor)
+
+
+def test_a_deleted_prefix_is_reviewed_again() -> None:
+    """Its party applies again; as long as nobody has verified what was amended meanwhile nobody approves it."""
+    office = Office()
+    prefix = PREFIXES[0]
+    party = office.allocated(prefix)
+    assert office.homed() == {OWN, prefix}
+    office.do(MovePrefix(prefix, "delete", "end of the contract", EVIDENCE))
+    assert office.homed() == {OWN}
+    for event in EVENTS:
+        assert not office.ask(MovePrefix(prefix, event, "back again", EVIDENCE)).done
+    assert office.ask(Home(prefix)).rule == "application-needed"
+    assert not office.ask(ReviewPrefix(prefix, approve=True), CARLA).done
+    office.do(AmendParty(party, b'{"legal_rep": "\xe5\x88\xab\xe4\xba\xba"}'))
+    office.do(ApplyPrefix(prefix, party))
+    assert office.homed() == {OWN}
+    assert office.ask(ReviewPrefix(prefix, approve=True), CARLA).rule == "verified"
+    for reviewer in (BEN, CARLA):
+        office.do(VerifyParty(party, "manual", EVIDENCE), reviewer)
+    assert office.homed() == {OWN}
+    office.do(ReviewPrefix(prefix, approve=True), CARLA)
+    assert office.homed() == {OWN, prefix}
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_prefix_that_was_deleted_goes_to_no_other_party(used: bool) -> None:
+    """Applied for again and rejected: what was registered below it, or was told to others, stays its party's."""
+    office = Office()
+    prefix = PREFIXES[0]
+    first, second = office.allocated(prefix), office.verified(1)
+    if used:
+        office.do(Put(f"{prefix}/bag", URL))
+    office.do(MovePrefix(prefix, "delete", "end of the contract", EVIDENCE))
+    refused = office.ask(ApplyPrefix(prefix, second))
+    assert [each["rule"] for each in json.loads(refused.body)["faults"]] == ["prefix-taken"]
+    office.do(ApplyPrefix(prefix, first))
+    office.do(ReviewPrefix(prefix, reject="not now"), BEN)
+    refused = office.ask(ApplyPrefix(prefix, second))
+    assert [each["rule"] for each in json.loads(refused.body)["faults"]] == ["prefix-taken"]
+    office.do(ApplyPrefix(prefix, first))
+
+
+def test_records_without_an_application_are_somebodys_too() -> None:
+    """Of a prefix that an earlier version homed and unhomed there is no application, but its records."""
+    office = Office()
+    prefix = PREFIXES[0]
+    founding = Registry(office.store, RULES, founding=True)
+    founding.run([Request(each, ANNA) for each in (Home(prefix), Put(f"{prefix}/x", URL), Unhome(prefix))], NOW)
+    batch = Batch()
+    batch.put(Table.APPLICATIONS, prefix.encode(), None)
+    office.store.commit(batch)
+    assert office.ask(ApplyPrefix(prefix, office.verified())).rule == "form"
+
+
+# --- homing -----------------------------------------------------------------
+
+
+def test_the_founding_node_homes_its_own_and_takes_no_partys() -> None:
+    """``saltern init`` makes prefixes the operator's own; one that a party has applied for or holds is not."""
+    office = started().fork()
+    founding = Registry(office.store, RULES, founding=True)
+    (made,) = founding.run([Request(Home(PREFIXES[5]), ANNA)], NOW)
+    assert made.outcome is Outcome.CREATED
+    assert office.homed() == {OWN, PREFIXES[5]}
+    results = founding.run([Request(Home(prefix), ANNA) for prefix in PREFIXES[:5]], NOW)
+    assert {result.rule for result in results} == {"application-needed"}
+    assert office.homed() == {OWN, PREFIXES[5]}
+
+
+def test_operations_300_and_301_home_nothing_new() -> None:
+    """Of a server administrator, who by them re-homes and unhomes only what the operator holds by itself."""
+    office = started().fork()
+    office.allocated("88.118.7", 20)
+
+    class Registrar:
+        async def call(self, request: Request) -> Result:
+            return office.registry.run([request], NOW)[0]
+
+    api = HandleApi(RULES, office.store, Registrar(), root=False)
+    for op in (OpCode.HOME_PREFIX, OpCode.UNHOME_PREFIX):
+        for prefix in (*PREFIXES, "88.118.7", "99.1"):
+            asked = Asked(op, 0, text(f"0.NA/{prefix}"), VERSION, ADMIN)
+            assert asyncio.run(api.answer(asked)).outcome in (Outcome.FORBIDDEN, Outcome.NOT_RESPONSIBLE)
+            assert office.homed() == {OWN, "88.118.7"}
+    for prefix in PREFIXES:
+        body = text(f"0.NA/{prefix}") + bytes(4)
+        assert asyncio.run(api.answer(Asked(OpCode.CREATE_HANDLE, OpFlag.OVERWRITE, body, VERSION, ADMIN)))
+    assert office.homed() == {OWN, "88.118.7"}
+
+
+def test_a_suspended_prefix_of_the_operator_is_resumed_with_a_reason_or_not_at_all() -> None:
+    """Homing it another way would resume it unsaid; what happened to it stays in its row."""
+    office = Office()
+    registry = Registry(office.store, RULES, founding=True)
+    registry.run([Request(Home(PREFIXES[5]), ANNA)], NOW)
+    office.do(MovePrefix(PREFIXES[5], "suspend", "wrong data", EVIDENCE))
+    for hosting in ("hosted", "delegated"):
+        assert office.ask(Home(PREFIXES[5], hosting)).rule == "transition"
+    assert office.application(PREFIXES[5]).state == "suspended"
+    office.do(MovePrefix(PREFIXES[5], "resume", "mended"))
+    assert office.ask(Home(PREFIXES[5], "delegated")).done
+    events = [step.event for step in office.application(PREFIXES[5]).steps]
+    assert events == ["home", "suspend", "resume", "home"]
+    assert office.ask(MovePrefix(PREFIXES[5], "delete", "no", EVIDENCE)).rule == "own-prefix"
+
+
+def test_the_samples_are_told_apart() -> None:
+    """Somebody of whom a test says that he has not reviewed has not."""
+    assert len({ANNA.name, BEN.name, CARLA.name, DORA.name, person("eve").name}) == 5

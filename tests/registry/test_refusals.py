@@ -1,0 +1,315 @@
+"""Refusals: each is written down with who, action, object and rule, is told in two languages, and tells no identity."""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import re
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core import limits
+from core.clock import Millis
+from core.errors import AdmissionError, NodeError, Outcome, RecordError
+from core.party.fields import BY_NAME, identity_names
+from core.records import HandleValue
+from core.store.engine import Table
+from registry.commands import (
+    ANONYMOUS,
+    Actor,
+    AddParty,
+    AmendParty,
+    ApplyPrefix,
+    Command,
+    ConfirmParty,
+    Home,
+    IssueBearer,
+    MovePrefix,
+    NoteRefusal,
+    Put,
+    PutBatch,
+    RekeyParties,
+    Request,
+    ReviewPrefix,
+    RevokeBearer,
+    SitePrefix,
+    Unhome,
+    VerifyParty,
+)
+from registry.refusals import RULES, fault, refusal
+from registry.roles import CALL_NAMED
+from tests.kit.governance import ANNA, BEN, EVIDENCE, OWN, ROWS, SITE, Office, form, person
+
+REGISTRY = Path(__file__).parent.parent.parent / "registry"
+TREES = [ast.parse(path.read_text("utf-8")) for path in sorted(REGISTRY.glob("*.py"))]
+CJK = re.compile("[\u4e00-\u9fff]")
+LATIN = re.compile("[A-Za-z]")
+IDENTITY = sorted(identity_names(person=True) & set(ROWS[0]))
+URL = (HandleValue(1, "URL", b"https://a.example"),)
+
+
+# --- the table of rules -------------------------------------------------------
+
+
+def uses() -> list[tuple[str, frozenset[str] | None]]:
+    """Return each use of a rule in the code, with the names of its words; None where it is only named."""
+    found: list[tuple[str, frozenset[str] | None]] = []
+    for tree in TREES:
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "id", "")
+            place = {"refusal": 0, "fault": 1, "_MemberError": 0}.get(name)
+            if place is not None and len(node.args) > place and isinstance(node.args[place], ast.Constant):
+                words = frozenset(keyword.arg or "" for keyword in node.keywords)
+                found.append((str(node.args[place].value), words))
+            found += [
+                (str(keyword.value.value), None)
+                for keyword in node.keywords
+                if keyword.arg == "rule" and isinstance(keyword.value, ast.Constant)
+            ]
+    return found
+
+
+def test_every_rule_is_used_with_its_words() -> None:
+    """None stands in the table for nothing, and each use fills in exactly what the words ask for."""
+    used = uses()
+    assert {rule for rule, _ in used} == set(RULES)
+    for rule, words in used:
+        if words is not None:
+            asked = {name for text in RULES[rule] for _, name, _, _ in string.Formatter().parse(text) if name}
+            assert asked == words, rule
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_a_rule_is_said_in_two_languages(rule: str) -> None:
+    """Chinese first, then English; short enough to be read."""
+    zh, en = RULES[rule]
+    assert CJK.search(zh)
+    assert LATIN.search(en)
+    assert not CJK.search(en)
+    names = {name for text in (zh, en) for _, name, _, _ in string.Formatter().parse(text) if name}
+    words = dict.fromkeys(names, "x")
+    error = refusal(rule, **words)
+    assert (type(error), error.fields["rule"]) == (AdmissionError, rule)
+    assert type(refusal(rule, Outcome.CONFLICT, **words)) is RecordError
+    told = fault("name", rule, **words)
+    assert error.message == f"{told.zh}。{told.en}"
+    assert "{" not in error.message
+    assert len(error.message) < limits.REASON_CHARS_MAX
+
+
+# --- every refusal is written down ---------------------------------------------
+
+
+def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
+    """Return one act for each rule that refuses acts, who tries it, and what it is about."""
+    first = office.allocated("88.118.7", 0)
+    second = office.party(1)
+    office.do(ApplyPrefix("88.118.8", second))
+    auditor = office.bearer("auditor")[0]
+    enterprise = office.bearer("enterprise", party=second)[0]
+    approve = ReviewPrefix("88.118.8", approve=True)
+    return {
+        "role": (ConfirmParty(first), auditor, first),
+        "own-party": (ConfirmParty(first), enterprise, first),
+        "separation-of-duties": (approve, ANNA, "88.118.8"),
+        "actor": (ConfirmParty(first), person("x" * 101), first),
+        "token-not-known": (ConfirmParty(first), Actor(bearer="f" * 12), first),
+        "authentication-needed": (ConfirmParty(first), ANONYMOUS, first),
+        "party-not-found": (ConfirmParty("P999999"), ANNA, "P999999"),
+        "certificate-known": (AddParty(form(0)), ANNA, ""),
+        "form": (AddParty(form(0, region="x")), ANNA, ""),
+        "json": (AmendParty(first, b"{"), ANNA, first),
+        "method": (VerifyParty(first, "x"), BEN, first),
+        "evidence": (MovePrefix("88.118.7", "delete", "because"), ANNA, "88.118.7"),
+        "evidence-digest": (MovePrefix("88.118.7", "delete", "because", b"x"), ANNA, "88.118.7"),
+        "reason": (MovePrefix("88.118.7", "suspend", " ", EVIDENCE), ANNA, "88.118.7"),
+        "failed-by-hand": (VerifyParty(first, "offline", failed="x"), BEN, first),
+        "verified": (approve, BEN, "88.118.8"),
+        "prefix-not-found": (SitePrefix("88.118.99", SITE), ANNA, "88.118.99"),
+        "transition": (MovePrefix("88.118.7", "resume", "because"), ANNA, "88.118.7"),
+        "event": (MovePrefix("88.118.7", "show", "because"), ANNA, "88.118.7"),
+        "review": (ReviewPrefix("88.118.8"), BEN, "88.118.8"),
+        "correction-field": (ReviewPrefix("88.118.8", correct=(("nam", "x"),)), BEN, "88.118.8"),
+        "site-hosted": (SitePrefix("88.118.7", SITE), ANNA, "88.118.7"),
+        "own-prefix": (MovePrefix(OWN, "delete", "because", EVIDENCE), ANNA, OWN),
+        "application-needed": (Home("88.118.8"), ANNA, "88.118.8"),
+        "allocated": (Unhome("88.118.7"), ANNA, "88.118.7"),
+        "token-role": (IssueBearer("x", "x"), ANNA, ""),
+        "token-party": (IssueBearer("auditor", "x", first), ANNA, ""),
+        "token-above": (IssueBearer("reviewer", "x"), office.bearer("operator", "Olga")[0], ""),
+        "token-days": (IssueBearer("auditor", "x", days=0), ANNA, ""),
+        "token-not-found": (RevokeBearer("0" * 12), ANNA, "0" * 12),
+        "invalid-handle": (ApplyPrefix("a..b", first), ANNA, "a..b"),
+    }
+
+
+def test_every_refusal_is_an_entry_and_nothing_else() -> None:
+    """With who, what, what about, which rule, and what he was told; no other row of any table changes."""
+    office = Office()
+    cases = refused(office)
+    elsewhere = {
+        "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
+        "site-file", "record-right", "locked-out", *(rule for rule in RULES if rule.startswith("member")),
+    }  # fmt: skip
+    assert cases.keys() - {"authentication-needed", "invalid-handle"} == RULES.keys() - elsewhere
+    for rule, (command, actor, about) in cases.items():
+        before, entries = office.dump(Table.JOURNAL, Table.META), len(office.journal())
+        result = office.ask(command, actor)
+        assert result.outcome not in (Outcome.OK, Outcome.CREATED, Outcome.INTERNAL), rule
+        assert rule in (result.rule, result.outcome.value)
+        assert office.dump(Table.JOURNAL, Table.META) == before
+        journal = office.journal()
+        assert len(journal) == entries + 1, rule
+        entry = journal[-1]
+        assert (entry.rule, entry.object, entry.outcome) == (rule, about, result.outcome.value)
+        assert (entry.at_ms, entry.evidence) == (office.now, getattr(command, "evidence", b""))
+        assert entry.reason == result.message
+        if actor.local:
+            assert (entry.who.name, entry.who.uid) == (actor.name, actor.uid)
+        assert entry.who.token == actor.bearer
+        named = entry.action in CALL_NAMED or entry.action in ("prefix.home", "prefix.unhome", "prefix.show")
+        assert named, entry.action
+        if result.rule:
+            assert CJK.search(result.message)
+            assert LATIN.search(result.message)
+
+
+def test_a_refused_record_is_written_down_with_a_rule() -> None:
+    """The reference server says no more than that it is refused; the journal does. A batch is one entry."""
+    office = Office()
+    office.allocated("88.118.7")
+    enterprise = office.bearer("enterprise", party="P000001")[0]
+    result = office.ask(Put(f"{OWN}/x", URL), enterprise)
+    assert (result.outcome, result.message, result.rule) == (Outcome.FORBIDDEN, "", "record-right")
+    entry = office.journal()[-1]
+    assert (entry.action, entry.object, entry.rule) == ("record.put", f"{OWN}/x", "record-right")
+    assert CJK.search(entry.reason)
+    items = [{"handle": f"{prefix}/y", "values": []} for prefix in (OWN, "88.118.7", OWN)]
+    office.ask(PutBatch(json.dumps(items).encode(), lines=False), enterprise)
+    entry = office.journal()[-1]
+    assert (entry.action, entry.outcome, entry.rule) == ("record.putbatch", "forbidden", "record-right")
+    entries = len(office.journal())
+    assert office.ask(Put("88.118.7/y", URL, overwrite=True), enterprise).done
+    assert not office.ask(Put("88.118.7/y", URL), enterprise).done
+    assert len(office.journal()) == entries
+
+
+def test_what_a_worker_refused_is_written_down_as_it_says() -> None:
+    """Whoever it was, and be it one whose token has ended; what it sends is cut to what a row may hold."""
+    office = Office()
+    note = NoteRefusal("prefix.apply", "88.118.7", "forbidden", "role", "no")
+    for actor in (ANONYMOUS, Actor(bearer="f" * 12), ANNA):
+        office.ask(note, actor)
+        entry = office.journal()[-1]
+        assert (entry.action, entry.object, entry.outcome, entry.rule, entry.reason) == tuple(note)
+        assert (entry.who.token, entry.who.uid) == (actor.bearer, actor.uid)
+    office.ask(NoteRefusal(*("x" * 100_000 for _ in note)), ANNA)
+    office.ask(ConfirmParty("x" * 100_000))
+    office.ask(MovePrefix("x" * 100_000, "y" * 100_000))
+    with office.store.snapshot() as snapshot:
+        assert max(len(row) for _, row in snapshot.scan(Table.JOURNAL, b"")) < 10_000
+
+
+def test_a_flood_of_refusals_is_bounded_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """So many a second, over any number of groups; acts are always written down; the log tells what is missing."""
+    caplog.set_level(logging.INFO, "saltern.refusals")
+    office = Office()
+    party = office.party()
+    entries = len(office.journal())
+    requests = [Request(ConfirmParty("P999999"), ANNA)] * 70
+    for _ in range(3):
+        office.registry.run(requests, office.now)
+    office.registry.run([Request(ConfirmParty(party), ANNA)] * 3, office.now)
+    assert len(office.journal()) == entries + limits.REFUSALS_KEPT_PER_S + 3
+    assert len(caplog.records) == limits.REFUSALS_KEPT_PER_S
+    office.registry.run(requests[:2], Millis(office.now + 1_000))
+    assert len(office.journal()) == entries + limits.REFUSALS_KEPT_PER_S + 5
+    assert "160 more refusals" in caplog.text
+
+
+def test_a_dry_run_of_what_is_refused_is_no_try() -> None:
+    """It writes nothing at all."""
+    office = Office()
+    before = office.dump()
+    assert office.run(Home("88.118.8"), dry_run=True)[0].rule == "application-needed"
+    assert office.dump() == before
+
+
+# --- nothing of an identity is told ------------------------------------------------
+
+
+def secrets_of(row: dict[str, object]) -> list[str]:
+    """Return what of a form is personal, long enough not to stand anywhere by chance."""
+    texts = [str(row.get(name, "")) for name in IDENTITY]
+    return [text for text in texts if len(text) > 3 and text != "hosted"]
+
+
+WRONG = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.one_of(
+            st.just("13800138000x"), st.just("370102199001011230"), st.just("wrong@@example"), st.none(), st.just(7),
+            st.just(["张三丰丰", "李四四四"]), st.just("\x07张三丰丰"), st.sampled_from([row[name] for row in ROWS]),
+        )
+        for name in ROWS[0]
+        if name in BY_NAME
+    },
+)  # fmt: skip
+EXTRA = st.dictionaries(st.sampled_from(["phon", "370102199001011230", "张三丰丰", "mobile"]), st.just("x"), max_size=2)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120)
+@given(
+    number=st.integers(0, len(ROWS) - 1), changes=WRONG, extra=EXTRA, kind=st.sampled_from(["person", "producer"]),
+    torn=st.booleans(), seed=st.integers(0, 3),
+)  # fmt: skip
+def test_no_identity_value_is_told(
+    caplog: pytest.LogCaptureFixture, number: int, changes: dict[str, object], extra: dict[str, object],
+    kind: str, torn: bool, seed: int,
+) -> None:  # fmt: skip
+    """Of a right form, a wrong one or half of one: not in a journal row, a change, a message, a body or the log."""
+    caplog.clear()
+    caplog.set_level(logging.DEBUG)
+    office = Office()
+    known = office.party(seed, kind="person")
+    octets = form(number, **changes, **extra, kind=kind)
+    given_forms = {**ROWS[number], **changes}
+    if torn:
+        octets = octets[:-7]
+    results = [office.ask(AddParty(octets)), office.ask(AmendParty(known, octets))]
+    results.append(office.ask(VerifyParty(known, "offline", document=octets), BEN))
+    results.append(office.ask(ApplyPrefix("88.118.7", known)))
+    results.append(office.ask(RekeyParties()))
+    rows = office.dump()
+    told = "".join(result.message + result.body.decode() + result.handle for result in results) + caplog.text
+    people = [text for row in (given_forms, ROWS[seed]) for text in secrets_of(row)]
+    public = "" if kind == "person" else " ".join(str(given_forms.get(name)) for name in ("name", "address", "uscc"))
+    for text in [*people, *(name for name in extra if name not in ("phon", "mobile"))]:
+        if text in public:
+            continue
+        assert text not in told
+        for table in ("journal", "changes", "parties", "applications", "meta", "tokens"):
+            for row in rows[table].values():
+                assert text.encode() not in row, (table, text)
+
+
+def test_a_refusal_of_any_kind_leaves_the_others_of_its_group_alone() -> None:
+    """Refused acts before, between and behind: each ends on its own."""
+    office = Office()
+    cases = refused(office)
+    commands = [command for command, actor, _ in cases.values() if actor == ANNA]
+    good = Put(f"{OWN}/x", URL, overwrite=True)
+    before = office.dump(Table.JOURNAL, Table.META)
+    results = office.run(*commands, good, *commands)
+    assert [result.done for result in results] == [*[False] * len(commands), True, *[False] * len(commands)]
+    after = office.dump(Table.JOURNAL, Table.META)
+    changed = {name for name, rows in after.items() if rows != before[name]}
+    assert changed == {"records", "answers", "counters", "changes"}
+    assert isinstance(refusal("role", role="x"), NodeError)

@@ -1,0 +1,54 @@
+"""What a group has staged: all of an act or nothing of it, and rows as they will be."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.changes import ChangeKind
+from core.errors import RecordError
+from core.records import HandleValue
+from core.store.engine import Batch, Table
+from core.store.memory_engine import MemoryEngine
+from registry.staging import Staging
+from tests.kit.governance import NOW, RULES
+
+KEY = RULES.key("88.118/A")
+VALUES = (HandleValue(1, "URL", b"u"),)
+
+
+def test_what_an_error_leaves_is_not_staged() -> None:
+    """No row, no change and no count of it; what was staged before stays as it was."""
+    with MemoryEngine().snapshot() as snapshot:
+        staging = Staging(snapshot)
+        staging.put_record(KEY, None, VALUES, NOW)
+        staging.put(Table.META, b"before", b"1")
+        with pytest.raises(RecordError), staging.whole():
+            staging.put(Table.META, b"before", b"2")
+            staging.put(Table.PARTIES, b"P000001", b"row")
+            staging.change(ChangeKind.PARTY_ADDED, b"P000001", NOW)
+            staging.put_record(RULES.key("88.118/B"), None, VALUES, NOW)
+            staging.delete_record(KEY, VALUES, NOW)
+            raise RecordError("")
+        with staging.whole():
+            staging.put(Table.META, b"after", b"1")
+        batch = staging.batch()
+    assert len(batch.changes) == 1
+    assert batch.rows[Table.META] == {b"before": b"1", b"after": b"1"}
+    assert not batch.rows.get(Table.PARTIES)
+    assert set(batch.rows[Table.RECORDS]) == set(batch.rows[Table.ANSWERS]) == {KEY}
+    assert batch.rows[Table.COUNTERS][b"88.118"] == b"\x01" + (1).to_bytes(8, "big")
+
+
+def test_a_scan_sees_what_is_staged() -> None:
+    """New rows and changed ones in order, deleted ones not."""
+    store, stored = MemoryEngine(), Batch()
+    for key in (b"a", b"c", b"e"):
+        stored.put(Table.META, key, b"old")
+    store.commit(stored)
+    with store.snapshot() as snapshot:
+        staging = Staging(snapshot)
+        staging.put(Table.META, b"b", b"new")
+        staging.put(Table.META, b"c", b"new")
+        staging.put(Table.META, b"e", None)
+        assert list(staging.scan(Table.META)) == [(b"a", b"old"), (b"b", b"new"), (b"c", b"new")]
+        assert list(staging.scan(Table.PARTIES)) == []

@@ -1,0 +1,132 @@
+"""Rows of parties, applications, bearer tokens, the journal and prefixes: round trip, and total on any octets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import limits
+from core.clock import Millis, read_millis
+from core.errors import StoreError
+from core.lifecycle import Event, State
+from core.store.application_rows import Application, Step, pack_application, unpack_application
+from core.store.bearer_rows import Bearer, pack_bearer, unpack_bearer
+from core.store.journal_rows import Entry, dump_entry, pack_entry, unpack_entry
+from core.store.party_rows import Check, PartyRow, Verified, pack_number, pack_party, unpack_number, unpack_party
+from core.store.prefix_rows import HOSTINGS, HomedPrefix, pack_prefix, unpack_prefix
+from core.who import Role, Who
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+OCTETS = st.binary(max_size=40)
+TIME = st.integers(0, 2**32 * 1_000 - 1).map(Millis)
+WHO = st.builds(Who, TEXT, TEXT, st.integers(-1, 2**32 - 1), TEXT)
+STEP = st.builds(
+    Step, TIME, st.sampled_from([each.value for each in Event]), st.sampled_from([each.value for each in State]), WHO,
+    TEXT, OCTETS,
+)  # fmt: skip
+APPLICATION = st.builds(
+    Application, st.sampled_from([each.value for each in State]), TEXT, st.sampled_from(HOSTINGS), OCTETS, TIME, WHO,
+    st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple), st.lists(WHO, max_size=3).map(tuple), st.booleans(),
+    st.lists(STEP, max_size=3).map(tuple),
+)  # fmt: skip
+CHECK = st.builds(Check, TIME, TEXT, TEXT, OCTETS, WHO, st.sampled_from([each.value for each in Verified]), TEXT)
+PARTY = st.builds(
+    PartyRow, TIME, WHO, st.booleans(), st.dictionaries(TEXT, TEXT | st.lists(TEXT, max_size=2), max_size=3),
+    st.dictionaries(TEXT, OCTETS, max_size=3), st.sampled_from(Verified), st.lists(CHECK, max_size=3).map(tuple), TIME,
+)  # fmt: skip
+BEARER = st.builds(
+    Bearer, st.binary(min_size=32, max_size=32), st.sampled_from(Role), TEXT, TEXT, TIME, TIME, TIME, WHO
+)
+ENTRY = st.builds(Entry, TIME, WHO, TEXT, TEXT, TEXT, TEXT, TEXT, OCTETS)
+PREFIX = st.builds(HomedPrefix, st.sampled_from(HOSTINGS), TIME, st.booleans())
+
+KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[[bytes], Any]]] = {
+    "application": (APPLICATION, pack_application, unpack_application),
+    "party": (PARTY, pack_party, unpack_party),
+    "bearer": (BEARER, pack_bearer, unpack_bearer),
+    "entry": (ENTRY, pack_entry, unpack_entry),
+    "prefix": (PREFIX, pack_prefix, unpack_prefix),
+    "number": (st.integers(1, 10**9).map(lambda number: f"P{number:06}"), pack_number, unpack_number),
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.binary(max_size=4) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@every_kind
+@given(data=st.data())
+def test_round_trip(kind: str, data: st.DataObject) -> None:
+    """What is packed is what is unpacked."""
+    values, pack, unpack = KINDS[kind]
+    value = data.draw(values)
+    assert unpack(pack(value)) == value
+
+
+@every_kind
+@given(data=st.data(), octets=OCTETS)
+def test_total_on_any_octets(kind: str, data: st.DataObject, octets: bytes) -> None:
+    """A value or StoreError: of any octets, of a row that was cut, and of one with other octets in it."""
+    values, pack, unpack = KINDS[kind]
+    row = pack(data.draw(values))
+    at = data.draw(st.integers(0, len(row)))
+    for damaged in (octets, b"\x01" + octets, row[:at], row[:at] + octets, row[:at] + octets + row[at + len(octets) :]):
+        read(unpack, damaged)
+
+
+@every_kind
+@given(data=st.data(), wrong=ANYTHING)
+def test_total_on_any_member(kind: str, data: st.DataObject, wrong: object) -> None:
+    """One member of a row is something else, or missing, or is one too many; what is read can be written again."""
+    values, pack, unpack = KINDS[kind]
+    row = pack(data.draw(values))
+    if kind == "number":
+        return
+    members = msgpack.unpackb(row[1:])
+    name = data.draw(st.sampled_from([*members, "more"]))
+    for changed in (members | {name: wrong}, {key: value for key, value in members.items() if key != name}, wrong):
+        value = read(unpack, b"\x01" + msgpack.packb(changed))
+        if value is not None:
+            assert unpack(pack(value)) == value
+            if kind == "entry":
+                assert dump_entry(value)
+
+
+def read(unpack: Callable[[bytes], Any], row: bytes) -> Any:
+    try:
+        return unpack(row)
+    except StoreError:
+        return None
+
+
+@every_kind
+@pytest.mark.parametrize("version", [b"", b"\x00", b"\x02"])
+def test_another_version_is_refused(kind: str, version: bytes) -> None:
+    """Nobody guesses what it says."""
+    with pytest.raises(StoreError):
+        KINDS[kind][2](version + b"\x80")
+
+
+def test_the_newest_steps_are_kept() -> None:
+    """So many of an application and of a party; the journal has the others."""
+    who = Who("local", "anna", 1)
+    steps = tuple(Step(Millis(at), "apply", "submitted", who) for at in range(100))
+    application = Application("submitted", "P000001", "hosted", b"", Millis(0), who, steps=steps)
+    assert unpack_application(pack_application(application)).steps == steps[-limits.APPLICATION_STEPS :]
+    checks = tuple(Check(Millis(at), "offline", "", b"", who, "format-ok") for at in range(100))
+    party = PartyRow(Millis(0), who, False, {}, {}, steps=checks)
+    assert unpack_party(pack_party(party)).steps == checks[-limits.PARTY_STEPS :]
+
+
+@pytest.mark.parametrize("stored", [-1, 2**32 * 1_000, None, True, 1.0, "1", b"1"])
+def test_what_is_no_time_is_refused(stored: object) -> None:
+    """It would be shown, and counted with."""
+    with pytest.raises(ValueError, match="no time"):
+        read_millis(stored)
