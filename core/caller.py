@@ -16,6 +16,7 @@ import base64
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+from core import limits
 from core.admission import Identity
 from core.authentication import parse_basic, proves
 from core.clock import Millis
@@ -33,6 +34,7 @@ from core.wire.http import BASIC_CHALLENGE, Headers, Request
 _HEADER: Final = "WWW-Authenticate"
 _FAILED: Final = "Identity not verified"
 _BEARER: Final = "bearer "
+_NONE_READ: Final = "-"  # claimed by what is no token: this source and nobody else waits
 
 
 class Callers:
@@ -88,14 +90,16 @@ class Callers:
 
     def _by_token(self, text: str, peer: bytes) -> str:
         presented = parse_bearer(text)
+        claim = _NONE_READ if presented is None else presented.name
+        self._guard.admit(peer, claim)
         if presented is None:
-            _refuse()
-        self._guard.admit(peer, presented.name)
+            self._guard.failed(peer, claim, limits.TOKEN_FAILURE_COST)
+            _refuse(claim)
         with self._store.snapshot() as snapshot:
             row = snapshot.get(Table.BEARERS, presented.name.encode())
         if not bearer_proves(presented, None if row is None else unpack_bearer(row), self._now_ms()):
-            self._guard.failed(peer, presented.name)
-            _refuse(presented.name)
+            self._guard.failed(peer, claim, limits.TOKEN_FAILURE_COST)
+            _refuse(claim)
         return presented.name
 
     async def _by_session(self, header: str, peer: bytes) -> Identity | None:

@@ -2,8 +2,8 @@
 
 Counted is a pair of source and claim: the address that a request came from, and the identity or
 token that it says to be. So nobody can lock out another one from elsewhere, and whoever guesses
-at one secret has LOGIN_FAILURES tries and then one each LOGIN_FAILURE_S. What claims nobody tests
-no secret, and is not counted.
+at one secret has LOGIN_FAILURES tries and then one each LOGIN_FAILURE_S. A bearer token is copied and
+not typed, so its failures count for more. What claims nobody tests no secret, and is not counted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Failures(Protocol):
     def wait_s(self, who: bytes) -> int:
         """Return how many seconds it takes until one more may fail; 0: none."""
 
-    def note(self, who: bytes) -> None:
-        """Count one failure."""
+    def note(self, who: bytes, cost: int) -> None:
+        """Count one failure as so many."""
 
 
 class _Uncounted:
@@ -34,7 +34,7 @@ class _Uncounted:
     def wait_s(self, who: bytes) -> int:
         return 0
 
-    def note(self, who: bytes) -> None:
+    def note(self, who: bytes, cost: int) -> None:
         """Forget it."""
 
 
@@ -53,9 +53,9 @@ class Guard:
         if wait_s:
             raise RateError(f"Too many failed log-ins; try again in {wait_s} s", retry_s=wait_s)
 
-    def failed(self, peer: bytes, claim: str) -> None:
-        """Count one failure."""
-        self._failures.note(_pair(peer, claim))
+    def failed(self, peer: bytes, claim: str, cost: int = 1) -> None:
+        """Count one failure as so many."""
+        self._failures.note(_pair(peer, claim), cost)
 
 
 def claim_of(identity: Identity) -> str:

@@ -32,11 +32,11 @@ class LoginFailures:
         over_ns = min(self._table[first], self._table[second], full) + _INTERVAL_NS - full
         return max(0, -(-over_ns // 1_000_000_000))
 
-    def note(self, who: bytes) -> None:
+    def note(self, who: bytes, cost: int) -> None:
         now = self._now_ns()
         slots = slots_of(self._key, who)
         taken = min(self._table[slot] for slot in slots)
-        after = min(max(taken, now) + _INTERVAL_NS, now + _WINDOW_NS)
+        after = min(max(taken, now) + cost * _INTERVAL_NS, now + _WINDOW_NS)
         for slot in slots:
             if not after <= self._table[slot] <= now + _WINDOW_NS:  # lags behind, or is of another time
                 self._table[slot] = after

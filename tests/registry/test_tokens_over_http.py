@@ -28,6 +28,7 @@ from tests.kit.management import ADMIN, FORMS, NOW, RULES, Desk
 from tests.kit.node import basic
 
 DAY_MS = 86_400_000
+TRIES = limits.LOGIN_FAILURES // limits.TOKEN_FAILURE_COST
 HERE, THERE = b"\x12\x34\x7f\0\0\x01", b"\x12\x34\x0a\0\0\x01"
 
 
@@ -187,7 +188,7 @@ def test_guessing_is_made_slow(desk: Desk, callers: Callers, clock: Clock) -> No
     """After so many failures even the right one is not looked at, until one is forgotten; each guess costs one."""
     name, right = issued(desk)
     wrong = f"Bearer saltern_{name}_{'x' * 43}"
-    for _ in range(limits.LOGIN_FAILURES):
+    for _ in range(TRIES):
         assert ended(callers, wrong) is Outcome.AUTHENTICATION_FAILED
     for header in (wrong, right):
         with pytest.raises(NodeError) as caught:
@@ -198,7 +199,7 @@ def test_guessing_is_made_slow(desk: Desk, callers: Callers, clock: Clock) -> No
     assert ended(callers, wrong) is Outcome.AUTHENTICATION_FAILED
     assert ended(callers, right) is Outcome.RATE_LIMITED
     clock.wait(limits.LOGIN_FAILURE_S * limits.LOGIN_FAILURES)
-    for _ in range(limits.LOGIN_FAILURES):
+    for _ in range(TRIES):
         assert ended(callers, wrong) is Outcome.AUTHENTICATION_FAILED
 
 
@@ -221,7 +222,7 @@ def test_all_workers_count_together(desk: Desk, failures: Failures) -> None:
     name, _ = issued(desk)
     workers = [callers_of(desk, failures, lambda: desk.now) for _ in range(4)]
     wrong = f"Bearer saltern_{name}_{'x' * 43}"
-    for number in range(limits.LOGIN_FAILURES):
+    for number in range(TRIES):
         assert ended(workers[number % 4], wrong) is Outcome.AUTHENTICATION_FAILED
     assert {ended(worker, wrong) for worker in workers} == {Outcome.RATE_LIMITED}
 
@@ -234,9 +235,17 @@ def test_secrets_of_handles_are_guarded_too(callers: Callers) -> None:
             identified(callers, basic(spellings[number % 2], "wrong")["Authorization"])
     assert {ended(callers, basic(each, "wrong")["Authorization"]) for each in spellings} == {Outcome.RATE_LIMITED}
     assert claim_of(ADMIN) == "301:0.NA/88.118"
-    for garbage in ("Basic", "Bearer x", "Digest"):
+    for garbage in ("Basic", "Digest"):
         for _ in range(limits.LOGIN_FAILURES + 5):
             assert ended(callers, garbage) is Outcome.AUTHENTICATION_FAILED
+
+
+def test_what_is_no_token_is_slow_too(desk: Desk, callers: Callers) -> None:
+    """For whoever sends it; a token from there is still looked at."""
+    name, right = issued(desk)
+    found = [ended(callers, "Bearer x") for _ in range(TRIES + 1)]
+    assert found == [Outcome.AUTHENTICATION_FAILED] * TRIES + [Outcome.RATE_LIMITED]
+    assert identified(callers, right).bearer == name
 
 
 def test_failures_forget_a_clock_that_was_set_back(clock: Clock) -> None:
@@ -246,5 +255,5 @@ def test_failures_forget_a_clock_that_was_set_back(clock: Clock) -> None:
     table[: len(table) - 4] = memoryview(bytes(8 * (len(table) - 4))).cast("Q")
     for slot in range(len(table) - 4):
         table[slot] = clock.now_ns + 10**15
-    failures.note(b"x")
+    failures.note(b"x", 1)
     assert 0 < failures.wait_s(b"x") <= limits.LOGIN_FAILURE_S
