@@ -46,11 +46,11 @@ class Asked:
         self.node = node
         self.url = f"http://127.0.0.1:{node.ready['http']}"
         self.session = requests.Session()
-        self.headers = {role: self._token(role) for role in ("operator", "auditor", "reviewer")}
-        self.headers["nobody"] = {}
+        self.headers = {role: self._token(role, f"{role}甲") for role in ("operator", "auditor", "reviewer")}
+        self.headers |= {"second": self._token("reviewer", "审核丙"), "nobody": {}}
 
-    def _token(self, role: str) -> dict[str, str]:
-        arguments = ("token", "issue", "--role", role, "--holder", f"{role}甲", "--actor", "经办人")
+    def _token(self, role: str, holder: str) -> dict[str, str]:
+        arguments = ("token", "issue", "--role", role, "--holder", holder, "--actor", "经办人")
         told = saltern(*arguments, "--config", str(self.node.config), "--json").stdout
         return {"Authorization": f"Bearer {json.loads(told)['secret']}"}
 
@@ -109,8 +109,7 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
     party = {"party": filed["party"]}
     asked.call("PATCH /v1/parties/{party}", "operator", {"profile": "新的简介"}, **party)
     asked.call("POST /v1/parties/{party}/confirmations", "operator", **party)
-    issued = asked.call("POST /v1/tokens", "operator", {"role": "reviewer", "holder": "审核丙", "days": 2})
-    asked.headers["second"] = {"Authorization": f"Bearer {issued['secret']}"}
+    issued = asked.call("POST /v1/tokens", "operator", {"role": "enterprise", "holder": "企业员工", "days": 2, **party})
     for reviewer in ("reviewer", "second"):
         sent = {"method": "manual", "evidence_sha256": DIGEST}
         verified = asked.call("POST /v1/parties/{party}/verifications", reviewer, sent, **party)
