@@ -71,7 +71,7 @@ TRANSITIONS: Final[dict[tuple[State | None, Event], State]] = {
     **dict.fromkeys([(each, _E.VERIFY) for each in (_S.SUBMITTED, _S.VERIFYING)], _S.VERIFYING),
     **dict.fromkeys([(each, _E.CORRECT) for each in (_S.SUBMITTED, _S.VERIFYING)], _S.NEEDS_CORRECTION),
     **dict.fromkeys(
-        [(each, _E.REJECT) for each in (_S.SUBMITTED, _S.VERIFYING, _S.NEEDS_CORRECTION)], _S.REJECTED
+        [(each, _E.REJECT) for each in (_S.DRAFT, _S.SUBMITTED, _S.VERIFYING, _S.NEEDS_CORRECTION)], _S.REJECTED
     ),
     **dict.fromkeys([(each, _E.APPROVE) for each in (_S.SUBMITTED, _S.VERIFYING)], _S.APPROVED),
     (_S.APPROVED, _E.REFER): _S.NATIONAL_REVIEW,

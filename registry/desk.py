@@ -113,6 +113,15 @@ def require_digest(evidence: bytes, document: bytes = b"") -> bytes:
     return known
 
 
+def with_filer(known: tuple[Who, ...], who: Who) -> tuple[Who, ...]:
+    """Return who has filed something, and one more: none of them reviews it. Errors: NodeError for too many."""
+    if who in known:
+        return known
+    if len(known) >= limits.FILERS_MAX:
+        raise refusal("filers", Outcome.CONFLICT, people=limits.FILERS_MAX)
+    return (*known, who)
+
+
 def told(name: str, outcome: Outcome, document: dict[str, Any]) -> Result:
     """Return a result with a JSON body."""
     return Result(outcome, name, body=dump(document))

@@ -13,6 +13,7 @@ from core.store.application_rows import Application, Step, pack_application, unp
 from core.store.engine import Table
 from core.store.homing import FOREIGN
 from core.store.prefix_rows import HOSTINGS, HomedPrefix, pack_prefix, unpack_prefix
+from registry.codes import add_code
 from registry.commands import Home, Unhome
 from registry.desk import Desk
 from registry.prefixes import require_move
@@ -33,6 +34,7 @@ def home(desk: Desk, command: Home, *, founding: bool) -> Outcome:
         return Outcome.OK
     desk.home(prefix, pack_prefix(HomedPrefix(command.hosting, desk.now_ms)))
     _put_own(desk, prefix, application, Event.HOME, command.hosting)
+    add_code(desk.staging, prefix)
     return Outcome.CREATED if old is None else Outcome.OK
 
 

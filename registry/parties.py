@@ -8,17 +8,19 @@ key with a nonce of its own, so that no row, no change and no message ever holds
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from core.changes import ChangeKind
 from core.clock import shanghai_date
-from core.errors import Outcome, SealError
+from core.errors import NodeError, Outcome, SealError
+from core.ident.handle import PrefixKey
 from core.lifecycle import Event
 from core.party.check import Checked, check_subject
 from core.party.fields import BY_NAME, identity_names
 from core.party.seal import key_id_of, reseal, seal
-from core.store.application_rows import pack_application, unpack_application
+from core.store.application_rows import Application, pack_application
 from core.store.engine import Table
 from core.store.party_rows import (
     LAST_KEY,
@@ -33,6 +35,7 @@ from core.store.party_rows import (
     unpack_number,
     unpack_party,
 )
+from core.who import Role
 from registry.commands import AddParty, AmendParty, ConfirmParty, RekeyParties, Result, VerifyParty
 from registry.desk import (
     Desk,
@@ -45,11 +48,13 @@ from registry.desk import (
     require_digest,
     require_reason,
     told,
+    with_filer,
 )
-from registry.prefixes import can_move, move
+from registry.prefixes import application_of, can_move, move
 from registry.refusals import refusal
-from registry.verification import AMENDED, VERIFIED_FIELDS, Case, is_begun
+from registry.verification import AMENDED, VERIFIED_FIELDS, Case, Finding, Method, is_begun
 
+_LOG: Final = logging.getLogger("saltern.verification")
 _NUMBER: Final = 8
 _PERSON: Final = "person"
 _K = ChangeKind
@@ -68,7 +73,9 @@ def add_party(desk: Desk, command: AddParty) -> Result:
     last = int.from_bytes(desk.staging.get(Table.META, LAST_KEY) or b"", "big") + 1
     name = party_id(last)
     plain, sealed = _fields(name, checked, desk.keys(), person=person)
-    row = PartyRow(desk.now_ms, desk.who, person, plain, sealed, confirmed_ms=desk.now_ms)
+    row = PartyRow(
+        desk.now_ms, desk.who, person, plain, sealed, confirmed_ms=desk.now_ms, filers=with_filer((), desk.who)
+    )
     desk.staging.put(Table.META, LAST_KEY, last.to_bytes(_NUMBER, "big"))
     if not person:
         desk.staging.put(Table.PARTY_NUMBERS, number, pack_number(name))
@@ -94,8 +101,9 @@ def amend_party(desk: Desk, command: AmendParty) -> Result:
     row = old._replace(plain=plain, sealed=sealed)
     if changed & VERIFIED_FIELDS:
         step = Check(desk.now_ms, AMENDED, ", ".join(sorted(changed)), b"", desk.who, Verified.UNVERIFIED.value)
-        row = row._replace(state=Verified.UNVERIFIED, steps=(*old.steps, step))
-        _forget_approvals(desk, command.party)
+        filers = with_filer(old.filers, desk.who)
+        row = row._replace(state=Verified.UNVERIFIED, steps=(*old.steps, step), filers=filers)
+        _forget_approvals(desk, command.party, row)
     if changed:
         _put(desk, command.party, row, _K.PARTY_CHANGED)
     return told(command.party, Outcome.OK, _summary(command.party, row, checked) | {"changed": sorted(changed)})
@@ -117,12 +125,12 @@ def verify_party(desk: Desk, command: VerifyParty) -> Result:
         party, open_values(desk.keys(), command.party, party), desk.who, evidence, command.document, failed,
         shanghai_date(desk.now_ms), desk.policy.production,
     )  # fmt: skip
-    finding = method.judge(case)
+    finding = _judged(method, command.method, case)
     step = Check(desk.now_ms, command.method, finding.source, evidence, desk.who, finding.result.value, finding.note)
     row = party._replace(state=finding.result, steps=(*party.steps, step))
     _put(desk, command.party, row, _K.PARTY_VERIFIED)
     if is_begun(row):
-        _begin_verifying(desk, command.party)
+        _begin_verifying(desk, command.party, row)
     document = _summary(command.party, row) | {"method": command.method, "source": finding.source, "note": finding.note}
     return told(command.party, Outcome.OK, document)
 
@@ -166,7 +174,8 @@ def _put(desk: Desk, name: str, row: PartyRow, kind: ChangeKind) -> None:
 def _require_new(desk: Desk, number: bytes, own: str) -> None:
     known = desk.staging.get(Table.PARTY_NUMBERS, number)
     if known is not None and unpack_number(known) != own:
-        raise refusal("certificate-known", Outcome.CONFLICT, party=unpack_number(known))
+        shown = "-" if desk.standing.role is Role.ENTERPRISE else unpack_number(known)
+        raise refusal("certificate-known", Outcome.CONFLICT, party=shown)
 
 
 def _renumber(desk: Desk, name: str, old: PartyRow, checked: Checked) -> None:
@@ -179,20 +188,38 @@ def _renumber(desk: Desk, name: str, old: PartyRow, checked: Checked) -> None:
         desk.staging.put(Table.PARTY_NUMBERS, after, pack_number(name))
 
 
-def _begin_verifying(desk: Desk, party: str) -> None:
+def _judged(method: Method, name: str, case: Case) -> Finding:
+    """Return what a method finds. Errors: NodeError; one that breaks fails this act and no other."""
+    try:
+        return method.judge(case)
+    except NodeError:
+        raise
+    except Exception:
+        _LOG.exception("the method of verification %s failed", name)
+        raise refusal("method-failed", Outcome.INTERNAL, method=name) from None
+
+
+def _begin_verifying(desk: Desk, name: str, party: PartyRow) -> None:
     """Move the applications of a party that wait to "verifying"."""
-    for key, packed in desk.staging.scan(Table.APPLICATIONS):
-        application = unpack_application(packed)
-        if application.party == party and can_move(application, Event.VERIFY):
+    for key, application in _applications(desk, name, party):
+        if can_move(application, Event.VERIFY):
             move(desk, key, application, Event.VERIFY)
 
 
-def _forget_approvals(desk: Desk, party: str) -> None:
+def _forget_approvals(desk: Desk, name: str, party: PartyRow) -> None:
     """Let the applications of a party be approved anew: whoever approved has seen other data."""
-    for key, packed in desk.staging.scan(Table.APPLICATIONS):
-        application = unpack_application(packed)
-        if application.party == party and application.approvals and can_move(application, Event.APPROVE):
+    for key, application in _applications(desk, name, party):
+        if application.approvals and can_move(application, Event.APPROVE):
             desk.staging.put(Table.APPLICATIONS, key, pack_application(application._replace(approvals=())))
+
+
+def _applications(desk: Desk, name: str, party: PartyRow) -> Iterator[tuple[PrefixKey, Application]]:
+    """Yield what a party has applied for; a prefix that was rejected may be another's by now."""
+    for prefix in party.prefixes:
+        key = PrefixKey(prefix.encode())
+        application = application_of(desk, key)
+        if application is not None and application.party == name:
+            yield key, application
 
 
 def _fields(name: str, checked: Checked, seals: Seals, *, person: bool) -> tuple[dict[str, Plain], dict[str, bytes]]:

@@ -1,12 +1,13 @@
 """What this node admits as a name and as an address, beside the rules that hold everywhere.
 
-``deny`` and ``hold`` are lists of patterns: ``*`` stands for any characters, ``?`` for one; letters
-compare without regard to case. A prefix or the name of its party that fits one of ``deny`` is
+``deny`` and ``hold`` are lists of patterns: ``*`` stands for any characters, ``?`` for one; case,
+blanks and width do not matter. A prefix or the name of its party that fits one of ``deny`` is
 refused; one that fits ``hold`` needs two reviewers. Source: Measures art. 8, 10; design §4.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -38,7 +39,12 @@ DEFAULT_POLICY = Policy()
 def pattern_of(patterns: tuple[str, ...], *names: str) -> str | None:
     """Return the first pattern that one of the names fits, None if none does."""
     for pattern in patterns:
-        plain = pattern.casefold().replace("[", "[[]")  # which is no sign here
-        if any(fnmatchcase(name.casefold(), plain) for name in names):
+        plain = _folded(pattern).replace("[", "[[]")  # which is no sign here
+        if any(fnmatchcase(_folded(name), plain) for name in names):
             return pattern
     return None
+
+
+def _folded(name: str) -> str:
+    """Return a name without regard to case, blanks and width, so that none of these is a way around a list."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())

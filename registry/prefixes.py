@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+import re
 from itertools import count
 from typing import Any, Final
 
@@ -25,14 +25,15 @@ from core.party.rules import Fault
 from core.records import ADMIN_PERMISSIONS_ALL, AdminRecord, HandleValue, ValueReference, Values
 from core.store.application_rows import Application, Step, pack_application, unpack_application
 from core.store.engine import Table
-from core.store.party_rows import PartyRow, Verified
+from core.store.party_rows import PartyRow, Verified, pack_party
 from core.store.prefix_rows import DELEGATED, HOSTED, HOSTINGS, HomedPrefix, pack_prefix, unpack_count, unpack_prefix
 from core.who import Who, same_person
 from core.wire.admin import encode_admin, encode_group
 from core.wire.sitefile import read_sites, site_faults, site_values
 from core.wire.valuetypes import HS_ADMIN, HS_SITE, HS_VLIST
+from registry.codes import codes_of
 from registry.commands import ApplyPrefix, MovePrefix, Result, ReviewPrefix, SitePrefix
-from registry.desk import Desk, open_values, refused_form, require_digest, require_reason, told
+from registry.desk import Desk, open_values, refused_form, require_digest, require_reason, told, with_filer
 from registry.policy import pattern_of
 from registry.refusals import fault, refusal
 from registry.verification import is_begun
@@ -40,10 +41,11 @@ from registry.verification import is_begun
 NO_UPSTREAM: Final = "no upstream"
 """What the national review says where no national node is connected."""
 
-_CODE_LABELS: Final = 2  # national code and node: "88.118"
 _ADMIN_INDEX: Final = 100
 _GROUP_INDEX: Final = 200
 _ENDED: Final = (State.REJECTED, State.DELETED)
+_FREE: Final = (State.DRAFT, State.REJECTED)  # nobody waits for it: a draft reserves no name
+_PLAIN: Final = re.compile(rb"[0-9A-Z._-]+")
 _K = ChangeKind
 _KINDS: Final = {
     Event.APPLY: _K.PREFIX_APPLIED,
@@ -63,7 +65,6 @@ _KINDS: Final = {
 MOVES: Final = {event.value: event for event in (Event.SUSPEND, Event.RESUME, Event.DELETE)}
 """What is done to a prefix that is allocated."""
 
-_FILING: Final = (Event.DRAFT.value, Event.APPLY.value)
 _CORRECTABLE: Final = (*(field.name for field in FIELDS), "hosting", "site")
 
 
@@ -76,6 +77,7 @@ def apply_prefix(desk: Desk, command: ApplyPrefix) -> Result:
         *_name_faults(desk, prefix, command, party),
         *_taken_faults(desk, prefix, command, old),
         *_hosting_faults(desk, command),
+        *_count_faults(party, prefix),
     ]
     if faults:
         return refused_form(command.prefix, faults)
@@ -83,8 +85,9 @@ def apply_prefix(desk: Desk, command: ApplyPrefix) -> Result:
     held = pattern_of(desk.policy.hold, *_names(desk, prefix, command.party, party)) is not None
     application = Application(
         "", command.party, command.hosting, command.site, desk.now_ms, desk.who, held=held,
-        steps=old.steps if old and old.party == command.party else (),
+        steps=old.steps if old and old.party == command.party else (), filers=_filers(desk, old, command.party),
     )  # fmt: skip
+    _note_prefix(desk, command.party, party, prefix)
     moved = move(desk, prefix, application, event, before=None if old is None else State(old.state))
     if moved.state == State.SUBMITTED.value and is_begun(party):
         moved = move(desk, prefix, moved, Event.VERIFY)
@@ -98,7 +101,7 @@ def review_prefix(desk: Desk, command: ReviewPrefix) -> Result:
         raise refusal("review", Outcome.INVALID_VALUE)
     event = Event.APPROVE if command.approve else Event.REJECT if command.reject else Event.CORRECT
     require_move(prefix, application, event)
-    if any(same_person(desk.who, each, by_proof=desk.policy.production) for each in _filers(application)):
+    if any(same_person(desk.who, each, by_proof=desk.policy.production) for each in application.filers):
         raise refusal("separation-of-duties")
     if event is Event.REJECT:
         moved = move(desk, prefix, application, event, reason=require_reason(command.reject))
@@ -140,7 +143,7 @@ def move_prefix(desk: Desk, command: MovePrefix) -> Result:
         _end(desk, prefix, application)
     elif row is not None:
         homed = unpack_prefix(row)._replace(suspended=event is Event.SUSPEND)
-        desk.staging.rehome(prefix, pack_prefix(homed))
+        desk.home(prefix, pack_prefix(homed))
     moved = move(desk, prefix, application, event, reason=reason, evidence=command.evidence)
     return told(command.prefix, Outcome.OK, dump_application(prefix, moved))
 
@@ -192,6 +195,9 @@ def _approve(desk: Desk, prefix: PrefixKey, application: Application) -> Applica
     denied = pattern_of(desk.policy.deny, *names)  # the list and the name may be others than when it was filed
     if denied is not None:
         raise refusal("name-denied", pattern=denied)
+    faults = _site_faults(desk, application.site) if application.site else []
+    if faults:
+        raise refusal("site-file", Outcome.INVALID_VALUE, error=faults[0].zh, error_en=faults[0].en)
     if any(same_person(desk.who, each, by_proof=desk.policy.production) for each in application.approvals):
         raise refusal("two-reviewers")
     approvals = (*application.approvals, desk.who)
@@ -215,7 +221,9 @@ def _home(desk: Desk, prefix: PrefixKey, application: Application) -> Applicatio
         desk.home(prefix, pack_prefix(HomedPrefix(application.hosting, desk.now_ms)))
     key = prefix_handle_of(prefix)
     old = desk.staging.record(key)
-    values = _prefix_values(desk, prefix, application, old or ())
+    # What lay there before the prefix was allocated is of somebody who does not hold it.
+    kept = old or () if homed is application else ()
+    values = _prefix_values(desk, prefix, application, kept)
     if values != old:
         desk.staging.put_record(key, old, values, desk.now_ms)
     return homed
@@ -256,33 +264,23 @@ def _prefix_values(desk: Desk, prefix: PrefixKey, application: Application, old:
 # --- what an application may say ---
 def _name_faults(desk: Desk, prefix: PrefixKey, command: ApplyPrefix, party: PartyRow) -> list[Fault]:
     faults = []
-    codes = _codes(desk)
+    codes = codes_of(desk.staging)
     if not any(prefix.startswith(code + b".") for code in codes):
         shown = ", ".join(code.decode() for code in codes) or "-"
         faults.append(fault("prefix", "prefix-below-node", codes=shown))
     for above in ancestors(prefix)[1:]:
         holder = application_of(desk, PrefixKey(above)) if above else None
-        if holder and not holder.own and holder.party != command.party and State(holder.state) not in _ENDED:
+        if holder and not holder.own and holder.party != command.party and State(holder.state) not in (*_FREE, *_ENDED):
             faults.append(fault("prefix", "prefix-above", above=above.decode()))
             break
+    if not _PLAIN.fullmatch(prefix):
+        faults.append(fault("prefix", "prefix-characters"))
     pattern = pattern_of(desk.policy.deny, *_names(desk, prefix, command.party, party))
     if pattern is not None:
         faults.append(fault("prefix", "name-denied", pattern=pattern))
     if desk.policy.is_overdue(party, desk.now_ms):
         faults.append(fault("party", "confirmed", party=command.party))
     return faults
-
-
-def _codes(desk: Desk) -> list[bytes]:
-    """Return the codes of this node: the first two labels of each prefix that the operator holds by itself."""
-    own = set()
-    for key, row in desk.staging.scan(Table.APPLICATIONS):
-        if unpack_application(row).own:
-            own.add(key)
-    for key, _ in desk.staging.scan(Table.PREFIXES):
-        if desk.staging.get(Table.APPLICATIONS, key) is None:  # homed by a version without applications
-            own.add(key)
-    return sorted({b".".join(key.split(b".")[:_CODE_LABELS]) for key in own})
 
 
 def _taken_faults(desk: Desk, prefix: PrefixKey, command: ApplyPrefix, old: Application | None) -> list[Fault]:
@@ -292,9 +290,21 @@ def _taken_faults(desk: Desk, prefix: PrefixKey, command: ApplyPrefix, old: Appl
         free = desk.staging.get(Table.PREFIXES, prefix) is None
     else:
         deleted = any(step.event == Event.DELETE.value for step in old.steps)
-        free = old.state == State.REJECTED.value and not old.own and not deleted
+        free = State(old.state) in _FREE and not old.own and not deleted
     used = unpack_count(desk.staging.get(Table.COUNTERS, prefix)) > 0  # what was registered below it is another's
     return [] if free and not used else [fault("prefix", "prefix-taken")]
+
+
+def _count_faults(party: PartyRow, prefix: PrefixKey) -> list[Fault]:
+    full = len(party.prefixes) >= limits.PARTY_PREFIXES_MAX and prefix.decode() not in party.prefixes
+    return [fault("party", "prefix-count", prefixes=limits.PARTY_PREFIXES_MAX)] if full else []
+
+
+def _note_prefix(desk: Desk, name: str, party: PartyRow, prefix: PrefixKey) -> None:
+    """Stage that a party has an application for a prefix."""
+    if prefix.decode() not in party.prefixes:
+        row = party._replace(prefixes=(*party.prefixes, prefix.decode()))
+        desk.staging.put(Table.PARTIES, name.encode(), pack_party(row))
 
 
 def _hosting_faults(desk: Desk, command: ApplyPrefix) -> list[Fault]:
@@ -309,7 +319,7 @@ def _site_faults(desk: Desk, site: bytes) -> list[Fault]:
     try:
         sites = read_sites(site)
     except WireError as error:
-        return [fault("site", "site-file", error=error.message)]
+        return [fault("site", "site-file", error=error.message, error_en=error.message)]
     return list(site_faults(sites, desk.policy.addresses.allows))
 
 
@@ -320,14 +330,10 @@ def _names(desk: Desk, prefix: PrefixKey, name: str, party: PartyRow) -> tuple[s
     return prefix.decode(), str(party.plain.get("name", ""))
 
 
-def _filers(application: Application) -> Iterator[Who]:
-    """Yield who filed an application, or a draft of it, since it last ended."""
-    yield application.filer
-    for step in reversed(application.steps):
-        if State(step.state) in _ENDED:
-            break
-        if step.event in _FILING:
-            yield step.who
+def _filers(desk: Desk, old: Application | None, party: str) -> tuple[Who, ...]:
+    """Return who filed an application, or a draft of it, since it last ended: he included who does so now."""
+    known = old.filers if old and old.party == party and State(old.state) not in _ENDED else ()
+    return with_filer(known, desk.who)
 
 
 def _corrections(given: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

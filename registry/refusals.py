@@ -34,7 +34,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     # --- parties and their verification
     "json": ("资料应为 JSON 对象（{error}）", "The data must be a JSON object ({error})"),
     "party-not-found": ("没有主体{party}", "There is no party {party}"),
-    "certificate-known": ("该证件已登记为主体{party}", "This certificate is that of {party} already"),
+    "certificate-known": ("该证件已登记（主体{party}）", "This certificate is filed already (party {party})"),
     "form": ("{count}个字段有误，未作任何保存", "{count} fields are wrong; nothing was stored"),
     "method": ("没有核验方法{method}；现有：{methods}", "There is no method {method}; there are {methods}"),
     "evidence": ("须附证明文件（--evidence）", "A file that proves it is needed (--evidence)"),
@@ -70,7 +70,20 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "name-denied": ("名称在禁用名单上：{pattern}", "The name is on the deny-list: {pattern}"),
     "hosting": ("托管方式应为以下之一：{choices}", "hosting must be one of {choices}"),
     "site-hosted": ("托管在本节点的前缀没有站点文件", "A prefix that is hosted here has no site of its own"),
-    "site-file": ("站点文件无法读取：{error}", "The site file cannot be read: {error}"),
+    "site-file": ("站点文件不可用：{error}", "The site file cannot be used: {error_en}"),
+    "prefix-characters": (
+        "分配的前缀只能含ASCII字母、数字、“-”、“_”",
+        "A prefix that is allocated takes ASCII letters, digits, - and _ alone",
+    ),
+    "prefix-count": ("一个主体最多可有{prefixes}个前缀", "A party may have {prefixes} prefixes at most"),
+    "filers": (
+        "经手填报的人过多（{people}人），请由原经办人办理",
+        "Too many people have filed it ({people}): let one of them go on",
+    ),
+    "method-failed": (
+        "核验方法{method}出错，见运行日志；未作任何保存",
+        "The method {method} failed, see the node's log; nothing was stored",
+    ),
     "transition": (
         "前缀{prefix}处于“{label}”（{state}），此时不能{event}",
         "The prefix {prefix} is {state}, from which it cannot {event}",

@@ -35,6 +35,7 @@ from core.records import AdminPermission, Values
 from core.store.application_rows import unpack_application
 from core.store.engine import Engine, ExpectationError, Table
 from core.store.homing import Rows, ServedRecords, require_served, serves
+from core.store.prefix_rows import unpack_prefix
 from core.who import Role, Who
 from core.wire.jsonform import RecordForm, load_values
 from registry import batch, own_prefixes, tokens
@@ -46,6 +47,7 @@ from registry.commands import (
     Governance,
     Home,
     Modify,
+    NoteRefusal,
     Put,
     PutBatch,
     Remove,
@@ -61,7 +63,7 @@ from registry.refusals import refusal
 from registry.roles import CALL_NAMED, allows
 from registry.rows import QuickRows
 from registry.staging import Staging
-from registry.standing import require_role, standing_of
+from registry.standing import Standing, require_role, standing_of
 from registry.values import (
     by_index,
     check_shapes,
@@ -99,6 +101,7 @@ class Registry:
         self._rules = rules
         self._root = root
         self._server_admins = server_admins
+        self._operators = tuple(sorted(server_admins))
         self.seals = seals
         self.policy = policy
         self.methods = methods
@@ -126,7 +129,7 @@ class Registry:
             results = []
             for request in requests:
                 work = _Work(self, Staging(snapshot) if request.dry_run else staging, request.actor, now_ms)
-                result = tokens.once(work.staging, request, self._rules, now_ms, work.run)
+                result = tokens.once(work.staging, tokens.keyed(request, self.seals), self._rules, now_ms, work.run)
                 if work.who is not None and not request.dry_run:
                     self._journal.enter(staging, work.who, now_ms, request.command, result)
                 results.append(result)
@@ -142,8 +145,20 @@ class Registry:
         standing = standing_of(actor, self.records(staging), self._server_admins, now_ms)
         return Desk(
             staging, standing, now_ms, self._rules, self.policy, self.methods, self.seals, home,
-            sorted(self._server_admins),
+            self._operators,
         )  # fmt: skip
+
+    def standing_for_records(self, actor: Actor, records: ServedRecords, now_ms: Millis) -> Standing:
+        """Return the standing of who writes records: of a Handle identity, the record itself says what it may.
+
+        Errors: NodeError for a token that does not live.
+        """
+        if actor.identity is None:
+            return standing_of(actor, records, self._server_admins, now_ms)
+        name = f"{actor.identity.value_index}:{actor.identity.handle}"
+        if (self._rules.key(actor.identity.handle), actor.identity.value_index) in self._server_admins:
+            return Standing(Who(Role.OPERATOR.value, name), Role.OPERATOR)
+        return Standing(Who(name=name))
 
     def require_served(self, staging: Staging, key: HandleKey) -> None:
         """Errors: ResponsibilityError if the node is not responsible for the handle."""
@@ -174,7 +189,7 @@ class Registry:
         An administrator in the prefix's own handle counts wherever else it is served from.
         """
         after = _Instead(staging, prefix, row)
-        for key, index in sorted(self._server_admins):
+        for key, index in self._operators:
             own = row is None and key == prefix_handle_of(prefix)
             if own or (serves(staging, key, root=self._root) and not serves(after, key, root=self._root)):
                 return key, index
@@ -212,24 +227,50 @@ class _Work:
         name = object_of(command)
         try:
             self.who = Who(token=self._actor.bearer)
-            desk = self._registry.desk(self.staging, self._actor, self._now_ms, self._stage_prefix)
-            self.who = desk.who
-            self._every_right = desk.standing.role in _EVERY_RIGHT
-            self._party = desk.standing.party if self._actor.bearer else ""
-            if isinstance(command, Governance):
-                with self.staging.whole():
-                    return decide(desk, command)
+            if isinstance(command, Governance | Home | Unhome):
+                return self._govern(command)
             if self._actor.anonymous and not isinstance(command, Modify):
                 return Result(Outcome.AUTHENTICATION_NEEDED, name)
+            standing = self._registry.standing_for_records(self._actor, self._records, self._now_ms)
+            self.who = standing.who
+            self._every_right = standing.role in _EVERY_RIGHT
             if self._actor.bearer:
-                require_role(desk.standing, allows(_WRITING, desk.standing.role))
-            return self._decide(command, desk)
+                self._party = standing.party
+                require_role(standing, allows(_WRITING, standing.role))
+            return self._decide(command)
         except StoreError:
             raise
         except NodeError as error:
             return Result(error.ended, name, error.message, rule=str(error.fields.get("rule", "")))
 
-    def _decide(self, command: Command, desk: Desk) -> Result:
+    def _govern(self, command: Governance | Home | Unhome) -> Result:
+        """Decide one act. Errors: NodeError; a row that cannot be read fails this act and no other."""
+        if self._actor.anonymous and not isinstance(command, NoteRefusal):
+            raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
+        try:
+            desk = self._registry.desk(self.staging, self._actor, self._now_ms, self._stage_prefix)
+            self.who = desk.who
+            with self.staging.whole():
+                match command:
+                    case Home():
+                        self._require_operator(desk)
+                        outcome = own_prefixes.home(desk, command, founding=self._registry.founding)
+                    case Unhome():
+                        self._require_operator(desk)
+                        outcome = own_prefixes.unhome(desk, command)
+                    case _:
+                        return decide(desk, command)
+            return Result(outcome, command.prefix)
+        except StoreError as error:
+            return Result(Outcome.INTERNAL, object_of(command), error.message)
+
+    def _require_operator(self, desk: Desk) -> None:
+        if self._actor.bearer:
+            require_role(desk.standing, desk.standing.role in _EVERY_RIGHT)
+        if desk.standing.role not in _EVERY_RIGHT:
+            raise _not_allowed()
+
+    def _decide(self, command: Command) -> Result:
         if isinstance(command, Put | Add | Modify):
             command = command._replace(values=stamped(command.values, self._now_s))
         match command:
@@ -245,12 +286,6 @@ class _Work:
                 outcome = self._remove(command)
             case Delete():
                 outcome = self._delete(command)
-            case Home():
-                self._require_every_right()
-                outcome = own_prefixes.home(desk, command, founding=self._registry.founding)
-            case Unhome():
-                self._require_every_right()
-                outcome = own_prefixes.unhome(desk, command)
             case _:
                 raise AssertionError(command)
         return Result(outcome, object_of(command))
@@ -363,11 +398,11 @@ class _Work:
     def _stage_prefix(self, prefix: PrefixKey, row: bytes | None) -> None:
         """Errors: AdmissionError if the row of the prefix would lock the server administrators out."""
         self._require_administrators(prefix, row)
-        self.staging.home(prefix, row, self._now_ms)
-
-    def _require_every_right(self) -> None:
-        if not self._every_right:
-            raise _not_allowed()
+        old = self.staging.get(Table.PREFIXES, prefix)
+        if old is not None and row is not None and unpack_prefix(old).hosting == unpack_prefix(row).hosting:
+            self.staging.rehome(prefix, row)  # suspended or resumed: its change says so
+        else:
+            self.staging.home(prefix, row, self._now_ms)
 
     def _require_administrators(self, prefix: PrefixKey, row: bytes | None) -> None:
         """Errors: AdmissionError if the row of the prefix would lock the server administrators out."""

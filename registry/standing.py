@@ -2,7 +2,7 @@
 
 A Handle identity is an operator if it is a server administrator, and an enterprise if the prefix
 handle ``0.NA/P`` of the prefix that it stands in names it in an HS_ADMIN value with the right to
-add handles, and P is allocated to a party.
+add administrators, and P is allocated to a party. A key that may register and no more is no enterprise.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _of_identity(identity: Identity, records: ServedRecords, admins: ServerAdmin
     application = None if row is None else unpack_application(row)
     if application is not None and application.party and application.state in _HOLDING:
         values = records.load(prefix_handle_of(prefix)) or ()
-        if may(values, identity, records, AdminPermission.ADD_HANDLE):
+        if may(values, identity, records, AdminPermission.ADD_ADMIN):
             return Standing(Who(Role.ENTERPRISE.value, name), Role.ENTERPRISE, application.party)
     return Standing(Who(name=name))
 

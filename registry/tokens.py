@@ -6,6 +6,7 @@ that was lost on its way is found again, and nothing is done twice.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -13,11 +14,12 @@ import msgpack
 
 from core import limits
 from core.clock import Millis
-from core.errors import Outcome
+from core.errors import NodeError, Outcome
 from core.ident.handle import HandleRules
 from core.store.engine import Table
 from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key, unpack_token
-from registry.commands import Command, IssueBearer, Request, Result
+from registry.commands import AddParty, AmendParty, Command, IssueBearer, Request, Result
+from registry.desk import Seals
 from registry.staging import Staging
 
 TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.STORE_FULL, Outcome.INTERNAL)
@@ -49,6 +51,24 @@ def once(
         staging.put(Table.TOKENS, key, pack_token(TokenRow(token.digest, now_ms, _pack(result))))
         staging.put(Table.TOKEN_TIMES, time_key(now_ms, key), TIME_ROW)
     return result
+
+
+def keyed(request: Request, seals: Seals | None) -> Request:
+    """Return a request whose token tells nothing of personal data: its digest is kept, and few forms are likely.
+
+    The oldest key of identity data makes it one that nobody can guess at. Without a key the request
+    itself is refused, and its token need not be kept.
+    """
+    if request.token is None or not isinstance(request.command, AddParty | AmendParty):
+        return request
+    try:
+        keys = seals.load_keys().keys if seals else {}
+    except NodeError:
+        keys = {}
+    if not keys:
+        return request._replace(token=None)
+    digest = hmac.digest(keys[min(keys)], request.token.digest, "sha256")
+    return request._replace(token=request.token._replace(digest=digest))
 
 
 def sweep(staging: Staging, requests: Sequence[Request], now_ms: Millis) -> None:

@@ -112,7 +112,7 @@ class ManualReview:
         """See Method."""
         if not case.failed and not case.evidence:
             raise refusal("evidence", Outcome.INVALID_VALUE)
-        if any(same_person(case.who, each, by_proof=case.by_proof) for each in _filers(case.party)):
+        if any(same_person(case.who, each, by_proof=case.by_proof) for each in case.party.filers):
             raise refusal("separation-of-duties")
         if case.failed:
             return Finding(Verified.FAILED, "review by hand", case.failed)
@@ -130,11 +130,6 @@ METHODS: Final[dict[str, Method]] = {"offline": DocumentCheck(), MANUAL: ManualR
 def is_begun(party: PartyRow) -> bool:
     """Whether somebody has looked at a party as it is now, and has not found it wrong."""
     return bool(party.steps) and party.steps[-1].method != AMENDED and not _is_wrong(party.steps[-1])
-
-
-def _filers(party: PartyRow) -> list[Who]:
-    """Return who filed what is verified: the party, or a change of it."""
-    return [party.filer, *(step.who for step in party.steps if step.method == AMENDED)]
 
 
 def _reviewers(steps: tuple[Check, ...]) -> list[Who]:

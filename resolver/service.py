@@ -33,7 +33,7 @@ from core.ident.handle import (
 )
 from core.records import AdminPermission, HandleValue, ValuePermission, ValueReference, Values
 from core.store.engine import Snapshot, Table
-from core.store.homing import FOREIGN, SUSPENDED, ServedRecords, hosting_of, require_served
+from core.store.homing import FOREIGN, SUSPENDED, ServedRecords, hosting_of, is_held, require_served
 from core.store.prefix_rows import DELEGATED
 from core.store.record_rows import public_wire, record_key, unpack_answer, unpack_values
 from core.wire.jsonform import dump_values
@@ -108,7 +108,7 @@ class Resolver:
         hosting = hosting_of(snapshot, key, root=self.root)
         if hosting is None:
             return Answer(Outcome.NOT_RESPONSIBLE, question.handle, FOREIGN)
-        if hosting == SUSPENDED:
+        if hosting == SUSPENDED or is_held(snapshot, key):
             return Answer(Outcome.HELD, question.handle)
         if hosting == DELEGATED:
             return self._service_referral(snapshot, question, key)

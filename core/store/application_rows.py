@@ -1,7 +1,7 @@
 """Rows of the table APPLICATIONS, keyed by the folded prefix: who holds it, and how that came about.
 
 0  1  version (1)
-1     msgpack map: state, party, hosting, site, filed_ms, filer, corrections, approvals, held, steps
+1     msgpack map: state, party, hosting, site, filed_ms, filer, corrections, approvals, held, steps, filers
 
 A prefix that the operator holds by itself has a row without a party. The newest APPLICATION_STEPS
 steps are kept here; all of them are entries of the journal.
@@ -39,7 +39,7 @@ class Application(NamedTuple):
 
     ``state``: value of State. ``site``: JSON as it was filed, empty for a hosted prefix.
     ``corrections``: field and reason. ``approvals``: who has approved so far. ``held``: its name
-    needs a second reviewer.
+    needs a second reviewer. ``filers``: who filed it since it last ended; none of them reviews it.
     """
 
     state: str
@@ -52,6 +52,7 @@ class Application(NamedTuple):
     approvals: tuple[Who, ...] = ()
     held: bool = False
     steps: tuple[Step, ...] = ()
+    filers: tuple[Who, ...] = ()
 
     @property
     def own(self) -> bool:
@@ -83,6 +84,7 @@ def unpack_application(row: bytes) -> Application:
             filer=unpack_who(application.filer),
             corrections=tuple((str(field), str(reason)) for field, reason in application.corrections),
             approvals=tuple(map(unpack_who, application.approvals)),
+            filers=tuple(map(unpack_who, application.filers)),
             steps=tuple(map(_step, application.steps)),
         )
     except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:

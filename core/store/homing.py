@@ -3,8 +3,8 @@
 Homed is an exact row in PREFIXES; a prefix below a homed one is not covered by it.
 Hosted: the records are served here. Delegated: another node serves them, and this one
 refers to it. Suspended: nothing below it is answered or changed. For a homed P, suspended
-or not, and for any prefix below it, the node also answers ``0.NA/P``; every ``0.NA/…`` only
-with ``handle.root`` (design §2).
+or not, and for any prefix below it, the node also serves ``0.NA/P`` (``is_held`` says where it is
+not told); every ``0.NA/…`` only with ``handle.root`` (design §2).
 """
 
 from __future__ import annotations
@@ -49,6 +49,21 @@ def hosting_of(rows: Rows, handle: bytes, *, root: bool) -> str | None:
     named = handle[len(prefix) + 1 :]
     below = any(rows.get(Table.PREFIXES, each) is not None for each in ancestors(named) if each)
     return HOSTED if below else None
+
+
+def is_held(rows: Rows, handle: bytes) -> bool:
+    """Whether a prefix handle is that of a suspended prefix, or of one below it that is not homed by itself.
+
+    It is not told, for it may name a node that answers on; it still counts for proofs and rights.
+    """
+    prefix = prefix_of(handle)
+    if prefix != PREFIX_HANDLES:
+        return False
+    for each in ancestors(handle[len(prefix) + 1 :]):
+        row = rows.get(Table.PREFIXES, each) if each else None
+        if row is not None:
+            return unpack_prefix(row).suspended
+    return False
 
 
 def serves(rows: Rows, handle: bytes, *, root: bool) -> bool:

@@ -3,7 +3,7 @@
 PARTIES        key: the party's id, ASCII
                0  1  version (1)
                1     msgpack map: added_ms, filer, person, plain {field: value}, sealed {field: octets},
-                     state, steps, confirmed_ms
+                     state, steps, confirmed_ms, filers, prefixes
 PARTY_NUMBERS  key: type and number of an organisation's certificate, joined by "/"
                0  1  version (1)
                1     id of the party
@@ -60,6 +60,7 @@ class Check(NamedTuple):
 class PartyRow(NamedTuple):
     """A party as it is stored. ``state`` and ``steps``: its verification, the newest PARTY_STEPS steps.
 
+    ``filers``: whoever filed what is verified. ``prefixes``: folded, that it has applied for.
     ``confirmed_ms``: when its contact was last confirmed, first by being filed.
     """
 
@@ -71,6 +72,8 @@ class PartyRow(NamedTuple):
     state: Verified = Verified.UNVERIFIED
     steps: tuple[Check, ...] = ()
     confirmed_ms: Millis = Millis(0)
+    filers: tuple[Who, ...] = ()
+    prefixes: tuple[str, ...] = ()
 
 
 def party_id(number: int) -> str:
@@ -105,12 +108,20 @@ def unpack_party(row: bytes) -> PartyRow:
         return party._replace(
             added_ms=read_millis(party.added_ms),
             filer=unpack_who(party.filer),
+            filers=tuple(map(unpack_who, party.filers)),
+            prefixes=tuple(map(_text, party.prefixes)),
             state=Verified(party.state),
             steps=tuple(map(_step, party.steps)),
             confirmed_ms=read_millis(party.confirmed_ms),
         )
     except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
         raise StoreError(f"a row of parties cannot be read: {error}") from None
+
+
+def _text(packed: Any) -> str:
+    if not isinstance(packed, str):
+        raise ValueError("no text")
+    return packed
 
 
 def _step(packed: Any) -> Check:

@@ -137,7 +137,7 @@ def test_a_suspended_prefix_is_silent_on_every_protocol_and_back_unharmed(node: 
             for _ in range(2):
                 assert answers(node, held) == SILENT
             assert answers(node, other) == before[other]
-            assert node.get(f"0.NA/{prefix}").status == 200
+            assert node.get(f"0.NA/{prefix}").status == 404
             suspend(store, prefix, suspended=False)
             assert answers(node, held) == before[held]
     assert [node.get(handle).body for handle in (HERE, THERE)] == bodies

@@ -305,13 +305,13 @@ class Machine(RuleBasedStateMachine):
     # --- prefixes
     def faults(self, name: str, party: str) -> bool:
         above = [other for other in PREFIXES if name.startswith(other + ".")]
-        ended = (None, State.REJECTED, State.DELETED)
+        ended = (None, State.DRAFT, State.REJECTED, State.DELETED)
         if any(self.prefixes[each].state not in ended and self.prefixes[each].party != party for each in above):
             return True
         model = self.prefixes[name]
         if model.state is None or model.party == party:
             return False
-        return model.state is not State.REJECTED or model.deleted
+        return model.state not in (State.DRAFT, State.REJECTED) or model.deleted
 
     @rule(prefix=prefixes, party=parties, name=who, draft=st.booleans(), hosting=st.sampled_from(HOSTINGS))
     def apply(self, prefix: str, party: str, name: str, draft: bool, hosting: str) -> None:

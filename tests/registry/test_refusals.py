@@ -156,7 +156,8 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
     cases = refused(office)
     elsewhere = {
         "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
-        "site-file", "record-right", "locked-out", *(rule for rule in RULES if rule.startswith("member")),
+        "site-file", "record-right", "locked-out", "prefix-characters", "prefix-count", "filers", "method-failed",
+        *(rule for rule in RULES if rule.startswith("member")),
     }  # fmt: skip
     assert cases.keys() - {"authentication-needed", "invalid-handle"} == RULES.keys() - elsewhere
     for rule, (command, actor, about) in cases.items():

@@ -32,12 +32,13 @@ STEP = st.builds(
 APPLICATION = st.builds(
     Application, st.sampled_from([each.value for each in State]), TEXT, st.sampled_from(HOSTINGS), OCTETS, TIME, WHO,
     st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple), st.lists(WHO, max_size=3).map(tuple), st.booleans(),
-    st.lists(STEP, max_size=3).map(tuple),
+    st.lists(STEP, max_size=3).map(tuple), st.lists(WHO, max_size=3).map(tuple),
 )  # fmt: skip
 CHECK = st.builds(Check, TIME, TEXT, TEXT, OCTETS, WHO, st.sampled_from([each.value for each in Verified]), TEXT)
 PARTY = st.builds(
     PartyRow, TIME, WHO, st.booleans(), st.dictionaries(TEXT, TEXT | st.lists(TEXT, max_size=2), max_size=3),
     st.dictionaries(TEXT, OCTETS, max_size=3), st.sampled_from(Verified), st.lists(CHECK, max_size=3).map(tuple), TIME,
+    st.lists(WHO, max_size=3).map(tuple), st.lists(TEXT, max_size=3).map(tuple),
 )  # fmt: skip
 BEARER = st.builds(
     Bearer, st.binary(min_size=32, max_size=32), st.sampled_from(Role), TEXT, TEXT, TIME, TIME, TIME, WHO
