@@ -111,6 +111,12 @@ class ConfirmParty(NamedTuple):
     party: str
 
 
+class ReadIdentity(NamedTuple):
+    """Show the identity fields of a party. Local only; the body of the result holds them, and nothing else does."""
+
+    party: str
+
+
 class RekeyParties(NamedTuple):
     """Seal the identity fields of all parties under the current key. Local only."""
 
@@ -179,7 +185,7 @@ class NoteRefusal(NamedTuple):
 
 
 Governance = (
-    AddParty | AmendParty | VerifyParty | ConfirmParty | RekeyParties
+    AddParty | AmendParty | VerifyParty | ConfirmParty | ReadIdentity | RekeyParties
     | ApplyPrefix | ReviewPrefix | SitePrefix | MovePrefix | IssueBearer | RevokeBearer | NoteRefusal
 )  # fmt: skip
 """What ``registry/governance.py`` decides: who may hold a prefix, and how that is proven."""

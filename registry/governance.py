@@ -21,6 +21,7 @@ from registry.commands import (
     IssueBearer,
     MovePrefix,
     NoteRefusal,
+    ReadIdentity,
     RekeyParties,
     Result,
     ReviewPrefix,
@@ -29,7 +30,7 @@ from registry.commands import (
     VerifyParty,
 )
 from registry.desk import Desk
-from registry.parties import add_party, amend_party, confirm_party, rekey_parties, verify_party
+from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
 from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
 from registry.refusals import refusal
 from registry.roles import CALL_NAMED, allows
@@ -49,6 +50,7 @@ _ACTS: Final[dict[type, _Act]] = {
     AmendParty: _Act("party.amend", amend_party, "party"),
     VerifyParty: _Act("party.verify", verify_party, "party"),
     ConfirmParty: _Act("party.confirm", confirm_party, "party"),
+    ReadIdentity: _Act("party.identity", read_identity, "party"),
     RekeyParties: _Act("party.rekey", rekey_parties),
     ApplyPrefix: _Act("prefix.apply", apply_prefix, "prefix"),
     ReviewPrefix: _Act("prefix.review", review_prefix, "prefix"),

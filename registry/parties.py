@@ -36,7 +36,7 @@ from core.store.party_rows import (
     unpack_party,
 )
 from core.who import Role
-from registry.commands import AddParty, AmendParty, ConfirmParty, RekeyParties, Result, VerifyParty
+from registry.commands import AddParty, AmendParty, ConfirmParty, ReadIdentity, RekeyParties, Result, VerifyParty
 from registry.desk import (
     Desk,
     Seals,
@@ -140,6 +140,14 @@ def confirm_party(desk: Desk, command: ConfirmParty) -> Result:
     row = desk.party(command.party)._replace(confirmed_ms=desk.now_ms)
     _put(desk, command.party, row, _K.PARTY_CONFIRMED)
     return told(command.party, Outcome.OK, _summary(command.party, row))
+
+
+def read_identity(desk: Desk, command: ReadIdentity) -> Result:
+    """Open the identity fields of a party: who looked at them is an entry of the journal (Measures art. 11)."""
+    party = desk.party(command.party)
+    values = open_values(desk.keys(), command.party, party)
+    identity = {field: values[field] for field in party.sealed}
+    return told(command.party, Outcome.OK, {"party": command.party, "identity": identity})
 
 
 def rekey_parties(desk: Desk, _: RekeyParties) -> Result:

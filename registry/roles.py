@@ -39,6 +39,7 @@ CALLS: Final = (
     Call("party.amend", _FILING, "更正主体资料", "Amend the data of a party", _OWN),
     Call("party.verify", _REVIEWING, "核验主体", "Verify a party"),
     Call("party.confirm", _FILING, "确认联系信息", "Confirm the contact of a party", _OWN),
+    Call("party.identity", frozenset((Role.LOCAL,)), "查看身份信息", "Read the identity data of a party"),
     Call("party.rekey", frozenset((Role.LOCAL,)), "更换身份信息密钥", "Seal identity data anew"),
     Call("party.show", _READING, "查看主体", "Show a party", _OWN),
     Call("party.list", _READING, "列出主体", "List parties", _OWN),

@@ -18,11 +18,15 @@ from core.errors import NodeError, Outcome
 from core.ident.handle import HandleRules
 from core.store.engine import Table
 from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key, unpack_token
-from registry.commands import AddParty, AmendParty, Command, IssueBearer, Request, Result
+from registry.commands import AddParty, AmendParty, Command, IssueBearer, ReadIdentity, Request, Result
 from registry.desk import Seals
 from registry.staging import Staging
 
 TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.STORE_FULL, Outcome.INTERNAL)
+
+
+_SECRET: Final = (IssueBearer, ReadIdentity)
+"""Commands whose answer holds a secret: it is given once, and kept nowhere."""
 
 
 def once(
@@ -35,7 +39,7 @@ def once(
     answer holds a secret, for the answer would be kept.
     """
     token = request.token
-    if token is None or request.dry_run or request.actor.anonymous or isinstance(request.command, IssueBearer):
+    if token is None or request.dry_run or request.actor.anonymous or isinstance(request.command, _SECRET):
         return run(request.command)
     key = token_key(request.actor.owner(rules), token.key)
     row = staging.get(Table.TOKENS, key)

@@ -124,8 +124,8 @@ def _applications(snapshot: Snapshot) -> Iterator[str]:
         except StoreError as error:
             yield f"applications {key!r}: {error.message}"
             continue
-        if application.party and snapshot.get(Table.PARTIES, application.party.encode()) is None:
-            yield f"applications {key!r}: its party is not there"
+        if application.party and not _is_noted(snapshot, key, application.party):
+            yield f"applications {key!r}: its party is not there, or does not name it"
         state = State(application.state)
         try:
             homed = snapshot.get(Table.PREFIXES, key)
@@ -137,6 +137,14 @@ def _applications(snapshot: Snapshot) -> Iterator[str]:
                 yield f"applications {key!r}: {state.value}, and yet homed"
         elif found is None or (found.hosting, found.suspended) != (application.hosting, state is State.SUSPENDED):
             yield f"applications {key!r}: {state.value}, which the row of the prefix does not say"
+
+
+def _is_noted(snapshot: Snapshot, prefix: bytes, party: str) -> bool:
+    row = snapshot.get(Table.PARTIES, party.encode())
+    try:
+        return row is not None and prefix.decode(errors="replace") in unpack_party(row).prefixes
+    except StoreError:
+        return True  # which is said of the row itself
 
 
 def _bearers(snapshot: Snapshot) -> Iterator[str]:

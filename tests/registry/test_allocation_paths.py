@@ -41,6 +41,7 @@ from registry.commands import (
     NoteRefusal,
     Put,
     PutBatch,
+    ReadIdentity,
     RekeyParties,
     Remove,
     Request,
@@ -111,6 +112,7 @@ CASES: dict[type, list[Command]] = {
     + [VerifyParty("P000003", "offline", failed="no"), VerifyParty("P000001", "verified", EVIDENCE)]
     + [VerifyParty(party, "manual", EVIDENCE) for party in PARTIES if party != "P000003"],
     ConfirmParty: [ConfirmParty(party) for party in PARTIES],
+    ReadIdentity: [ReadIdentity(party) for party in PARTIES],
     RekeyParties: [RekeyParties()],
     ApplyPrefix: [
         ApplyPrefix(prefix, party, hosting, site, draft)

@@ -24,6 +24,7 @@ from registry.commands import (
     Home,
     MovePrefix,
     Put,
+    ReadIdentity,
     Request,
     ReviewPrefix,
     Token,
@@ -195,3 +196,16 @@ def test_the_codes_of_a_node_are_known_without_looking_at_every_prefix() -> None
     Registry(office.store, RULES, founding=True).run([Request(Home("86.1000.2"), ANNA)], NOW)
     party = office.party(0)
     assert office.ask(ApplyPrefix("86.1000.7", party)).done
+
+
+def test_whoever_reads_identity_data_is_written_down() -> None:
+    """Who and whose, and nothing of it; no idempotency key keeps the answer."""
+    office = Office()
+    party = office.party(0)
+    result = office.run(ReadIdentity(party), token=Token("k", bytes(32)))[0]
+    identity = json.loads(result.body)["identity"]
+    assert identity["phone"] == json.loads(form(0))["phone"]
+    entry = office.journal()[-1]
+    assert (entry.who.name, entry.action, entry.object, entry.outcome) == ("anna", "party.identity", party, "ok")
+    rows = [row for table in office.dump().values() for row in table.values()]
+    assert not [row for row in rows for value in identity.values() if value.encode() in row]

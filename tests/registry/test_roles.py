@@ -17,8 +17,10 @@ from registry.commands import (
     Actor,
     AddParty,
     ApplyPrefix,
+    Command,
     MovePrefix,
     Put,
+    ReadIdentity,
     RekeyParties,
     ReviewPrefix,
     VerifyParty,
@@ -54,7 +56,7 @@ ASK: dict[str, tuple[str, str, Any]] = {
 }
 """How each call is made over HTTP: about P000001 and its prefixes."""
 
-NOT_OVER_HTTP = {"party.rekey", "record.write"}
+NOT_OVER_HTTP = {"party.identity", "party.rekey", "record.write"}
 FOR_ALL_OWN = ("party.list", "prefix.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
 
@@ -170,11 +172,13 @@ def test_a_record_is_written(world: World, asker: Asker) -> None:
 
 
 @every_asker
-def test_keys_are_changed_at_this_machine_alone(world: World, asker: Asker) -> None:
-    """Sealing anew is no call of anybody else."""
-    result = world.desk.run(RekeyParties(), asker.actor(world))
+@pytest.mark.parametrize("command", [RekeyParties(), ReadIdentity("P000001")], ids=repr)
+def test_identity_is_opened_at_this_machine_alone(world: World, asker: Asker, command: Command) -> None:
+    """Reading it and sealing it anew are no calls of anybody else."""
+    result = world.desk.run(command, asker.actor(world))
     assert result.outcome in (Outcome.FORBIDDEN, Outcome.AUTHENTICATION_NEEDED)
-    assert world.desk.run(RekeyParties(), person("本机")).done
+    assert not result.body
+    assert world.desk.run(command, person("本机")).done
 
 
 def test_somebody_at_this_machine_may_make_every_call() -> None:

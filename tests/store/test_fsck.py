@@ -39,7 +39,7 @@ HANDLES = {
 TOKENS = [token_key("300:0.NA/88.118.7", f"t{n}") for n in range(2)]
 ANNA = Who("local", "anna", 1_000)
 PARTY, OTHER, BEARER = b"P000001", b"88.118.8", b"0123456789ab"
-ROW = PartyRow(AT, ANNA, False, {"cert_type": "other", "uscc": "X1"}, {})
+ROW = PartyRow(AT, ANNA, False, {"cert_type": "other", "uscc": "X1"}, {}, prefixes=(PREFIX.decode(), OTHER.decode()))
 HELD = Application("homed", PARTY.decode(), "hosted", b"", AT, ANNA)
 TOKEN = Bearer(bytes(32), Role.ENTERPRISE, PARTY.decode(), "hans", AT, AT, Millis(0), ANNA)
 ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
@@ -191,6 +191,12 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
         OTHER,
         pack_application(HELD._replace(state="draft", party="P000009")),
         f"applications {OTHER!r}: its party is not there",
+    ),
+    "party that does not name its prefix": (
+        Table.PARTIES,
+        PARTY,
+        pack_party(ROW._replace(prefixes=())),
+        f"applications {PREFIX!r}: its party is not there, or does not name it",
     ),
     "missing party": (Table.PARTIES, PARTY, None, f"applications {PREFIX!r}: its party is not there"),
     "homed and not in its row": (Table.PREFIXES, PREFIX, None, f"applications {PREFIX!r}: homed, which"),
