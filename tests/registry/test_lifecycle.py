@@ -20,7 +20,7 @@ from core.lifecycle import STATE_LABELS, STATUS_CODES, TRANSITIONS, Event, State
 from core.store.application_rows import Application, pack_application, unpack_application
 from core.store.engine import Batch, Table
 from core.store.fsck import check_store
-from core.store.party_rows import Verified
+from core.store.party_rows import Verified, pack_party
 from core.store.prefix_rows import HOSTINGS, HomedPrefix, pack_prefix, unpack_prefix
 from core.store.record_rows import record_key
 from core.who import Who
@@ -133,6 +133,8 @@ def test_every_command_in_every_state(state: State | None, event: Event) -> None
         batch = Batch()
         application = Application(state.value, "P000001", "delegated", b"", NOW, FILER)
         batch.put(Table.APPLICATIONS, PREFIX.encode(), pack_application(application))
+        party = office.party_row("P000001")._replace(prefixes=(PREFIX,))
+        batch.put(Table.PARTIES, b"P000001", pack_party(party))
         if state in (State.HOMED, State.SUSPENDED):
             row = HomedPrefix("delegated", NOW, suspended=state is State.SUSPENDED)
             batch.put(Table.PREFIXES, PREFIX.encode(), pack_prefix(row))
