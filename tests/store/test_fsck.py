@@ -39,7 +39,7 @@ HANDLES = {
 TOKENS = [token_key("300:0.NA/88.118.7", f"t{n}") for n in range(2)]
 ANNA = Who("local", "anna", 1_000)
 PARTY, OTHER, BEARER = b"P000001", b"88.118.8", b"0123456789ab"
-ROW = PartyRow(AT, ANNA, False, {"cert_type": "other", "uscc": "X1"}, {}, prefixes=(PREFIX.decode(), OTHER.decode()))
+ROW = PartyRow(AT, ANNA, False, {"cert_type": "other", "uscc": "X1"}, {}, prefixes=("88.118.7", "88.118.8", "88.118.9"))
 HELD = Application("homed", PARTY.decode(), "hosted", b"", AT, ANNA)
 TOKEN = Bearer(bytes(32), Role.ENTERPRISE, PARTY.decode(), "hans", AT, AT, Millis(0), ANNA)
 ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
