@@ -355,20 +355,23 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
     """What answers over HTTP."""
     store, registrar, resolver, turn = parts.store, parts.registrar, parts.resolver, parts.turn
     logins = Logins(parts.run, clock.now_ms)
+    management = ManagementApi(
+        parts.rules, store, registrar, root=parts.root, server_admins=server_admins(parts.config), now_ms=clock.now_ms
+    )
     return Routes(
         reading=ReadingApi(resolver, store, parts.site, turn),
         writing=WritingApi(parts.rules, store, registrar, root=parts.root),
         batches=BatchApi(registrar),
         browser=Browser(resolver, store, turn),
-        sessions=SessionsApi(logins, parts.prover, server_key(parts.config), parts.require_here, parts.failures),
+        sessions=SessionsApi(
+            logins, parts.prover, server_key(parts.config), parts.require_here,
+            note_failed=management.note_failed, failures=parts.failures,
+        ),
         callers=Callers(
             store, resolver.records, parts.prover, logins, failures=parts.failures, now_ms=clock.now_ms
         ),
         messages=messages.answer,
-        management=ManagementApi(
-            parts.rules, store, registrar, root=parts.root, server_admins=server_admins(parts.config),
-            now_ms=clock.now_ms,
-        ),
+        management=management,
         description=description(VERSION),
         ready=lambda: turn.writable and _can_read(store),
     )  # fmt: skip

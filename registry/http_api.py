@@ -25,7 +25,7 @@ from core.store.homing import ServedRecords
 from core.wire.http import Headers, Response, decode_path, media_type, problem, problem_of
 from core.wire.http import Request as HttpRequest
 from registry.batch_api import admit
-from registry.commands import ANONYMOUS, Actor, NoteRefusal, Request, Result
+from registry.commands import ANONYMOUS, LOG_IN, Actor, NoteRefusal, Request, Result
 from registry.desk import dump
 from registry.json_api import Registrar, idempotency_token
 from registry.management import OPERATIONS, Asked, Operation
@@ -98,7 +98,7 @@ class ManagementApi:
         """Have it written down that somebody failed to prove who he is; without a registrar it is not."""
         claim = str(error.fields.get("claim", ""))
         if claim:
-            note = NoteRefusal("log-in", claim, error.ended.value, "", error.message)
+            note = NoteRefusal(LOG_IN, claim, error.ended.value, "", error.message)
             with contextlib.suppress(StoreError):
                 await self._registrar.call(Request(note, ANONYMOUS))
 
