@@ -142,6 +142,7 @@ LOGIN_FAILURE_S: Final = 6  # until one failure is forgotten: 14 400 guesses a d
 LIST_HANDLES_MAX: Final = 1_048_576  # handles in one answer; beyond it: ask by pages
 LIST_BYTES_MAX: Final = 33_554_432  # of a list of messages over HTTP; beyond it: ask over TCP
 LIST_CHUNK: Final = 5_000  # keys read between two turns of the event loop
+PAGE_CHUNK: Final = 200  # rows of the management API, the same: each is unpacked, some milliseconds in all
 ALIAS_HOPS_MAX: Final = 10
 
 # --- parties ---------------------------------------------------------------
@@ -210,6 +211,7 @@ BEARER_DAYS: Final = 90
 BEARER_DAYS_MAX: Final = 366
 REVIEWERS_NEEDED: Final = 2  # who verify a party by hand (and approve a prefix whose name is held)
 REFUSALS_KEPT_PER_S: Final = 50  # entries of refusals; more are counted and logged alone
+LOGIN_REFUSALS_KEPT_PER_S: Final = 5  # of failed log-ins, which any stranger can cause: beside the others
 LISTED_MAX: Final = 1_000  # rows of one page of the management API
 POLICY_NAMES_MAX: Final = 1_000
 POLICY_NAME_CHARS_MAX: Final = 100

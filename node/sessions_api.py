@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from core.admission import Identity
-from core.caller import challenges
+from core.caller import NOT_VERIFIED, challenges
 from core.errors import AdmissionError, NodeError, Outcome, WireError
 from core.guard import UNCOUNTED, Failures, Guard, claim_of, verified_claim
 from core.hdl.authorization import Members, login_proof, mac_proof, members_of, octets
@@ -37,16 +37,20 @@ _VERIFIED: Final = ("nonce", "cnonce", "alg", "signature")
 
 
 class SessionsApi:
-    """Answers both. ``require_here`` raises a NodeError for a handle that this node does not answer for."""
+    """Answers both. ``require_here`` raises a NodeError for a handle that this node does not answer for.
+
+    ``note_failed`` is told of each log-in that failed; not of verifications, which are of the proofs of others.
+    """
 
     def __init__(
         self, logins: Logins, prover: Prover, server_key: ServerKey | None, require_here: Callable[[str], None],
-        failures: Failures = UNCOUNTED,
+        *, note_failed: Callable[[NodeError], Awaitable[None]], failures: Failures = UNCOUNTED,
     ) -> None:  # fmt: skip
         self._logins = logins
         self._prover = prover
         self._server_key = server_key
         self._require_here = require_here
+        self._note_failed = note_failed
         self._guard = Guard(failures)
 
     async def sessions(self, request: Request) -> Response:
@@ -117,6 +121,7 @@ class SessionsApi:
                     raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
             return render_json(request, Outcome.OK, self._signed(login, cnonce))
         except NodeError as error:
+            await self._note_failed(error)
             if error.ended is Outcome.SESSION_UNKNOWN:
                 return refused_credentials(request, error.ended)
             if error.ended is Outcome.AUTHENTICATION_FAILED and login is not None:
@@ -136,7 +141,7 @@ class SessionsApi:
         mark = await self._prover.proves(proof, VERSION)
         if mark is None:
             self._guard.failed(peer, claim)
-            raise AdmissionError("Identity not verified", outcome=Outcome.AUTHENTICATION_FAILED)
+            raise AdmissionError(NOT_VERIFIED, outcome=Outcome.AUTHENTICATION_FAILED, claim=claim)
         return proof.identity, mark
 
     def _signed(self, login: Login, cnonce: bytes | None) -> str:

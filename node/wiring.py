@@ -16,7 +16,7 @@ from core import clock, limits
 from core.admission import ServerAdmins, parse_server_admins
 from core.caller import Callers
 from core.config import Config
-from core.errors import ConfigError, NodeError
+from core.errors import ConfigError, NodeError, StoreError
 from core.hdl.dialogues import Dialogues
 from core.hdl.exchange import Transport
 from core.hdl.logins import Logins
@@ -25,7 +25,7 @@ from core.ident.handle import HandleRules
 from core.party.seal import NONCE_BYTES
 from core.records import SiteInfo
 from core.store.case_row import adopt_case, require_case
-from core.store.lmdb_engine import LmdbEngine
+from core.store.lmdb_engine import EarlierStoreError, LmdbEngine
 from core.store.run_store import RunStore
 from core.wire.codepoints import VERSION as PROTOCOL
 from core.wire.sitefile import AddressPolicy
@@ -133,14 +133,14 @@ def rate_limit(config: Config, front: Front, table: memoryview, refused: Callabl
 def open_store(config: Config, *, read_only: bool = False, create: bool = False) -> LmdbEngine:
     """Open the store; whoever may write keeps in it whether case matters in its keys.
 
+    One of an earlier version gets the tables that it lacks, also where it is opened for reading.
     Errors: StoreError; ConfigError if its keys were made with another handle.case_sensitive.
     """
-    store = LmdbEngine(
-        store_folder(config),
-        map_size_bytes=config.integer("store.map_size"),
-        read_only=read_only,
-        create=create,
-    )
+    try:
+        store = _engine(config, read_only=read_only, create=create)
+    except EarlierStoreError:
+        _complete(config)
+        store = _engine(config, read_only=read_only)
     case_sensitive = config.flag("handle.case_sensitive")
     try:
         if not read_only:
@@ -152,6 +152,23 @@ def open_store(config: Config, *, read_only: bool = False, create: bool = False)
         store.close()
         raise
     return store
+
+
+def _engine(config: Config, *, read_only: bool = False, create: bool = False) -> LmdbEngine:
+    size = config.integer("store.map_size")
+    return LmdbEngine(store_folder(config), map_size_bytes=size, read_only=read_only, create=create)
+
+
+def _complete(config: Config) -> None:
+    """Add the tables that a store of an earlier version lacks; LMDB's lock orders whoever writes."""
+    try:
+        open_store(config).close()
+    except StoreError as error:
+        raise StoreError(
+            "存储由早期版本建立，须补齐数据表：请启动节点，或以节点的所有者身份运行此命令。"
+            "The store was made by an earlier version and lacks tables: start the node, or run this command as "
+            f"its owner ({error.message})"
+        ) from None
 
 
 def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) -> Registry:
@@ -338,20 +355,23 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
     """What answers over HTTP."""
     store, registrar, resolver, turn = parts.store, parts.registrar, parts.resolver, parts.turn
     logins = Logins(parts.run, clock.now_ms)
+    management = ManagementApi(
+        parts.rules, store, registrar, root=parts.root, server_admins=server_admins(parts.config), now_ms=clock.now_ms
+    )
     return Routes(
         reading=ReadingApi(resolver, store, parts.site, turn),
         writing=WritingApi(parts.rules, store, registrar, root=parts.root),
         batches=BatchApi(registrar),
         browser=Browser(resolver, store, turn),
-        sessions=SessionsApi(logins, parts.prover, server_key(parts.config), parts.require_here, parts.failures),
+        sessions=SessionsApi(
+            logins, parts.prover, server_key(parts.config), parts.require_here,
+            note_failed=management.note_failed, failures=parts.failures,
+        ),
         callers=Callers(
             store, resolver.records, parts.prover, logins, failures=parts.failures, now_ms=clock.now_ms
         ),
         messages=messages.answer,
-        management=ManagementApi(
-            parts.rules, store, registrar, root=parts.root, server_admins=server_admins(parts.config),
-            now_ms=clock.now_ms,
-        ),
+        management=management,
         description=description(VERSION),
         ready=lambda: turn.writable and _can_read(store),
     )  # fmt: skip

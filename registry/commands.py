@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from core import limits
 from core.admission import Identity
@@ -174,8 +174,12 @@ class RevokeBearer(NamedTuple):
     bearer: str
 
 
+LOG_IN: Final = "log-in"
+"""What a NoteRefusal calls a failure to prove who somebody is."""
+
+
 class NoteRefusal(NamedTuple):
-    """Write down what a worker refused. ``action``: a call of ``registry/roles.py``."""
+    """Write down what a worker refused. ``action``: a call of ``registry/roles.py``, or LOG_IN."""
 
     action: str
     object: str

@@ -4,6 +4,8 @@
    of governance, and of a record those of a right.
 2. A refusal names a rule: of ``registry/refusals.py``, or else the outcome.
 3. REFUSALS_KEPT_PER_S: a flood of refusals must not fill the disk; what is beyond is counted in the log.
+   Failed log-ins, which any stranger can cause, have LOGIN_REFUSALS_KEPT_PER_S of their own: no
+   flood of them hides another refusal.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from core.errors import Outcome
 from core.store.journal_rows import Entry, dump_entry
 from core.who import Who
 from registry.commands import (
+    LOG_IN,
     Command,
     Governance,
     Home,
@@ -38,12 +41,33 @@ _REFUSED: Final = (Outcome.FORBIDDEN, Outcome.ACCESS_DENIED, Outcome.AUTHENTICAT
 _CALL_CHARS_MAX: Final = 40
 
 
+class _Quota:
+    """So many entries of a second. ``what`` they are is told where more come."""
+
+    def __init__(self, kept: int, what: str) -> None:
+        self._kept = kept
+        self._what = what
+        self._second = 0
+        self._count = 0
+
+    def admits(self, now_ms: Millis) -> bool:
+        """Whether one more is written down in this second."""
+        second = now_ms // 1_000
+        if second != self._second:
+            more = self._count - self._kept
+            if more > 0:
+                _LOG.warning("%d more %s of one second were not written down", more, self._what)
+            self._second, self._count = second, 0
+        self._count += 1
+        return self._count <= self._kept
+
+
 class Journal:
     """Enters what a group did and what it was refused."""
 
     def __init__(self) -> None:
-        self._second = 0
-        self._count = 0
+        self._refusals = _Quota(limits.REFUSALS_KEPT_PER_S, "refusals")
+        self._logins = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S, "failed log-ins")
 
     def enter(self, staging: Staging, who: Who, now_ms: Millis, command: Command, result: Result) -> None:
         """Stage the entry of an act of governance, or of a refusal."""
@@ -57,20 +81,9 @@ class Journal:
         entry = entry_of(who, now_ms, command, result)
         if result.done and not isinstance(command, NoteRefusal):
             staging.enter(entry)
-        elif self._admits(now_ms):
+        elif (self._logins if entry.action == LOG_IN else self._refusals).admits(now_ms):
             _LOG.info("refused %s", json.dumps(dump_entry(entry), ensure_ascii=False))
             staging.enter(entry)
-
-    def _admits(self, now_ms: Millis) -> bool:
-        """Whether one more refusal is written down in this second."""
-        second = now_ms // 1_000
-        if second != self._second:
-            more = self._count - limits.REFUSALS_KEPT_PER_S
-            if more > 0:
-                _LOG.warning("%d more refusals of one second were not written down", more)
-            self._second, self._count = second, 0
-        self._count += 1
-        return self._count <= limits.REFUSALS_KEPT_PER_S
 
 
 def entry_of(who: Who, now_ms: Millis, command: Command, result: Result) -> Entry:

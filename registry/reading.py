@@ -142,12 +142,12 @@ def list_entries(view: View) -> Page:
 
 
 def _page(view: View, table: Table, document: Callable[[bytes, bytes], Document | None]) -> Page:
-    """Return the rows of a table that somebody may see. Bounds: looks at LIST_CHUNK rows."""
+    """Return the rows of a table that somebody may see. Bounds: looks at PAGE_CHUNK rows."""
     after = view.members.get("after", "").encode()
     rows: list[Document] = []
     last = after
     for looked_at, (key, row) in enumerate(view.snapshot.scan(table, after + b"\0" if after else b"")):
-        if looked_at == limits.LIST_CHUNK or len(rows) == view.rows_max:
+        if looked_at == limits.PAGE_CHUNK or len(rows) == view.rows_max:
             return Page(rows, last.decode())
         last = key
         told = document(key, row)

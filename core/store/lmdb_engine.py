@@ -49,6 +49,10 @@ _LATER: Final = frozenset((Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATION
 _Tables = dict[Table, Any]
 
 
+class EarlierStoreError(StoreError):
+    """The store was made by an earlier version: opened for writing, once, it gets the tables that it lacks."""
+
+
 class LmdbSnapshot:
     """See Snapshot."""
 
@@ -118,7 +122,10 @@ class LmdbSnapshot:
 
 
 class LmdbEngine:
-    """See Engine. ``create`` makes the tables; without it the store must exist."""
+    """See Engine. ``create`` makes the tables; without it the store must exist.
+
+    Errors: EarlierStoreError where tables of ``_LATER`` alone are missing and it is opened for reading.
+    """
 
     def __init__(
         self,
@@ -135,17 +142,37 @@ class LmdbEngine:
             raise StoreError(f"no store in {folder}; `saltern init` makes one")
         self._environment = _open(folder, map_size_bytes, read_only)
         try:
-            self._tables: _Tables = {
-                table: self._environment.open_db(
-                    table.value.encode(), create=create or (table in _LATER and not read_only)
-                )
-                for table in Table
-            }
-            self._feed = self._environment.open_db(_FEED, create=create)
-        except lmdb.NotFoundError:
+            self._open_tables(create=create, create_later=not read_only)
+        except lmdb.Error as error:
             self._environment.close()
-            raise StoreError(f"the store in {folder} is incomplete; restore it from a backup") from None
+            raise _failed(folder, error) from None
+        except StoreError:
+            self._environment.close()
+            raise
         self._check_format(create)
+
+    def _open_tables(self, *, create: bool, create_later: bool) -> None:
+        self._tables: _Tables = {}
+        missing = {table for table in Table if not self._open_table(table, create=create)}
+        try:
+            self._feed = self._environment.open_db(_FEED, create=create)
+            complete = missing <= _LATER
+        except lmdb.NotFoundError:
+            complete = False
+        if not complete:
+            raise StoreError(f"the store in {self._folder} is incomplete; restore it from a backup")
+        if missing and not create_later:
+            raise EarlierStoreError(f"the store in {self._folder} was made by an earlier version")
+        for table in missing:
+            self._open_table(table, create=True)
+
+    def _open_table(self, table: Table, *, create: bool) -> bool:
+        """Return False where there is none."""
+        try:
+            self._tables[table] = self._environment.open_db(table.value.encode(), create=create)
+        except lmdb.NotFoundError:
+            return False
+        return True
 
     def _check_format(self, create: bool) -> None:
         meta = self._tables[Table.META]

@@ -14,11 +14,12 @@ import click
 
 from core import limits
 from core.config import Config
-from core.errors import WireError
-from core.store.engine import Snapshot
+from core.errors import LimitError, NodeError, Outcome, RecordError, WireError
+from core.store.engine import Snapshot, StorePanicError
 from core.wire.jsontext import parse
 from node import wiring
 from node.cli.common import F, Failure, config_option, json_option, load_config, print_json, writer
+from registry.bearers import require_name
 from registry.commands import Actor, Governance, Request, Result
 
 reason_option = click.option("--reason", required=True, metavar="TEXT", help="理由 Why.")
@@ -40,7 +41,7 @@ class Desk(NamedTuple):
     as_json: bool
 
     def run(self, command: Governance, *, dry_run: bool = False) -> Any:
-        """Have an act run; return the JSON of its result. Errors: Failure, its reasons on standard output."""
+        """Have an act run; return the JSON of its result. Errors: Refused."""
         actor = Actor(local=True, name=self.actor)
         with writer(self.config) as write:
             result = write(Request(command, actor, dry_run=dry_run))
@@ -69,29 +70,64 @@ class Desk(NamedTuple):
             store.close()
 
 
-def _refused(result: Result, told: dict[str, Any]) -> Failure:
-    head = {"outcome": result.outcome.value, "rule": result.rule or None, "reason": result.message or None}
-    print_json(head | told)
-    return Failure(result.message or result.outcome.value)
+class Refused(Failure):
+    """A failure whose reasons ``governed`` prints as JSON. ``more``: what is told beside them."""
+
+    def __init__(self, outcome: str, rule: str, reason: str, more: dict[str, Any] | None = None) -> None:
+        super().__init__(reason or outcome)
+        self.told = {"outcome": outcome, "rule": rule or None, "reason": reason or None} | (more or {})
+
+
+def _refused(result: Result, told: dict[str, Any]) -> Refused:
+    return Refused(result.outcome.value, result.rule, result.message, told)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Print the reasons of every refusal and failure on standard output, and end with exit code 1."""
+    try:
+        yield
+    except Refused as refused:
+        failure = refused
+    except NodeError as error:
+        failure = Refused(error.ended.value, str(error.fields.get("rule", "")), error.message)
+    except StorePanicError as error:
+        failure = Refused(Outcome.INTERNAL.value, "", f"存储不可用。The store cannot be used: {error}")
+    else:
+        return
+    print_json(failure.told)
+    raise failure from None
 
 
 def governed(command: F) -> F:
-    """Add --config, --set, --json and --actor; the command receives ``desk`` as its first argument."""
+    """Add --config, --set, --json and --actor; the command receives ``desk`` as its first argument.
+
+    Whatever refuses it or fails in it ends with exit code 1 and its reasons as JSON on standard output.
+    """
 
     def run(
         *arguments: Any, config_file: Path, overrides: tuple[str, ...], as_json: bool, actor: str, **options: Any
     ) -> Any:
-        return command(Desk(load_config(config_file, overrides), actor, as_json), *arguments, **options)
+        with _telling():
+            return command(Desk(load_config(config_file, overrides), actor, as_json), *arguments, **options)
 
     run.__doc__, run.__name__ = command.__doc__, command.__name__
     run.__dict__.update(command.__dict__)
     actor_option = click.option(
-        "--actor", default=getpass.getuser, show_default="当前用户 the user", metavar="NAME",
+        "--actor", default=getpass.getuser, show_default="当前用户 the user", metavar="NAME", callback=_person,
         help="经办人姓名 On whose behalf.",
     )  # fmt: skip
     wrapped: Any = actor_option(config_option(json_option(run)))
     result: F = wrapped
     return result
+
+
+def _person(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    """Return the name of the person who acts. Errors: BadParameter for what the registrar would not take."""
+    try:
+        return require_name(name)
+    except NodeError as error:
+        raise click.BadParameter(error.message) from None
 
 
 class Evidence(NamedTuple):
@@ -102,14 +138,14 @@ class Evidence(NamedTuple):
 
 
 def read_evidence(file: BinaryIO | None) -> Evidence:
-    """Read a file. Bounds: EVIDENCE_BYTES_MAX. Errors: Failure."""
+    """Read a file. Bounds: EVIDENCE_BYTES_MAX. Errors: RecordError."""
     if file is None:
         return Evidence()
     content = file.read(limits.EVIDENCE_BYTES_MAX + 1)
     if not 0 < len(content) <= limits.EVIDENCE_BYTES_MAX:
-        raise Failure(
-            f"证明文件应为1至{limits.EVIDENCE_BYTES_MAX}字节。The evidence has {len(content)} octets; "
-            f"1 to {limits.EVIDENCE_BYTES_MAX} are allowed"
+        raise RecordError(
+            f"证明文件应为1至{limits.EVIDENCE_BYTES_MAX}字节。"
+            f"The evidence takes 1 to {limits.EVIDENCE_BYTES_MAX} octets"
         )
     return Evidence(hashlib.sha256(content).digest(), content if _is_object(content) else b"")
 
@@ -124,8 +160,8 @@ def _is_object(content: bytes) -> bool:
 
 
 def read_form(file: BinaryIO) -> bytes:
-    """Read a JSON file. Bounds: BODY_BYTES_MAX. Errors: Failure."""
+    """Read a JSON file. Bounds: BODY_BYTES_MAX. Errors: LimitError."""
     content = file.read(limits.BODY_BYTES_MAX + 1)
     if len(content) > limits.BODY_BYTES_MAX:
-        raise Failure(f"文件过大。The file has more than {limits.BODY_BYTES_MAX} octets")
+        raise LimitError(f"文件过大。The file has more than {limits.BODY_BYTES_MAX} octets")
     return content

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from core.errors import Outcome
 from core.ident.handle import check_prefix
 from core.lifecycle import STATE_LABELS, State
 from core.store.application_rows import unpack_application
@@ -13,9 +14,10 @@ from core.store.engine import Table
 from core.store.prefix_rows import HOSTINGS
 from node import wiring
 from node.cli.acts import Desk, evidence_option, governed, read_evidence, read_form, reason_option
-from node.cli.common import Commands, Failure, dry_run_option, print_json
+from node.cli.common import Commands, dry_run_option, print_json
 from registry.commands import ApplyPrefix, MovePrefix, ReviewPrefix, SitePrefix
 from registry.documents import application_document, application_summary
+from registry.refusals import refusal
 
 _NEXT = {
     State.DRAFT: "再次执行 apply（不带 --draft）即提交 Apply again without --draft to submit it",
@@ -49,7 +51,8 @@ def apply(desk: Desk, name: str, party: str, hosting: str, site: BinaryIO | None
 
     Example: saltern prefix apply 88.118.7 --party P000001 --hosting hosted --actor 张经办
     """
-    command = ApplyPrefix(name, party, hosting, read_form(site) if site else b"", draft)
+    octets = b"" if site is None else read_form(site) or b" "  # an empty file is a site that cannot be read
+    command = ApplyPrefix(name, party, hosting, octets, draft)
     _tell(desk, desk.run(command, dry_run=dry_run))
 
 
@@ -127,7 +130,7 @@ def show(desk: Desk, name: str) -> None:
     with desk.reading() as snapshot:
         row = snapshot.get(Table.APPLICATIONS, key)
     if row is None:
-        raise Failure(f"没有前缀{name}的申请。There is no application for the prefix {name}")
+        raise refusal("prefix-not-found", Outcome.NOT_FOUND, prefix=name)
     document = application_document(key, unpack_application(row))
     if desk.as_json:
         print_json(document)

@@ -60,6 +60,7 @@ def journal(desk: Desk, after: int, count: int) -> None:
         rule = f" ({each['rule']})" if each["rule"] else ""
         who = each["who"]
         assert isinstance(who, dict)
+        name = who["name"] or "-"
         click.echo(
-            f"{each['number']}  {each['at']}  {who['name']}  {each['action']} {each['object']}: {each['outcome']}{rule}"
+            f"{each['number']}  {each['at']}  {name}  {each['action']} {each['object']}: {each['outcome']}{rule}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from tests.kit.logins import (
     header,
     session_header,
 )
-from tests.kit.node import Node, Reply, admin_value, basic
+from tests.kit.node import Node, Reply, admin_value, basic, saltern
 
 SECRET_ID, KEY_ID = "301:0.NA/88.1", "300:0.NA/88.1"
 WAYS = [*(("HS_SECKEY", alg) for alg in MACS), *(("HS_PUBKEY", alg) for alg in DIGESTS)]
@@ -211,6 +212,28 @@ def test_a_wrong_log_in_is_401_and_proves_nothing(node: Node, change: Members) -
     assert f'sessionId="{session.session_id}"' in reply.headers.get_all("WWW-Authenticate", [])[1]
     assert time.monotonic() - before < 20
     assert not is_known(node, session)
+
+
+def test_a_failed_log_in_to_a_session_is_written_down(node: Node) -> None:
+    """As those of any other request, by the identity that was claimed; a verification is of somebody else's proof."""
+    time.sleep(1)  # the failures of the tests before fill their second
+    session, before = begin(node), failed_log_ins(node)
+    wrong = login(node, session) | {"signature": b64(b"no proof")}
+    for method in ("PUT", "POST"):
+        assert node.ask(method, THIS, {}, header(wrong), tls=True).status == 401
+    query = "&".join(f"{name}={b64(b'x' * 16)}" for name in ("nonce", "cnonce", "signature"))
+    checked = node.ask("GET", f"/api/verifications/{quote(SECRET_ID)}?alg=HMAC-SHA256&{query}", tls=True)
+    assert checked.json["isValid"] is False
+    entries = failed_log_ins(node)[len(before) :]
+    assert [(each["object"], each["outcome"]) for each in entries] == [(SECRET_ID, "authentication-failed")] * 2
+    assert {each["who"]["name"] for each in entries} == {""}
+    told = saltern("journal", "--after", str(entries[0]["number"] - 1), "--config", str(node.config)).stdout.decode()
+    assert f"  -  log-in {SECRET_ID}: authentication-failed" in told
+
+
+def failed_log_ins(node: Node) -> list[Any]:
+    done = saltern("journal", "--count", "1000", "--config", str(node.config), "--json")
+    return [each for each in json.loads(done.stdout) if each["action"] == "log-in"]
 
 
 def test_a_signature_cannot_be_replayed(node: Node) -> None:

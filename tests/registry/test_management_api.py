@@ -17,6 +17,7 @@ from core.clock import Millis
 from core.errors import Outcome
 from core.outcomes import STATUSES
 from core.party.fields import FIELDS, identity_names
+from core.store.engine import Batch, Table
 from core.wire.http import Request
 from registry.commands import Actor, AddParty, ApplyPrefix, ReviewPrefix, VerifyParty
 from registry.management import OPERATIONS
@@ -119,11 +120,32 @@ def test_a_page_is_bounded(desk: Desk) -> None:
 
 def test_an_enterprise_looks_at_more_than_a_chunk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rows are found however far apart they are."""
-    monkeypatch.setattr(limits, "LIST_CHUNK", 1)
+    monkeypatch.setattr(limits, "PAGE_CHUNK", 1)
     own = desk.token("enterprise", "企业", "P000001")
     answer = desk.ask("GET", "/v1/prefixes", by=own).json
     assert ([row["prefix"] for row in answer["prefixes"]], answer["next"]) == (["88.118.7"], None)
     assert [row["party"] for row in desk.ask("GET", "/v1/parties", by=own).json["parties"]] == ["P000001"]
+
+
+def test_a_long_list_pauses_so_that_others_have_their_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each PAGE_CHUNK rows, however many of them are somebody else's."""
+    with desk.store.snapshot() as snapshot:
+        row = snapshot.get(Table.APPLICATIONS, b"88.118.7")
+    batch = Batch()
+    for number in range(5 * limits.PAGE_CHUNK):
+        batch.put(Table.APPLICATIONS, b"88.118.8%04d" % number, row)
+    desk.store.commit(batch)
+    pause, pauses = asyncio.sleep, []
+
+    async def counted(delay_s: float) -> None:
+        pauses.append(delay_s)
+        await pause(delay_s)
+
+    own = desk.token("enterprise", "企业", "P000002")
+    monkeypatch.setattr(asyncio, "sleep", counted)
+    assert desk.ask("GET", "/v1/prefixes", by=own).json == {"prefixes": [], "next": None}
+    assert len(pauses) == 5
+    assert limits.PAGE_CHUNK <= 200
 
 
 # --- writing -----------------------------------------------------------------

@@ -21,6 +21,7 @@ from core.records import HandleValue
 from core.store.engine import Table
 from registry.commands import (
     ANONYMOUS,
+    LOG_IN,
     Actor,
     AddParty,
     AmendParty,
@@ -102,6 +103,11 @@ def test_a_rule_is_said_in_two_languages(rule: str) -> None:
     assert error.message == f"{told.zh}。{told.en}"
     assert "{" not in error.message
     assert len(error.message) < limits.REASON_CHARS_MAX
+
+
+def test_a_count_is_told_in_words_that_fit_any_number() -> None:
+    for rule, rest in (("form", "1; nothing was stored"), ("members", "1")):
+        assert refusal(rule, count=1).message.endswith(f": {rest}")
 
 
 # --- every refusal is written down ---------------------------------------------
@@ -233,6 +239,21 @@ def test_a_flood_of_refusals_is_bounded_and_counted(caplog: pytest.LogCaptureFix
     office.registry.run(requests[:2], Millis(office.now + 1_000))
     assert len(office.journal()) == entries + limits.REFUSALS_KEPT_PER_S + 5
     assert "160 more refusals" in caplog.text
+
+
+def test_a_flood_of_failed_log_ins_hides_no_other_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    """Any stranger can cause them: they have a small number a second of their own, and the log tells how many more."""
+    office = Office()
+    failed = Request(NoteRefusal(LOG_IN, "300:0.NA/88.118", "authentication-failed", "", "no"), ANONYMOUS)
+    other = Request(ConfirmParty("P999999"), ANNA)
+    for _ in range(3):
+        office.registry.run([failed] * 100, office.now)
+    office.registry.run([other] * limits.REFUSALS_KEPT_PER_S, office.now)
+    office.registry.run([failed], Millis(office.now + 1_000))
+    actions = [entry.action for entry in office.journal()]
+    assert actions.count(LOG_IN) == limits.LOGIN_REFUSALS_KEPT_PER_S + 1
+    assert actions.count("party.confirm") == limits.REFUSALS_KEPT_PER_S
+    assert "295 more failed log-ins" in caplog.text
 
 
 def test_a_dry_run_of_what_is_refused_is_no_try() -> None:

@@ -18,7 +18,7 @@ from core import limits
 from core.changes import Serial
 from core.errors import Outcome, StoreError
 from core.store.engine import Batch, StorePanicError, Table
-from core.store.lmdb_engine import LmdbEngine
+from core.store.lmdb_engine import EarlierStoreError, LmdbEngine
 
 R = Table.RECORDS
 SCRIPT = Path(__file__).with_name("other_process.py")
@@ -299,7 +299,7 @@ def test_a_store_of_another_format_is_refused(folder: Path, row: bytes | None) -
 
 
 def test_a_store_of_an_earlier_version_is_completed_by_a_writer(tmp_path: Path) -> None:
-    """Tables that came later are made, empty; who only reads does not, and is refused until then."""
+    """Tables that came later are made, empty; who only reads does not make them, and is told by an error of its own."""
     environment = lmdb.open(str(tmp_path), max_dbs=20)
     later = {Table.PARTIES, Table.PARTY_NUMBERS}
     for name in [b"changes", *(table.value.encode() for table in Table if table not in later)]:
@@ -307,7 +307,7 @@ def test_a_store_of_an_earlier_version_is_completed_by_a_writer(tmp_path: Path) 
     with environment.begin(write=True) as transaction:
         transaction.put(b"format", b"\x01", db=environment.open_db(b"meta", transaction))
     environment.close()
-    with pytest.raises(StoreError, match="incomplete"):
+    with pytest.raises(EarlierStoreError, match="earlier version"):
         LmdbEngine(tmp_path, read_only=True)
     LmdbEngine(tmp_path).close()
     engine = LmdbEngine(tmp_path, read_only=True)
@@ -325,8 +325,9 @@ def test_an_incomplete_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "data.mdb").touch()
     for name in ("a", "b"):
-        with pytest.raises(StoreError, match="incomplete"):
-            LmdbEngine(tmp_path / name)
+        for read_only in (True, False, True):
+            with pytest.raises(StoreError, match="incomplete"):
+                LmdbEngine(tmp_path / name, read_only=read_only)
 
 
 @pytest.mark.parametrize("content", [b"no database" * 1_000, b"\xff" * 8_192, b"x"], ids=["text", "octets", "short"])

@@ -1,0 +1,106 @@
+"""Exit codes of the commands of governance: 1 with the reasons as JSON, once; 2 for what is no command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import limits
+from tests.kit.node import Node, saltern
+
+ROWS = list(csv.DictReader((Path(__file__).parent.parent / "vectors" / "parties.csv").open(encoding="utf-8")))
+PREFIX = "88.118.7"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with Node(tmp_path_factory.mktemp("exit-codes") / "node", "88.118") as running:
+        done = run(running, "party", "add", "--file", "-", "--actor", "张经办", stdin=json.dumps(ROWS[0]).encode())
+        assert done.returncode == 0, done.stderr.decode()
+        yield running
+
+
+def run(node: Node, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return saltern(*arguments, "--config", str(node.config), check=False, stdin=stdin)
+
+
+def reasons(done: subprocess.CompletedProcess[bytes]) -> Any:
+    """Return the only JSON document of a failure; its reason stands once on each output."""
+    assert done.returncode == 1, done
+    told = json.loads(done.stdout)
+    assert list(told)[:3] == ["outcome", "rule", "reason"]
+    assert done.stderr.decode() == f"错误 Error: {told['reason']}\n"
+    assert "Traceback" not in done.stderr.decode()
+    return told
+
+
+REFUSED = [
+    (("prefix", "show", "88.118.999"), "not-found", "prefix-not-found"),
+    (("prefix", "show", "88..1"), "invalid-handle", None),
+    (("party", "show", "P999"), "not-found", "party-not-found"),
+    (("party", "confirm", "P999"), "not-found", "party-not-found"),
+    (("party", "verify", "P000001", "--method", "manual", "--evidence", "/dev/null"), "invalid-value", None),
+    (("prefix", "suspend", PREFIX, "--reason", "x", "--evidence", "/dev/null"), "invalid-value", None),
+    (("party", "add", "--file", "/dev/zero"), "too-large", None),
+    (("token", "revoke", "0" * 12), "not-found", "token-not-found"),
+    (("token", "list", "--set", "http.port=x"), "internal", None),
+    (("changes", "--set", "store.nothing=1"), "internal", None),
+    (("journal", "--config", "/nowhere/node.toml"), "internal", None),
+]
+
+
+@pytest.mark.parametrize(("command", "outcome", "rule"), REFUSED, ids=lambda each: " ".join(each) if each else "-")
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_a_failure_tells_its_reasons_as_json(
+    node: Node, command: tuple[str, ...], outcome: str, rule: str | None, as_json: bool
+) -> None:
+    """On standard output, whether the registrar refused it, the command itself, or the configuration is wrong."""
+    arguments = (*command, "--json") if as_json else command
+    config = () if "--config" in command else ("--config", str(node.config))
+    told = reasons(saltern(*arguments, *config, check=False))
+    assert (told["outcome"], told["rule"]) == (outcome, rule)
+
+
+@pytest.mark.parametrize("hosting", ["hosted", "delegated"])
+def test_an_empty_site_file_is_a_site_that_cannot_be_read(node: Node, hosting: str) -> None:
+    """Not an application without a site."""
+    command = ("prefix", "apply", PREFIX, "--party", "P000001", "--hosting", hosting, "--site", "/dev/null")
+    told = reasons(run(node, *command, "--dry-run"))
+    rule = "site-hosted" if hosting == "hosted" else "site-file"
+    assert [(each["path"], each["rule"]) for each in told["faults"]] == [("site", rule)]
+
+
+def test_an_offline_check_that_finds_a_fault_is_a_failure(node: Node, tmp_path: Path) -> None:
+    """What it found is told, and written down; what a reviewer says himself is done as he says."""
+    document = tmp_path / "licence.json"
+    document.write_text(json.dumps({"name": "另一家企业"}))
+    checked = ("party", "verify", "P000001", "--actor", "李审核", "--json", "--method")
+    told = reasons(run(node, *checked, "offline", "--evidence", str(document)))
+    assert (told["outcome"], told["party"], told["verification"]) == ("failed", "P000001", "failed")
+    assert told["note"] == "name: not as in the document"
+    assert told["note"] in told["reason"]
+    by_hand = run(node, *checked, "manual", "--failed", "印章不清")
+    assert (by_hand.returncode, json.loads(by_hand.stdout)["verification"]) == (0, "failed")
+    first = run(node, *checked, "manual", "--evidence", str(document))
+    assert (first.returncode, json.loads(first.stdout)["verification"]) == (0, "failed")
+    document.write_text(json.dumps({"name": ROWS[0]["name"]}))
+    assert run(node, *checked, "offline", "--evidence", str(document)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "\u3000", "x" * (limits.PERSON_NAME_CHARS_MAX + 1), "张\u200b三", "张\t三", "a\x1bb", "\udcff"],
+    ids=ascii,
+)  # fmt: skip
+@pytest.mark.parametrize("command", [("party", "list"), ("token", "revoke", "0" * 12)], ids=" ".join)
+def test_who_acts_has_a_name_that_can_be_read(node: Node, command: tuple[str, ...], name: str) -> None:
+    """Anything else is a usage error, in both languages, also of a command that only reads."""
+    done = run(node, *command, "--actor", name)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert "经办人姓名应为1至100个可见字符" in done.stderr.decode()
+    assert "takes 1 to 100 visible characters" in done.stderr.decode()
