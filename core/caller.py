@@ -32,6 +32,9 @@ from core.wire.codepoints import VERSION
 from core.wire.http import BASIC_CHALLENGE, Headers, Request
 
 _HEADER: Final = "WWW-Authenticate"
+NOT_VERIFIED: Final = "身份未通过验证。Identity not verified"
+"""What is told on our own API; the words of the Handle interface are the reference server's."""
+
 _FAILED: Final = "Identity not verified"
 _BEARER: Final = "bearer "
 _NONE_READ: Final = "-"  # claimed by what is no token: this source and nobody else waits
@@ -148,4 +151,4 @@ def _bearer_challenge(ended: Outcome) -> tuple[str, str]:
 
 
 def _refuse(claim: str = "") -> NoReturn:
-    raise AdmissionError(_FAILED, outcome=Outcome.AUTHENTICATION_FAILED, claim=claim)
+    raise AdmissionError(NOT_VERIFIED, outcome=Outcome.AUTHENTICATION_FAILED, claim=claim)

@@ -51,7 +51,10 @@ class Guard:
         """Errors: RateError where this source failed too often as that one: nothing it sends is looked at."""
         wait_s = self._failures.wait_s(_pair(peer, claim))
         if wait_s:
-            raise RateError(f"Too many failed log-ins; try again in {wait_s} s", retry_s=wait_s)
+            raise RateError(
+                f"登录失败次数过多，请在{wait_s}秒后重试。Too many failed log-ins; try again in {wait_s} s",
+                retry_s=wait_s,
+            )
 
     def failed(self, peer: bytes, claim: str, cost: int = 1) -> None:
         """Count one failure as so many."""

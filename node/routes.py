@@ -22,7 +22,7 @@ from core.caller import Callers, is_bearer
 from core.errors import NodeError, Outcome
 from core.outcomes import STATUSES
 from core.wire.handlejson import options, refused_credentials, render, render_error
-from core.wire.http import CHALLENGED, Request, Response, problem, problem_of
+from core.wire.http import CHALLENGED, Request, Response, not_allowed, nothing_there, problem_of
 from node.handle_http import Messages, is_message
 from node.sessions_api import SessionsApi
 from registry.batch_api import BatchApi
@@ -157,23 +157,23 @@ class Routes:
             case "/v1/records:batch":
                 if request.method == "POST":
                     return await self._batches.post(request)
-                return _not_allowed(request, "POST")
+                return not_allowed(request.path, "POST")
             case "/healthz" | "/readyz" as path:
                 if request.method not in ("GET", "HEAD"):
-                    return _not_allowed(request, "GET, HEAD")
+                    return not_allowed(request.path, "GET, HEAD")
                 healthy = path == "/healthz" or self._ready()
                 outcome = Outcome.OK if healthy else Outcome.OVERLOADED
                 return Response(STATUSES[outcome].http, _TEXT, b"ok\n" if healthy else b"not ready\n")
-        return problem(Outcome.NO_SUCH_ENDPOINT, "There is nothing at this path", request.path)
+        return nothing_there(request.path)
 
     def _public(self, request: Request, body: bytes) -> Response:
         if request.method not in ("GET", "HEAD"):
-            return _not_allowed(request, "GET, HEAD")
+            return not_allowed(request.path, "GET, HEAD")
         return Response(STATUSES[Outcome.OK].http, (("Content-Type", "application/json"),), body)
 
     async def _page(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
-            return _not_allowed(request, "GET, HEAD")
+            return not_allowed(request.path, "GET, HEAD")
         if request.path == "/":
             return await self._browser.home(request)
         return await self._browser.identifier(request)
@@ -199,7 +199,3 @@ def _unknown_caller(request: Request, error: NodeError) -> Response:
     if error.ended in CHALLENGED:
         return refused_credentials(request, error.ended)
     return render_error(request, error)
-
-
-def _not_allowed(request: Request, allowed: str) -> Response:
-    return problem(Outcome.METHOD, f"This path answers {allowed}", request.path, extra=(("Allow", allowed),))

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from core.admission import Identity
-from core.caller import challenges
+from core.caller import NOT_VERIFIED, challenges
 from core.errors import AdmissionError, NodeError, Outcome, WireError
 from core.guard import UNCOUNTED, Failures, Guard, claim_of, verified_claim
 from core.hdl.authorization import Members, login_proof, mac_proof, members_of, octets
@@ -141,7 +141,7 @@ class SessionsApi:
         mark = await self._prover.proves(proof, VERSION)
         if mark is None:
             self._guard.failed(peer, claim)
-            raise AdmissionError("Identity not verified", outcome=Outcome.AUTHENTICATION_FAILED, claim=claim)
+            raise AdmissionError(NOT_VERIFIED, outcome=Outcome.AUTHENTICATION_FAILED, claim=claim)
         return proof.identity, mark
 
     def _signed(self, login: Login, cnonce: bytes | None) -> str:

@@ -66,6 +66,7 @@ def admit(request: HttpRequest) -> Actor:
     if not actor.anonymous:
         return actor
     raise AdmissionError(
+        "请提供凭据：经 HTTPS，或在配置允许时从本机发送。"
         "Send credentials, over HTTPS or, where the configuration allows it, from this machine",
         outcome=Outcome.AUTHENTICATION_NEEDED if request.credentials_safe else Outcome.FORBIDDEN,
     )

@@ -22,7 +22,7 @@ from core.ident.handle import HandleRules
 from core.outcomes import STATUSES
 from core.store.engine import Snapshot
 from core.store.homing import ServedRecords
-from core.wire.http import Headers, Response, decode_path, media_type, problem, problem_of
+from core.wire.http import Headers, Response, decode_path, media_type, not_allowed, nothing_there, problem, problem_of
 from core.wire.http import Request as HttpRequest
 from registry.batch_api import admit
 from registry.commands import ANONYMOUS, LOG_IN, Actor, NoteRefusal, Request, Result
@@ -85,7 +85,7 @@ class ManagementApi:
         try:
             found = _find(request.path)
             if found is None:
-                return problem(Outcome.NO_SUCH_ENDPOINT, "There is nothing at this path", request.path)
+                return nothing_there(request.path)
             operations, members = found
             operation = operations.get("GET" if request.method == "HEAD" else request.method)
             if operation is None:
@@ -181,4 +181,4 @@ def _note(operation: Operation, members: Members, error: NodeError) -> NoteRefus
 
 def _not_allowed(request: HttpRequest, operations: Mapping[str, Operation]) -> Response:
     allowed = ", ".join(each for method in operations for each in (("GET", "HEAD") if method == "GET" else (method,)))
-    return problem(Outcome.METHOD, f"This path answers {allowed}", request.path, extra=(("Allow", allowed),))
+    return not_allowed(request.path, allowed)

@@ -35,7 +35,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "json": ("资料应为 JSON 对象（{error}）", "The data must be a JSON object ({error})"),
     "party-not-found": ("没有主体{party}", "There is no party {party}"),
     "certificate-known": ("该证件已登记为主体{party}", "This certificate is that of {party} already"),
-    "form": ("{count}个字段有误，未作任何保存", "{count} fields are wrong; nothing was stored"),
+    "form": ("{count}个字段有误，未作任何保存", "Wrong fields: {count}; nothing was stored"),
     "method": ("没有核验方法{method}；现有：{methods}", "There is no method {method}; there are {methods}"),
     "evidence": ("须附证明文件（--evidence）", "A file that proves it is needed (--evidence)"),
     "evidence-digest": (
@@ -114,7 +114,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "token-days": ("有效期应为1至{days}天", "A token lives for 1 to {days} days"),
     "token-not-found": ("没有令牌{token}", "There is no token {token}"),
     # --- what is sent to the management API
-    "members": ("请求中有{count}处错误", "{count} members of the request are wrong"),
+    "members": ("请求中有{count}处错误", "Wrong members of the request: {count}"),
     "member-unknown": ("没有这个成员{near_zh}", "There is no such member{near_en}"),
     "member-required": ("缺少此项", "It is required"),
     "member-once": ("只能给出一次", "It is given once"),

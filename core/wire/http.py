@@ -135,6 +135,17 @@ def problem(
     return Response(status, headers, body.encode(), close, outcome if outcome in CHALLENGED else None)
 
 
+def nothing_there(path: str) -> Response:
+    """Return what is told where our own API has nothing at a path."""
+    return problem(Outcome.NO_SUCH_ENDPOINT, "此路径下没有接口。There is nothing at this path", path)
+
+
+def not_allowed(path: str, allowed: str) -> Response:
+    """Return what is told where a path answers other methods."""
+    detail = f"此路径只接受 {allowed}。This path answers {allowed}"
+    return problem(Outcome.METHOD, detail, path, extra=(("Allow", allowed),))
+
+
 def problem_of(error: NodeError, path: str) -> Response:
     """Return problem details for an error; its fields ``rule`` and ``faults`` are members of it."""
     faults = error.fields.get("faults")

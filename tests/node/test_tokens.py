@@ -100,6 +100,24 @@ def test_a_token_is_nowhere_but_with_who_has_it(node: Node) -> None:
     assert not [path for path in files if secret in path.read_bytes()]
 
 
+def test_what_our_own_api_refuses_at_the_door_is_told_in_two_languages(node: Node) -> None:
+    """Chinese first; the Handle interface says what the reference server says."""
+    known = issued(node, "auditor")
+    bad = wrong(known)
+    for method, path, headers, zh, en in (
+        ("GET", "/v1/parties", {}, "请提供凭据", "Send credentials"),
+        ("GET", "/v1/parties", bad, "身份未通过验证", "Identity not verified"),
+        ("GET", "/v1/nothing", known, "此路径下没有接口", "There is nothing at this path"),
+        ("GET", "/about", {}, "此路径下没有接口", "There is nothing at this path"),
+        ("PUT", "/v1/parties", known, "此路径只接受 POST, GET, HEAD", "This path answers POST, GET, HEAD"),
+        ("GET", "/v1/records:batch", known, "此路径只接受 POST", "This path answers POST"),
+    ):
+        detail = node.ask(method, path, headers=headers).json["detail"]
+        assert detail.startswith(zh), path
+        assert f"。{en}" in detail, path
+    assert node.ask("DELETE", f"/api/handles/{OWN}/X", headers=bad).body == b""
+
+
 def test_guessing_is_slow_from_this_machine_too(node: Node) -> None:
     """429 with Retry-After for all workers together, on both interfaces, of tokens and of secrets of handles."""
     right, other = issued(node, "auditor"), issued(node, "auditor")
@@ -110,6 +128,9 @@ def test_guessing_is_slow_from_this_machine_too(node: Node) -> None:
         reply = node.ask("GET", path, headers=right)
         assert (reply.status, 0 < int(reply.headers["Retry-After"]) <= limits.LOGIN_FAILURE_S) == (429, True)
         assert "WWW-Authenticate" not in reply.headers
+        told = reply.json.get("detail") or reply.json["message"]
+        assert told.startswith("登录失败次数过多")
+        assert "秒后重试。Too many failed log-ins; try again in" in told
     assert node.ask("GET", "/v1/changes", headers=other).status == 200
     guess = basic(f"300:0.NA/{OWN}", "guess")
     replies = [put(node, f"{OWN}/G", guess) for _ in range(limits.LOGIN_FAILURES + 2)]

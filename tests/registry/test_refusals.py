@@ -105,6 +105,11 @@ def test_a_rule_is_said_in_two_languages(rule: str) -> None:
     assert len(error.message) < limits.REASON_CHARS_MAX
 
 
+def test_a_count_is_told_in_words_that_fit_any_number() -> None:
+    for rule, rest in (("form", "1; nothing was stored"), ("members", "1")):
+        assert refusal(rule, count=1).message.endswith(f": {rest}")
+
+
 # --- every refusal is written down ---------------------------------------------
 
 
