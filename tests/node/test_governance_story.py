@@ -392,12 +392,14 @@ def test_a_kill_takes_nothing(node: Node, parties: dict[str, str]) -> None:
         ("prefix", "show", PREFIX),
         ("token", "list"),
         ("changes", "--count", "1000"),
-        ("journal", "--count", "1000"),
     )
     before = [do(node, *query) for query in queries]
+    journal = do(node, "journal", "--count", "1000")
+    assert (journal[-1]["action"], journal[-1]["object"]) == ("party.identity", parties[PREFIX])
     answer = node.get(HANDLE).body
     node.stop(signal.SIGKILL)
     node.start()
+    assert do(node, "journal", "--count", "1000") == journal
     assert [do(node, *query) for query in queries] == before
     assert node.get(HANDLE).body == answer
     node.fsck()
