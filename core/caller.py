@@ -87,7 +87,7 @@ class Callers:
         with self._store.snapshot() as snapshot:
             right = proves(credentials, self._records_of(snapshot))
         if not right:
-            self._guard.failed(peer, claim)
+            self._guard.failed(peer, claim, limits.HTTP_FAILURE_COST)
             _refuse(claim)
         return credentials.identity
 
@@ -125,7 +125,7 @@ class Callers:
         self._guard.admit(peer, claim)
         mark = await self._prover.proves(proof, VERSION)
         if mark is None:
-            self._guard.failed(peer, claim)
+            self._guard.failed(peer, claim, limits.HTTP_FAILURE_COST)
             _refuse(claim)
         if self._logins.prove(login, proof.identity, mark) is None:  # it was ended meanwhile
             raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)

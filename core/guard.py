@@ -2,8 +2,10 @@
 
 Counted is a pair of source and claim: the address that a request came from, and the identity or
 token that it says to be. So nobody can lock out another one from elsewhere, and whoever guesses
-at one secret has LOGIN_FAILURES tries and then one each LOGIN_FAILURE_S. A bearer token is copied and
-not typed, so its failures count for more. What claims nobody tests no secret, and is not counted.
+at one secret has LOGIN_FAILURES tries and then one each LOGIN_FAILURE_S. By HTTP a failure counts for
+HTTP_FAILURE_COST, of a bearer token, which is copied and not typed, for TOKEN_FAILURE_COST; a program
+that speaks the Handle protocol and is set up wrong repeats itself more often than people do. What
+claims nobody tests no secret, and is not counted.
 """
 
 from __future__ import annotations

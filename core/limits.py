@@ -134,8 +134,9 @@ RATE_SLOTS: Final = 65_536  # of one row, named by 16 bits; two rows of eight oc
 RATE_SOURCES_KEPT: Final = 4_096  # whose slots one worker remembers, about 1 MiB
 RATE_EXEMPT: Final = ("127.0.0.0/8", "::1/128")  # this machine
 RETRY_AFTER_S: Final = 1  # whoever was too fast has all that he may have again after so long
-LOGIN_FAILURES: Final = 100  # of one source and identity at once; then what it offers is not looked at
-TOKEN_FAILURE_COST: Final = 10  # of a bearer token: ten tries
+LOGIN_FAILURES: Final = 12_000  # of one source and identity by the Handle protocol; then nothing of it is looked at
+HTTP_FAILURE_COST: Final = 120  # of Basic and of a session: a hundred tries
+TOKEN_FAILURE_COST: Final = 1_200  # of a bearer token: ten tries
 LOGIN_FAILURE_S: Final = 6  # until one failure is forgotten: 14 400 guesses a day, of 2^256 for a token
 
 # --- listings --------------------------------------------------------------

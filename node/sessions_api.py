@@ -17,6 +17,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from core import limits
 from core.admission import Identity
 from core.caller import NOT_VERIFIED, challenges
 from core.errors import AdmissionError, NodeError, Outcome, WireError
@@ -140,7 +141,7 @@ class SessionsApi:
         self._guard.admit(peer, claim)
         mark = await self._prover.proves(proof, VERSION)
         if mark is None:
-            self._guard.failed(peer, claim)
+            self._guard.failed(peer, claim, limits.HTTP_FAILURE_COST)
             raise AdmissionError(NOT_VERIFIED, outcome=Outcome.AUTHENTICATION_FAILED, claim=claim)
         return proof.identity, mark
 
@@ -169,7 +170,7 @@ class SessionsApi:
             self._guard.admit(request.peer, claim)
             right = await self._prover.proves(proof, VERSION, for_others=True) is not None
             if not right:
-                self._guard.failed(request.peer, claim)
+                self._guard.failed(request.peer, claim, limits.HTTP_FAILURE_COST)
         except NodeError as error:
             return render_error(request, error)
         valid = f',"isValid":{str(right).lower()},"handle":{quote(handle)}'

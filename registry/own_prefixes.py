@@ -27,6 +27,8 @@ def home(desk: Desk, command: Home, *, founding: bool) -> Outcome:
         raise RecordError(f"hosting {command.hosting[:40]!r} is none of {', '.join(HOSTINGS)}")
     old = desk.staging.get(Table.PREFIXES, prefix)
     application = _application(desk, prefix)
+    if application is not None and not application.own and _is_homed_so(old, command):
+        return Outcome.OK  # as it was allocated
     if not application.own if application else not founding and old is None:
         raise refusal("application-needed", prefix=command.prefix)
     _require_not_suspended(prefix, application)
@@ -36,6 +38,11 @@ def home(desk: Desk, command: Home, *, founding: bool) -> Outcome:
     _put_own(desk, prefix, application, Event.HOME, command.hosting)
     add_code(desk.staging, prefix)
     return Outcome.CREATED if old is None else Outcome.OK
+
+
+def _is_homed_so(row: bytes | None, command: Home) -> bool:
+    homed = None if row is None else unpack_prefix(row)
+    return homed is not None and homed.hosting == command.hosting and not homed.suspended
 
 
 def unhome(desk: Desk, command: Unhome) -> Outcome:

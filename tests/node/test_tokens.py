@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from core import limits
+from tests.kit.handle_node import client_of
+from tests.kit.handle_proofs import SecretKey
 from tests.kit.management import DIGEST, FORMS
 from tests.kit.node import Node, Reply, basic, saltern
 
@@ -119,7 +121,10 @@ def test_what_our_own_api_refuses_at_the_door_is_told_in_two_languages(node: Nod
 
 
 def test_guessing_is_slow_from_this_machine_too(node: Node) -> None:
-    """429 with Retry-After for all workers together, on both interfaces, of tokens and of secrets of handles."""
+    """429 with Retry-After for all workers together, on both interfaces, of tokens and of secrets of handles.
+
+    What was guessed over HTTP counts for the Handle protocol, too.
+    """
     right, other = issued(node, "auditor"), issued(node, "auditor")
     tries = limits.LOGIN_FAILURES // limits.TOKEN_FAILURE_COST
     replies = [node.ask("GET", "/v1/changes", headers=wrong(right)) for _ in range(tries)]
@@ -133,9 +138,11 @@ def test_guessing_is_slow_from_this_machine_too(node: Node) -> None:
         assert "秒后重试。Too many failed log-ins; try again in" in told
     assert node.ask("GET", "/v1/changes", headers=other).status == 200
     guess = basic(f"300:0.NA/{OWN}", "guess")
-    replies = [put(node, f"{OWN}/G", guess) for _ in range(limits.LOGIN_FAILURES + 2)]
+    replies = [put(node, f"{OWN}/G", guess) for _ in range(limits.LOGIN_FAILURES // limits.HTTP_FAILURE_COST + 2)]
     assert [reply.status for reply in replies][-2:] == [429, 429]
     assert replies[-1].json["responseCode"] == 3
+    secret = SecretKey(f"0.NA/{OWN}", 300, b"guess", 0x13)
+    assert client_of(node, "tcp", secret).delete(f"{OWN}/G").code == 3
 
 
 def test_resolving_needs_no_token(node: Node) -> None:

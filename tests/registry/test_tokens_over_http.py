@@ -230,13 +230,13 @@ def test_all_workers_count_together(desk: Desk, failures: Failures) -> None:
 def test_secrets_of_handles_are_guarded_too(callers: Callers) -> None:
     """However the identity is spelt; what claims nobody is no guess."""
     spellings = ("301:0.NA/88.118", "301:0.na/88.118")
-    for number in range(limits.LOGIN_FAILURES):
+    for number in range(limits.LOGIN_FAILURES // limits.HTTP_FAILURE_COST):
         with pytest.raises(AdmissionError):
             identified(callers, basic(spellings[number % 2], "wrong")["Authorization"])
     assert {ended(callers, basic(each, "wrong")["Authorization"]) for each in spellings} == {Outcome.RATE_LIMITED}
     assert claim_of(ADMIN) == "301:0.NA/88.118"
     for garbage in ("Basic", "Digest"):
-        for _ in range(limits.LOGIN_FAILURES + 5):
+        for _ in range(limits.LOGIN_FAILURES // limits.HTTP_FAILURE_COST + 5):
             assert ended(callers, garbage) is Outcome.AUTHENTICATION_FAILED
 
 
