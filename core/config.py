@@ -55,6 +55,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "外部访问本节点的 IPv4、IPv6 地址。",
     ),
     Setting(
+        "node.signing_key", "path", "keys/node.pem",
+        "PEM private key (Ed25519) that this node signs reports and exports with, mode 0600.",
+        "本节点签署报告和导出文件的私钥（Ed25519，PEM），权限 0600。",
+    ),
+    Setting(
         "http.address", "text", "127.0.0.1",
         "Address that HTTP and HTTPS listen on; 0.0.0.0 or :: for all.",
         "HTTP 与 HTTPS 监听地址；0.0.0.0 或 :: 表示全部。",

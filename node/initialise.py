@@ -16,6 +16,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from core import clock
@@ -37,6 +38,7 @@ from core.wire.valuetypes import HS_ADMIN, HS_PUBKEY, HS_SECKEY, HS_VLIST
 from node import wiring
 from node.lock import DataLock
 from node.party_keys import add_key
+from node.signing import signing_key_pem
 from registry.commands import OPERATOR, Home, Put, Request
 
 _RSA_BITS: Final = 2_048
@@ -93,6 +95,7 @@ def initialise(folder: Path, prefixes: tuple[str, ...]) -> Config:
         _write_private(folder / "keys" / "admin.secret", f"{secret}\n".encode())
         _make_certificate(folder / "keys" / "tls.crt", folder / "keys" / "tls.key")
         add_key(folder / "keys" / "identity.keys")
+        _write_private(folder / "keys" / "node.pem", signing_key_pem(Ed25519PrivateKey.generate()))
         # A JSON string is a basic string of TOML.
         file.write_text(_TOML.format(prefix=json.dumps(prefixes[0]), admin=_PUBLIC_KEY_INDEX), "utf-8")
         (folder / "data").mkdir(mode=0o700)

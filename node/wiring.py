@@ -40,6 +40,7 @@ from node.http_quick import QuickFront
 from node.party_keys import load_keys
 from node.routes import Routes
 from node.sessions_api import SessionsApi
+from node.signing import load_signer
 from node.site import Ports, configured_site, server_choice, server_key, site_info
 from node.telemetry import Counters, Front
 from node.turn import Turn
@@ -177,7 +178,8 @@ def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) 
     return Registry(
         store, handle_rules(config), root=config.flag("handle.root"), server_admins=server_admins(config),
         seals=Seals(lambda: load_keys(file), lambda: secrets.token_bytes(NONCE_BYTES)),
-        policy=policy(config), methods=verification_methods(), founding=founding,
+        policy=policy(config), methods=verification_methods(), load_signer=lambda: load_signer(config),
+        founding=founding,
     )  # fmt: skip
 
 

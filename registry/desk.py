@@ -13,6 +13,7 @@ from core.errors import ConfigError, Outcome, RecordError, SealError, WireError
 from core.ident.handle import HandleRules, PrefixKey
 from core.party.rules import Fault
 from core.party.seal import KeyRing, unseal
+from core.signature import Signer
 from core.store.engine import Table
 from core.store.party_rows import PartyRow, unpack_party
 from core.who import Role, Who
@@ -46,6 +47,7 @@ class Desk(NamedTuple):
     seals: Seals | None
     home: Callable[[PrefixKey, bytes | None], None]
     operators: Sequence[tuple[bytes, int]]
+    load_signer: Callable[[], Signer] | None
 
     @property
     def who(self) -> Who:
@@ -70,6 +72,12 @@ class Desk(NamedTuple):
         if self.seals is None:
             raise ConfigError("party.keys: 未指定密钥文件。No key file is named")
         return self.seals
+
+    def signer(self) -> Signer:
+        """Return what signs for this node. Errors: ConfigError if there is no key."""
+        if self.load_signer is None:
+            raise ConfigError("node.signing_key: 未指定签名密钥。No signing key is named")
+        return self.load_signer()
 
 
 def open_values(seals: Seals, name: str, row: PartyRow) -> dict[str, Any]:

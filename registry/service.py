@@ -32,6 +32,7 @@ from core.ident.handle import (
     prefix_of,
 )
 from core.records import AdminPermission, Values
+from core.signature import Signer
 from core.store.application_rows import unpack_application
 from core.store.engine import Engine, ExpectationError, Table
 from core.store.homing import Rows, ServedRecords, require_served, serves
@@ -94,6 +95,7 @@ class Registry:
         seals: Seals | None = None,
         policy: Policy = DEFAULT_POLICY,
         methods: Mapping[str, Method] = METHODS,
+        load_signer: Callable[[], Signer] | None = None,
         founding: bool = False,
     ) -> None:
         """Take what decides. ``founding``: the node is being made, and prefixes become the operator's own."""
@@ -105,6 +107,7 @@ class Registry:
         self.seals = seals
         self.policy = policy
         self.methods = methods
+        self.load_signer = load_signer
         self.founding = founding
         self._journal = Journal()
 
@@ -145,7 +148,7 @@ class Registry:
         standing = standing_of(actor, self.records(staging), self._server_admins, now_ms)
         return Desk(
             staging, standing, now_ms, self._rules, self.policy, self.methods, self.seals, home,
-            self._operators,
+            self._operators, self.load_signer,
         )  # fmt: skip
 
     def standing_for_records(self, actor: Actor, records: ServedRecords, now_ms: Millis) -> Standing:

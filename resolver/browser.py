@@ -17,24 +17,15 @@ from core import limits
 from core.clock import format_utc
 from core.errors import NodeError, Outcome
 from core.events import ResolutionLog, Via
-from core.outcomes import HTTP_FOUND, STATUSES
+from core.outcomes import HTTP_FOUND
 from core.records import HandleValue, Values
 from core.store.engine import Snapshot
-from core.wire.http import Headers, Request, Response, decode_path, parse_fields
+from core.wire.http import Request, Response, decode_path, parse_fields
+from core.wire.page import page, paragraph
 from core.wire.valuetypes import HS_ALIAS, URL
 from resolver.referral import page_url
 from resolver.service import Answer, Question, Resolver
 
-_HEADERS: Final[Headers] = (
-    ("Content-Type", "text/html;charset=utf-8"),
-    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
-    ("X-Content-Type-Options", "nosniff"),
-)
-_STYLE: Final = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse;width:100%}th,td{border:1px solid #ccc;padding:.3rem .6rem;text-align:left;"
-    "vertical-align:top;overflow-wrap:anywhere}th{background:#f4f6f8}.note{background:#fff4d6;padding:.5rem 1rem}"
-)
 _REASONS: Final = {
     Outcome.HANDLE_NOT_FOUND: "本节点没有这个标识。This node has no such identifier.",
     Outcome.NO_VALUES: "该标识没有公开的值。The identifier has no public values.",
@@ -71,7 +62,7 @@ class Browser:
             with self._store.snapshot() as snapshot:
                 answer, note = self._follow(snapshot, handle)
         except NodeError as error:
-            return page(error.ended, "Saltern", _paragraph(error.message))
+            return page(error.ended, "Saltern", paragraph(error.message))
         self._log.record(Via.PAGE, answer.outcome, request.peer, handle.encode(), None)
         target = None if stay or note else _target(handle, answer)
         if target is not None:
@@ -141,7 +132,7 @@ def _record_page(handle: str, answer: Answer, note: str) -> Response:
     parts = [f'<p class="note">{escape(note)}</p>'] if note else []
     reason = _REASONS.get(answer.outcome, answer.message)
     if reason:
-        parts.append(_paragraph(reason))
+        parts.append(paragraph(reason))
     if answer.values:
         rows = "".join(map(_row, answer.values))
         parts.append(
@@ -161,17 +152,3 @@ def _row(value: HandleValue) -> str:
     return (
         f"<tr><td>{value.value_index}</td><td>{escape(value.type)}</td><td>{escape(shown)}</td><td>{changed}</td></tr>"
     )
-
-
-def page(outcome: Outcome, title: str, body: str) -> Response:
-    """Return an HTML page; ``body`` is HTML, ``title`` is text."""
-    text = (
-        f'<!doctype html><html lang="zh"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{body}</body></html>"
-    )
-    status = STATUSES[outcome].http
-    return Response(status, _HEADERS, text.encode())
-
-
-def _paragraph(text: str) -> str:
-    return f"<p>{escape(text)}</p>"

@@ -15,10 +15,12 @@ from cryptography import x509
 from core import clock
 from core.config import Config
 from core.errors import NodeError
+from core.signature import key_id
 from core.store.fsck import check_store
 from node import wiring
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
 from node.party_keys import load_keys
+from node.signing import load_signer
 from node.site import configured_site
 from registry.client import BlockingClient
 
@@ -52,7 +54,7 @@ def doctor(deep: bool, config_file: Path, overrides: tuple[str, ...], as_json: b
         findings.append(Finding("error", "config", error.message))
     else:
         findings.append(Finding("ok", "config", str(config.path)))
-        for check in (_handles, _files, _identity_keys, _certificate, _disk, _node):
+        for check in (_handles, _files, _identity_keys, _signing_key, _certificate, _disk, _node):
             findings += check(config)
         findings += _store(config, deep)
     if as_json:
@@ -118,6 +120,16 @@ def _identity_keys(config: Config) -> Iterator[Finding]:
         yield Finding("error" if path.exists() else "warning", "keys", error.message)
     else:
         yield Finding("ok", "keys", f"{path}: {len(keys.keys)} 个密钥 keys, {keys.current} 在用 in use")
+
+
+def _signing_key(config: Config) -> Iterator[Finding]:
+    """What reports and exports are signed with; a node of an earlier version has none yet."""
+    try:
+        signer = load_signer(config)
+    except NodeError as error:
+        yield Finding("warning", "keys", error.message)
+    else:
+        yield Finding("ok", "keys", f"{config.file('node.signing_key')}: {key_id(signer.public_key)}")
 
 
 def _certificate(config: Config) -> Iterator[Finding]:

@@ -1,0 +1,48 @@
+"""The key that this node signs with: reports, exports. An Ed25519 key in a PEM file of mode 0600."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from core.config import Config
+from core.errors import ConfigError
+from core.signature import Signer
+
+
+def signing_key_pem(key: Ed25519PrivateKey) -> bytes:
+    """Return the PEM text of a key (RFC 8410)."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def load_signer(config: Config) -> Signer:
+    """Return what signs. Errors: ConfigError that says what is wrong and how a key is made, and shows no key."""
+    path = config.file("node.signing_key")
+    if path is None:
+        raise ConfigError("node.signing_key: 未指定签名密钥。No signing key is named", setting="node.signing_key")
+    return Signer(_load(path))
+
+
+def _load(path: Path) -> Ed25519PrivateKey:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ConfigError(
+                f"node.signing_key: {path} 可被他人读取，应为 0600。{path} can be read by others; make it 0600"
+            )
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"node.signing_key: 没有 {path}，可这样新建。There is no {path}; make one: "
+            f"(umask 077; openssl genpkey -algorithm ed25519 -out {path})"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"node.signing_key: 无法读取 {path}。Cannot read {path}: {error.strerror}") from None
+    except (ValueError, TypeError):
+        raise ConfigError(f"node.signing_key: {path} 不是 PEM 私钥。{path} is no private key in PEM") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"node.signing_key: {path} 不是 Ed25519 密钥。{path} is no Ed25519 key")
+    return key
