@@ -113,7 +113,7 @@ def load_signature(packed: Any) -> Signature:
 
 
 def canonical(document: Any) -> bytes:
-    """Return the canonical form (RFC 8785). Errors: ValueError for a float, a big integer or a name that is no ASCII."""
+    """Return the canonical form (RFC 8785). Errors: ValueError for what has none, see above."""
     _check(document)
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
