@@ -45,10 +45,12 @@ class ChangeKind(IntEnum):
     PARTY_CHANGED = 33
     PARTY_VERIFIED = 34  # one step of its verification; how it ended stands in its row
     PARTY_CONFIRMED = 35
+    HOLD_PLACED = 48
+    HOLD_LIFTED = 49
 
 
 class Change(NamedTuple):
-    """One row of the change feed. ``identifier``: key of the handle or prefix, id of the party."""
+    """One row of the change feed. ``identifier``: key of the handle or prefix, id of the party; a hold's target."""
 
     kind: ChangeKind
     identifier: str

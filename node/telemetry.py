@@ -20,6 +20,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from core.errors import Outcome
 from core.hdl.exchange import Transport
 from core.store.engine import Engine, Table
+from core.store.hold_rows import HoldKind
+from core.store.holding import hold_counts
 from core.store.party_rows import PartyRow, unpack_party
 
 _LOG: Final = logging.getLogger("saltern.telemetry")
@@ -163,10 +165,15 @@ class Collector:
         yield GaugeMetricFamily("saltern_store_readers", "Reader slots in use", value=statistics.readers)
         with self._store.snapshot() as snapshot:
             serial = snapshot.serial()
+            holds = hold_counts(snapshot)
             overdue = sum(self._is_overdue(unpack_party(row)) for _, row in snapshot.scan(Table.PARTIES, b""))
         yield GaugeMetricFamily(
             "saltern_parties_to_confirm", "Parties whose contact is to be confirmed again", value=overdue
         )
+        held = GaugeMetricFamily("saltern_holds", "Targets on hold by order of the regulator", labels=("kind",))
+        for kind, count in zip(HoldKind, holds, strict=True):
+            held.add_metric((kind.name.lower(),), count)
+        yield held
         yield GaugeMetricFamily("saltern_change_serial", "Serial of the last change", value=serial)
 
 

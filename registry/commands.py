@@ -174,6 +174,26 @@ class RevokeBearer(NamedTuple):
     bearer: str
 
 
+class PlaceHold(NamedTuple):
+    """Stop the answers for a target by order of the regulator.
+
+    ``target``: with "/" an identifier, with "." and no "/" a prefix and all below it, else the id of a party.
+    ``order``: its number. ``public``: whether it says that its reason may be told to everybody.
+    """
+
+    target: str
+    order: str
+    reason: str
+    public: bool = False
+
+
+class LiftHold(NamedTuple):
+    """Let a target be answered again. ``order``: the number of the one that stopped it, or of one that lifts it."""
+
+    target: str
+    order: str
+
+
 LOG_IN: Final = "log-in"
 """What a NoteRefusal calls a failure to prove who somebody is."""
 
@@ -190,7 +210,9 @@ class NoteRefusal(NamedTuple):
 
 Governance = (
     AddParty | AmendParty | VerifyParty | ConfirmParty | ReadIdentity | RekeyParties
-    | ApplyPrefix | ReviewPrefix | SitePrefix | MovePrefix | IssueBearer | RevokeBearer | NoteRefusal
+    | ApplyPrefix | ReviewPrefix | SitePrefix | MovePrefix | IssueBearer | RevokeBearer
+    | PlaceHold | LiftHold
+    | NoteRefusal
 )  # fmt: skip
 """What ``registry/governance.py`` decides: who may hold a prefix, and how that is proven."""
 

@@ -19,8 +19,10 @@ from registry.commands import (
     ConfirmParty,
     Governance,
     IssueBearer,
+    LiftHold,
     MovePrefix,
     NoteRefusal,
+    PlaceHold,
     ReadIdentity,
     RekeyParties,
     Result,
@@ -30,6 +32,7 @@ from registry.commands import (
     VerifyParty,
 )
 from registry.desk import Desk
+from registry.holds import lift_hold, place_hold
 from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
 from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
 from registry.refusals import refusal
@@ -58,6 +61,8 @@ _ACTS: Final[dict[type, _Act]] = {
     MovePrefix: _Act("prefix.", move_prefix, "prefix"),
     IssueBearer: _Act("token.issue", issue_bearer),
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
+    PlaceHold: _Act("hold.place", place_hold, "target"),
+    LiftHold: _Act("hold.lift", lift_hold, "target"),
 }
 
 

@@ -110,4 +110,4 @@ def _given(command: Command) -> str:
         return "approve" if command.approve else f"reject: {command.reject}" if command.reject else f"correct: {asked}"
     if isinstance(command, VerifyParty):
         return f"{command.method}: {command.failed}" if command.failed else command.method
-    return str(getattr(command, "reason", ""))
+    return ": ".join(filter(None, (getattr(command, "order", ""), getattr(command, "reason", ""))))

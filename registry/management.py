@@ -20,7 +20,9 @@ from registry.commands import (
     Command,
     ConfirmParty,
     IssueBearer,
+    LiftHold,
     MovePrefix,
+    PlaceHold,
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
@@ -35,6 +37,7 @@ from registry.reading import (
     list_bearers,
     list_changes,
     list_entries,
+    list_holds,
     list_parties,
     list_prefixes,
     show_party,
@@ -42,6 +45,7 @@ from registry.reading import (
 )
 
 _YES: Final = True
+_KEY_CHARS: Final = 2 * limits.STORE_KEY_BYTES_MAX
 _ID_CHARS: Final = limits.PREFIX_CHARS_MAX
 _NUMBER_MAX: Final = 2**63 - 1
 
@@ -127,6 +131,20 @@ _REVIEW: Final = (
         "correct", Kind.REASONS, "须更正的字段和理由", "What is to be corrected, and why", high=limits.REASON_CHARS_MAX
     ),
 )
+_TARGET: Final = Member(
+    "target", Kind.TEXT, "标识、前缀或主体编号", "Identifier (with /), prefix (with .) or id of a party", _YES,
+    high=limits.HANDLE_CHARS_MAX,
+)  # fmt: skip
+_ORDER: Final = Member("order", Kind.TEXT, "文号", "Number of the order", _YES, high=limits.ORDER_CHARS_MAX)
+_HOLD: Final = (
+    _TARGET,
+    _ORDER,
+    _REASON,
+    Member("public", Kind.FLAG, "理由可公开", "The order says that its reason may be told to everybody"),
+)
+_AFTER_KEY: Final = Member(
+    "after", Kind.TEXT, "从此行之后开始", "Begin behind this row: next of a page", high=_KEY_CHARS
+)
 _TOKEN: Final = (
     Member(
         "role", Kind.TEXT, "角色", "Role", _YES,
@@ -171,6 +189,11 @@ def _review(asked: Asked) -> Command:
     return ReviewPrefix(given["prefix"], given.get("approve", False), given.get("reject", ""), given.get("correct", ()))
 
 
+def _place(asked: Asked) -> Command:
+    given = asked.members
+    return PlaceHold(given["target"], given["order"], given["reason"], given.get("public", False))
+
+
 def _issue(asked: Asked) -> Command:
     given = asked.members
     return IssueBearer(given["role"], given["holder"], given.get("party", ""), given.get("days", limits.BEARER_DAYS))
@@ -209,6 +232,11 @@ OPERATIONS: Final = (
     _move("suspend", "suspension"),
     _move("resume", "resumption"),
     _move("delete", "deletion"),
+    _O("hold.place", "POST", "/v1/holds", "Hold", (Outcome.OK, Outcome.CREATED), (_GRAMMAR, _MISSING, _CONFLICT),
+       body=_HOLD, command=_place),
+    _O("hold.lift", "POST", "/v1/holds/liftings", "Hold", refusals=(_GRAMMAR, _MISSING, _CONFLICT),
+       body=(_TARGET, _ORDER), command=lambda asked: LiftHold(asked.members["target"], asked.members["order"])),
+    _O("hold.list", "GET", "/v1/holds", "Holds", read=list_holds, query=(_AFTER_KEY, _COUNT), listed="holds"),
     _O("token.issue", "POST", "/v1/tokens", "IssuedToken", _CREATED, (_MISSING, _CONFLICT), body=_TOKEN,
        command=_issue),
     _O("token.list", "GET", "/v1/tokens", "Tokens", read=list_bearers, query=_PAGE, listed="tokens"),

@@ -16,6 +16,7 @@ from core.store.prefix_rows import HOSTINGS, HomedPrefix, pack_prefix, unpack_pr
 from registry.codes import add_code
 from registry.commands import Home, Unhome
 from registry.desk import Desk
+from registry.holds import require_no_hold
 from registry.prefixes import require_move
 from registry.refusals import refusal
 
@@ -55,6 +56,7 @@ def unhome(desk: Desk, command: Unhome) -> Outcome:
     if application is not None and not application.own:
         raise refusal("allocated", prefix=command.prefix)
     _require_not_suspended(prefix, application)
+    require_no_hold(desk, prefix, "")
     desk.home(prefix, None)
     _put_own(desk, prefix, application, Event.DELETE, unpack_prefix(old).hosting)
     return Outcome.OK

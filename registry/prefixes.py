@@ -34,6 +34,7 @@ from core.wire.valuetypes import HS_ADMIN, HS_SITE, HS_VLIST
 from registry.codes import codes_of
 from registry.commands import ApplyPrefix, MovePrefix, Result, ReviewPrefix, SitePrefix
 from registry.desk import Desk, open_values, refused_form, require_digest, require_reason, told, with_filer
+from registry.holds import require_no_hold
 from registry.policy import pattern_of
 from registry.refusals import fault, refusal
 from registry.verification import is_begun
@@ -233,6 +234,7 @@ def _end(desk: Desk, prefix: PrefixKey, application: Application) -> None:
     """Answer for a prefix no longer, nor for its prefix handle, which may name the enterprise's node."""
     if application.own:
         raise refusal("own-prefix")
+    require_no_hold(desk, prefix, application.party)
     if desk.staging.get(Table.PREFIXES, prefix) is not None:
         desk.home(prefix, None)
     key = prefix_handle_of(prefix)

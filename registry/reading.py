@@ -16,6 +16,7 @@ from core.ident.handle import HandleRules, check_prefix
 from core.store.application_rows import Application, unpack_application
 from core.store.bearer_rows import unpack_bearer
 from core.store.engine import Snapshot, Table
+from core.store.hold_rows import unpack_hold
 from core.store.journal_rows import entry_key, unpack_entry
 from core.store.party_rows import PartyRow, unpack_party
 from core.who import Role
@@ -29,6 +30,7 @@ from registry.documents import (
     party_document,
     party_summary,
 )
+from registry.holds import dump_hold
 from registry.members import Members
 from registry.refusals import refusal
 from registry.standing import Standing
@@ -121,6 +123,22 @@ def list_prefixes(view: View) -> Page:
 def list_bearers(view: View) -> Page:
     """Return a page of tokens, without what proves them."""
     return _page(view, Table.BEARERS, lambda key, row: dump_bearer(key.decode(), unpack_bearer(row)))
+
+
+def list_holds(view: View) -> Page:
+    """Return a page of what is on hold. Errors: NodeError for an ``after`` that is none."""
+    try:
+        after = bytes.fromhex(view.members.get("after", ""))
+    except ValueError:
+        raise refusal("page", Outcome.INVALID_VALUE) from None
+    rows: list[Document] = []
+    last = after
+    for key, row in view.snapshot.scan(Table.HOLDS, after + b"\0" if after else b""):
+        if len(rows) == view.rows_max:
+            return Page(rows, last.hex())
+        rows.append(dump_hold(key, unpack_hold(row)))
+        last = key
+    return Page(rows, None)
 
 
 def list_changes(view: View) -> Page:

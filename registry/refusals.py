@@ -114,6 +114,33 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "前缀{prefix}已分配给主体，须用 saltern prefix suspend、delete 并附理由和证明文件",
         "The prefix {prefix} is allocated to a party: use saltern prefix suspend or delete, with reason and evidence",
     ),
+    # --- holds
+    "order": ("须写明文号，1至{chars}个可见字符", "The number of the order is needed: 1 to {chars} visible characters"),
+    "hold-target": (
+        "对象应为标识（含“/”）、前缀（含“.”）或主体编号",
+        "The target is an identifier (with /), a prefix (with .) or the id of a party",
+    ),
+    "hold-foreign": ("本节点没有{target}，也没有其下的前缀", "This node has neither {target} nor a prefix below it"),
+    "hold-absent": (
+        "{target}目前没有记录；已停止解析，今后登记也不解析",
+        "There is no record {target} yet; it is on hold all the same, and stays so when it is registered",
+    ),
+    "hold-known": (
+        "文号{order}已对{target}生效，理由或公开范围不同；请先恢复",
+        "Order {order} stops {target} already, with another reason or publicity: lift it first",
+    ),
+    "hold-none": ("{target}未被停止解析", "{target} is not on hold"),
+    "hold-order": (
+        "{target}上没有文号{order}；现有：{orders}",
+        "There is no order {order} on {target}; there are {orders}",
+    ),
+    "page": ("after应为上一页的next", "after is what the page before gave as next"),
+    "hold-orders": ("一个对象最多{orders}个文号", "A target may have {orders} orders at most"),
+    "hold-count": ("停止解析的对象最多{targets}个", "{targets} targets may be on hold at most"),
+    "on-hold": (
+        "前缀{prefix}依令（{order}）停止解析，记录须保留：先恢复",
+        "The prefix {prefix} is on hold by order {order}, and its records stay: lift it first",
+    ),
     # --- tokens
     "token-role": ("令牌的角色应为以下之一：{roles}", "The role of a token is one of {roles}"),
     "token-party": (

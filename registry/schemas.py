@@ -8,6 +8,7 @@ from core.errors import Outcome
 from core.lifecycle import STATE_LABELS, State
 from core.party.fields import FIELDS, HINTS, Field
 from core.party.rules import Fault
+from core.store.hold_rows import HoldKind
 from core.store.party_rows import Verified
 from core.store.prefix_rows import HOSTINGS
 from core.who import Role
@@ -122,6 +123,7 @@ _CHANGE: Final = {"serial": _NUMBER, "kind": _TEXT, "identifier": _TEXT, "at": _
 _RESULT: Final = {"identifier": _OR_NONE, "outcome": _TEXT, "message": _TEXT}
 _FAULT: Final = _object(dict.fromkeys(Fault._fields, _TEXT))
 _OUTCOMES: Final = {"enum": [outcome.value for outcome in Outcome]}
+_ORDER: Final = {"order": _TEXT, "reason": _TEXT, "public": _FLAG, "placed": _TIME, "placed_by": _TEXT}
 _NEXT_ROW: Final[Schema] = {"type": ["string", "null"]}
 _NEXT_NUMBER: Final[Schema] = {"type": ["integer", "null"]}
 
@@ -143,6 +145,16 @@ SCHEMAS: Final[Schema] = {
     "ApplicationFiled": _object(_APPLICATION | _FILED),
     "ApplicationWithSteps": _object(_APPLICATION | _FILED | {"steps": _array(_EVENT)}),
     "Prefixes": _page("prefixes", "ApplicationFiled", _NEXT_ROW),
+    "Hold": _object(
+        {
+            "target": _TEXT,
+            "kind": {"enum": [kind.name.lower() for kind in HoldKind]},
+            "orders": _array(_object(_ORDER)),
+            "warnings": _array(ref("Fault")),
+        },
+        "warnings",
+    ),
+    "Holds": _page("holds", "Hold", _NEXT_ROW),
     "Token": _object(_TOKEN),
     "IssuedToken": _object(_TOKEN | {"secret": _TEXT | {"description": "只出现这一次 Shown this once"}}),
     "Tokens": _page("tokens", "Token", _NEXT_ROW),

@@ -166,7 +166,7 @@ class Registry:
     def require_served(self, staging: Staging, key: HandleKey) -> None:
         """Errors: ResponsibilityError if the node is not responsible for the handle."""
         prefix = prefix_of(key)
-        if prefix == PREFIX_HANDLES or prefix not in staging.served:
+        if prefix == PREFIX_HANDLES or prefix not in staging.served or staging.identifiers_held:
             require_served(staging, key, root=self._root)
             staging.served[prefix] = True
 

@@ -15,6 +15,7 @@ from core.ident.handle import PREFIX_HANDLES, HandleKey, PrefixKey, prefix_of
 from core.limits import STORE_KEY_BYTES_MAX
 from core.records import Values
 from core.store.engine import Batch, Snapshot, Table
+from core.store.holding import hold_counts
 from core.store.journal_rows import LAST_ENTRY_KEY, Entry, entry_key, pack_entry
 from core.store.prefix_rows import pack_count, unpack_count
 from core.store.record_rows import RecordRows, pack_record, record_key, unpack_values
@@ -27,7 +28,7 @@ class Staging:
     """One group's writes over one snapshot.
 
     ``rights`` and ``served`` remember decisions that hold until a record is
-    written that they may rest on, or a prefix is homed or unhomed.
+    written that they may rest on, a prefix is homed or unhomed, or a hold is placed or lifted.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -39,6 +40,7 @@ class Staging:
         self._expected = self._batch.expected.setdefault(Table.RECORDS, {})
         self.rights: dict[object, bool] = {}
         self.served: dict[PrefixKey, bool] = {}
+        self._identifiers_held: bool | None = None
 
     # --- any row ---
     def get(self, table: Table, key: bytes) -> bytes | None:
@@ -115,14 +117,25 @@ class Staging:
         kind = ChangeKind.PREFIX_UNHOMED if row is None else ChangeKind.PREFIX_HOMED
         self._batch.put(Table.PREFIXES, prefix, row)
         self._batch.changes.append(pack_change(kind, prefix, now_ms))
-        self.served.clear()
-        self.rights.clear()
+        self.forget_decisions()
 
     def rehome(self, prefix: PrefixKey, row: bytes) -> None:
         """Stage another row of a prefix that is homed; its change is the caller's."""
         self._batch.put(Table.PREFIXES, prefix, row)
+        self.forget_decisions()
+
+    def forget_decisions(self) -> None:
+        """Forget what rests on prefixes and holds: one of them has another row now."""
         self.served.clear()
         self.rights.clear()
+        self._identifiers_held = None
+
+    @property
+    def identifiers_held(self) -> bool:
+        """Whether any identifier is on hold by itself."""
+        if self._identifiers_held is None:
+            self._identifiers_held = hold_counts(self).identifiers > 0
+        return self._identifiers_held
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -137,8 +150,7 @@ class Staging:
                 staged.update(rows.get(table, {}))
             self._counts = counts
             del self._batch.changes[changes:]
-            self.served.clear()
-            self.rights.clear()
+            self.forget_decisions()
             raise
 
     def change(self, kind: ChangeKind, identifier: bytes, now_ms: Millis) -> None:

@@ -29,7 +29,7 @@ from resolver.service import Answer, Question, Resolver
 _REASONS: Final = {
     Outcome.HANDLE_NOT_FOUND: "本节点没有这个标识。This node has no such identifier.",
     Outcome.NO_VALUES: "该标识没有公开的值。The identifier has no public values.",
-    Outcome.HELD: "该前缀已暂停解析。Resolution of this prefix is suspended.",
+    Outcome.HELD: "该标识已停止解析。Resolution of this identifier is stopped.",
     Outcome.NOT_RESPONSIBLE: "本节点不负责该前缀。This node does not serve the prefix.",
     Outcome.SERVICE_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
     Outcome.PREFIX_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
@@ -133,6 +133,8 @@ def _record_page(handle: str, answer: Answer, note: str) -> Response:
     reason = _REASONS.get(answer.outcome, answer.message)
     if reason:
         parts.append(paragraph(reason))
+    if answer.notice:
+        parts.append(f'<p class="note">依令停止解析 By order of the regulator: {escape(answer.notice)}</p>')
     if answer.values:
         rows = "".join(map(_row, answer.values))
         parts.append(

@@ -2,7 +2,8 @@
 
 1. One state of the store at a time: ``begin`` opens it, ``end`` lets it go, and nothing waits
    in between. What came before ``begin`` sees all that was acknowledged before it came.
-2. The prefixes that are served here are remembered as long as that state is the last one.
+2. The prefixes that are served here, and whether any handle is on hold by itself, are remembered
+   as long as that state is the last one.
 3. A row that is found proves that the handle follows the grammar, for nothing else is ever
    stored. Whatever is not found is left to ``Resolver``.
 """
@@ -16,6 +17,7 @@ from core import limits
 from core.errors import NodeError
 from core.ident.handle import HandleRules
 from core.store.engine import Snapshot, Table
+from core.store.holding import hold_counts, is_identifier_held
 from core.store.homing import hosting_of
 from core.store.prefix_rows import HOSTED
 from core.store.record_rows import KEY_RAW_MAX
@@ -42,6 +44,7 @@ class PlainReads:
         self._snapshot: Snapshot | None = None
         self._state = -1
         self._hosted: set[bytes] = set()
+        self._identifiers_held = False
 
     def begin(self) -> bool:
         """Begin to read the last committed state; False where the store cannot be read just now."""
@@ -82,6 +85,8 @@ class PlainReads:
             return None
         if prefix not in self._hosted and not self._hosts(snapshot, prefix, key):
             return None
+        if self._identifiers_held and is_identifier_held(snapshot, key):
+            return None
         row = snapshot.get(table, key)
         if row is not None and self._server is not None and not self._server.takes(handle.decode()):
             return None
@@ -93,6 +98,7 @@ class PlainReads:
             return False
         if hosting_of(snapshot, key, root=self._root) != HOSTED:
             return False
+        self._identifiers_held = hold_counts(snapshot).identifiers > 0
         if len(self._hosted) >= limits.QUICK_PREFIXES_MAX:
             self._hosted.clear()
         self._hosted.add(prefix)

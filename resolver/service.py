@@ -4,7 +4,7 @@ Never asks the upstream, never waits, never alters what was registered (Measures
 art. 11). Order of checks, as the reference server: grammar, server of the site,
 responsibility, existence, filters, permissions.
 
-A handle below a suspended prefix is HELD, whether or not there is one. One below a
+A handle that is on hold or below a suspended prefix is HELD, whether or not there is one. One below a
 delegated prefix is answered with a referral to where it is served.
 DIVERGES: docs/standards/divergences.md#delegated-prefixes-are-service-referrals
 
@@ -33,7 +33,8 @@ from core.ident.handle import (
 )
 from core.records import AdminPermission, HandleValue, ValuePermission, ValueReference, Values
 from core.store.engine import Snapshot, Table
-from core.store.homing import FOREIGN, SUSPENDED, ServedRecords, hosting_of, is_held, require_served
+from core.store.holding import orders_on
+from core.store.homing import FOREIGN, STOPPED, ServedRecords, hosting_of, is_held, require_served
 from core.store.prefix_rows import DELEGATED
 from core.store.record_rows import public_wire, record_key, unpack_answer, unpack_values
 from core.wire.jsonform import dump_values
@@ -67,7 +68,8 @@ class Answer(NamedTuple):
     """What is answered, to be rendered by a front. ``handle`` is as asked.
 
     ``json`` or ``wire`` is the ready form where the stored one is the answer; ``values``
-    are there otherwise. None of them: no values belong to this outcome.
+    are there otherwise. None of them: no values belong to this outcome. ``notice``: for people, what a
+    public order of the regulator says.
     """
 
     outcome: Outcome
@@ -76,6 +78,7 @@ class Answer(NamedTuple):
     values: Values | None = None
     json: bytes | None = None
     wire: bytes | None = None
+    notice: str = ""
 
     def values_wire(self) -> bytes:
         """Return the values as on the Handle wire, with their count."""
@@ -108,8 +111,8 @@ class Resolver:
         hosting = hosting_of(snapshot, key, root=self.root)
         if hosting is None:
             return Answer(Outcome.NOT_RESPONSIBLE, question.handle, FOREIGN)
-        if hosting == SUSPENDED or is_held(snapshot, key):
-            return Answer(Outcome.HELD, question.handle)
+        if hosting == STOPPED or is_held(snapshot, key):
+            return Answer(Outcome.HELD, question.handle, notice=_notice(snapshot, key))
         if hosting == DELEGATED:
             return self._service_referral(snapshot, question, key)
         if question.want == "json" and question.public_only and not (question.indexes or question.types):
@@ -225,6 +228,11 @@ class Resolver:
         base = records.load(records.key(cut.base)) or ()
         made = template.run(template.templates_of(base) or templates, cut, base, lambda ref: _find(records, ref))
         return None if made is None else (base, made)
+
+
+def _notice(snapshot: Snapshot, key: HandleKey) -> str:
+    """Return numbers and reasons of the orders that may be told."""
+    return "；".join(f"{order.number}：{order.reason}" for order in orders_on(snapshot, key) if order.public)
 
 
 def _find(records: ServedRecords, reference: ValueReference) -> HandleValue | None:

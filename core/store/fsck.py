@@ -4,7 +4,7 @@ Checked: every row of every table can be read; each record has its ready answer 
 no answer stands alone; counters count; the feed has no gap and ends at the serial;
 tokens and their times belong together; a prefix that is homed or suspended by its
 application is so in its row, and no other is; parties that are named are there; the
-journal has no gap and ends at its number; no key is in a table that it does not fit, and
+journal has no gap and ends at its number; the counts of holds count; no key is in a table that it does not fit, and
 none was made in another mode of case than the store's own.
 """
 
@@ -22,6 +22,8 @@ from core.store.application_rows import unpack_application
 from core.store.bearer_rows import unpack_bearer
 from core.store.case_row import stored_case
 from core.store.engine import Snapshot, Table
+from core.store.hold_rows import HoldCounts, HoldKind, hold_target, unpack_hold
+from core.store.holding import hold_counts
 from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unpack_entry
 from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
 from core.store.prefix_rows import unpack_count, unpack_prefix
@@ -44,7 +46,7 @@ def check_store(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _faults(snapshot: Snapshot) -> Iterator[str]:
-    for check in (_records, _prefixes, _parties, _applications, _bearers, _journal, _feed, _tokens):
+    for check in (_records, _prefixes, _parties, _applications, _bearers, _holds, _journal, _feed, _tokens):
         yield from check(snapshot)
 
 
@@ -158,6 +160,23 @@ def _bearers(snapshot: Snapshot) -> Iterator[str]:
             yield f"bearers {key!r}: an enterprise has a party, and nobody else"
         elif bearer.party and snapshot.get(Table.PARTIES, bearer.party.encode()) is None:
             yield f"bearers {key!r}: its party is not there"
+
+
+def _holds(snapshot: Snapshot) -> Iterator[str]:
+    counted: Counter[HoldKind] = Counter()
+    for key, row in snapshot.scan(Table.HOLDS, b""):
+        try:
+            unpack_hold(row)
+            counted[hold_target(key)[0]] += 1
+        except StoreError as error:
+            yield f"holds {key!r}: {error.message}"
+    try:
+        counts = hold_counts(snapshot)
+    except StoreError as error:
+        yield error.message
+        return
+    if counts != HoldCounts(*(counted[kind] for kind in HoldKind)):
+        yield f"holds: {counts} is not how many there are"
 
 
 def _journal(snapshot: Snapshot) -> Iterator[str]:

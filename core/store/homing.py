@@ -2,9 +2,10 @@
 
 Homed is an exact row in PREFIXES; a prefix below a homed one is not covered by it.
 Hosted: the records are served here. Delegated: another node serves them, and this one
-refers to it. Suspended: nothing below it is answered or changed. For a homed P, suspended
-or not, and for any prefix below it, the node also serves ``0.NA/P`` (``is_held`` says where it is
-not told); every ``0.NA/…`` only with ``handle.root`` (design §2).
+refers to it. Stopped: nothing of it is answered or changed, because the operator suspended the
+prefix or an order of the regulator is in force (``core/store/holding.py``); a hold beats all else. For
+a homed P, stopped or not, and for any prefix below it, the node also serves ``0.NA/P`` (``is_held`` says
+where it is not told); every ``0.NA/…`` only with ``handle.root`` (design §2, §4).
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from core.errors import Outcome, ResponsibilityError
 from core.ident.handle import PREFIX_HANDLES, HandleKey, HandleRules, ancestors, prefix_handle_of, prefix_of
 from core.records import Values
 from core.store.engine import Table
+from core.store.holding import is_identifier_held, orders_on
 from core.store.prefix_rows import DELEGATED, HOSTED, unpack_prefix
 from core.store.record_rows import record_key, unpack_values
 
 FOREIGN: Final = "That prefix doesn't live here"
 """Said of a prefix that is not homed; the reference server's words."""
 
-SUSPENDED: Final = "suspended"
-"""What ``hosting_of`` says of a handle below a suspended prefix; no row has it as its hosting."""
+STOPPED: Final = "stopped"
+"""What ``hosting_of`` says of a handle that is on hold or below a suspended prefix; no row has it as its hosting."""
 
 
 class Rows(Protocol):
@@ -33,9 +35,9 @@ class Rows(Protocol):
 
 
 def hosting_of(rows: Rows, handle: bytes, *, root: bool) -> str | None:
-    """Return HOSTED, DELEGATED or SUSPENDED for a handle's key, None if it is foreign.
+    """Return HOSTED, DELEGATED or STOPPED for a handle's key, None if it is foreign.
 
-    A prefix handle is never delegated or suspended.
+    A prefix handle is never delegated or stopped.
     """
     prefix = prefix_of(handle)
     if prefix != PREFIX_HANDLES:
@@ -43,7 +45,7 @@ def hosting_of(rows: Rows, handle: bytes, *, root: bool) -> str | None:
         if row is None:
             return None
         homed = unpack_prefix(row)
-        return SUSPENDED if homed.suspended else homed.hosting
+        return STOPPED if homed.suspended or orders_on(rows, handle) else homed.hosting
     if root:
         return HOSTED
     named = handle[len(prefix) + 1 :]
@@ -52,13 +54,15 @@ def hosting_of(rows: Rows, handle: bytes, *, root: bool) -> str | None:
 
 
 def is_held(rows: Rows, handle: bytes) -> bool:
-    """Whether a prefix handle is that of a suspended prefix, or of one below it that is not homed by itself.
+    """Whether a prefix handle is on hold, or that of a suspended prefix, or of one below it that is not homed itself.
 
     It is not told, for it may name a node that answers on; it still counts for proofs and rights.
     """
     prefix = prefix_of(handle)
     if prefix != PREFIX_HANDLES:
         return False
+    if orders_on(rows, handle):
+        return True
     for each in ancestors(handle[len(prefix) + 1 :]):
         row = rows.get(Table.PREFIXES, each) if each else None
         if row is not None:
@@ -72,15 +76,26 @@ def serves(rows: Rows, handle: bytes, *, root: bool) -> bool:
 
 
 def require_served(rows: Rows, handle: bytes, *, root: bool) -> None:
-    """Errors: ResponsibilityError if the record is not served here; it ends HELD where the prefix is suspended."""
+    """Errors: ResponsibilityError if the record is not served here; it ends HELD where it is stopped.
+
+    A prefix handle that an order names is not changed either; one whose prefix is stopped may be.
+    """
     hosting = hosting_of(rows, handle, root=root)
-    if hosting == SUSPENDED:
+    if hosting == STOPPED:
+        if orders_on(rows, handle):
+            raise _on_hold()
         raise ResponsibilityError("该前缀已暂停。That prefix is suspended", outcome=Outcome.HELD)
+    if hosting == HOSTED and prefix_of(handle) == PREFIX_HANDLES and is_identifier_held(rows, handle):
+        raise _on_hold()
     if hosting == DELEGATED:
         named = prefix_handle_of(prefix_of(handle)).decode()
         raise ResponsibilityError(f"That prefix is served elsewhere; ask the site in {named}")
     if hosting is None:
         raise ResponsibilityError(FOREIGN)
+
+
+def _on_hold() -> ResponsibilityError:
+    return ResponsibilityError("已依令停止解析。It is on hold by order of the regulator", outcome=Outcome.HELD)
 
 
 def load_values(rows: Rows, handle: HandleKey, *, root: bool) -> Values | None:

@@ -36,9 +36,11 @@ from registry.commands import (
     Delete,
     Home,
     IssueBearer,
+    LiftHold,
     Modify,
     MovePrefix,
     NoteRefusal,
+    PlaceHold,
     Put,
     PutBatch,
     ReadIdentity,
@@ -126,6 +128,8 @@ CASES: dict[type, list[Command]] = {
     MovePrefix: [MovePrefix(prefix, event, "because", EVIDENCE) for prefix in PREFIXES for event in EVENTS],
     IssueBearer: [IssueBearer("operator", "eve"), IssueBearer("enterprise", "eve", "P000001")],
     RevokeBearer: [RevokeBearer("0" * 12)],
+    PlaceHold: [PlaceHold(target, "1", "because") for target in (*PREFIXES, *PARTIES, f"{PREFIXES[0]}/x")],
+    LiftHold: [LiftHold(target, "1") for target in (*PREFIXES, *PARTIES, f"{PREFIXES[0]}/x")],
     NoteRefusal: [NoteRefusal("prefix.apply", PREFIXES[0], "ok", "", "")],
 }
 ALL = [command for commands in CASES.values() for command in commands]

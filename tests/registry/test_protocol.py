@@ -26,9 +26,11 @@ from registry.commands import (
     Delete,
     Home,
     IssueBearer,
+    LiftHold,
     Modify,
     MovePrefix,
     NoteRefusal,
+    PlaceHold,
     Put,
     PutBatch,
     ReadIdentity,
@@ -83,6 +85,8 @@ COMMAND: st.SearchStrategy[Command] = st.one_of(
     st.builds(MovePrefix, TEXT, TEXT, TEXT, OCTETS),
     st.builds(IssueBearer, TEXT, TEXT, TEXT, INDEX),
     st.builds(RevokeBearer, TEXT),
+    st.builds(PlaceHold, TEXT, TEXT, TEXT, st.booleans()),
+    st.builds(LiftHold, TEXT, TEXT),
     st.builds(NoteRefusal, TEXT, TEXT, TEXT, TEXT, TEXT),
 )
 ACTOR = st.one_of(

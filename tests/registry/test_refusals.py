@@ -30,8 +30,10 @@ from registry.commands import (
     ConfirmParty,
     Home,
     IssueBearer,
+    LiftHold,
     MovePrefix,
     NoteRefusal,
+    PlaceHold,
     Put,
     PutBatch,
     RekeyParties,
@@ -118,6 +120,8 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
     first = office.allocated("88.118.7", 0)
     second = office.party(1)
     office.do(ApplyPrefix("88.118.8", second))
+    for order in ("1", "2"):
+        office.do(PlaceHold("88.118.7/HELD", order, "because"))
     auditor = office.bearer("auditor")[0]
     enterprise = office.bearer("enterprise", party=second)[0]
     approve = ReviewPrefix("88.118.8", approve=True)
@@ -147,6 +151,13 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         "own-prefix": (MovePrefix(OWN, "delete", "because", EVIDENCE), ANNA, OWN),
         "application-needed": (Home("88.118.8"), ANNA, "88.118.8"),
         "allocated": (Unhome("88.118.7"), ANNA, "88.118.7"),
+        "order": (PlaceHold(first, " ", "because"), ANNA, first),
+        "hold-target": (PlaceHold("P 1", "1", "because"), ANNA, "P 1"),
+        "hold-foreign": (PlaceHold("10.1/x", "1", "because"), ANNA, "10.1/x"),
+        "hold-known": (PlaceHold("88.118.7/HELD", "1", "another"), ANNA, "88.118.7/HELD"),
+        "hold-none": (LiftHold("88.118.7/x", "1"), ANNA, "88.118.7/x"),
+        "hold-order": (LiftHold("88.118.7/HELD", "3"), ANNA, "88.118.7/HELD"),
+        "on-hold": (MovePrefix("88.118.7", "delete", "because", EVIDENCE), ANNA, "88.118.7"),
         "token-role": (IssueBearer("x", "x"), ANNA, ""),
         "token-party": (IssueBearer("auditor", "x", first), ANNA, ""),
         "token-above": (IssueBearer("reviewer", "x"), office.bearer("operator", "Olga")[0], ""),
@@ -163,6 +174,7 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
     elsewhere = {
         "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
         "site-file", "record-right", "locked-out", "prefix-characters", "prefix-count", "filers", "method-failed",
+        "hold-absent", "hold-orders", "hold-count", "page",
         *(rule for rule in RULES if rule.startswith("member")),
     }  # fmt: skip
     assert cases.keys() - {"authentication-needed", "invalid-handle"} == RULES.keys() - elsewhere

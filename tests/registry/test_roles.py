@@ -19,6 +19,7 @@ from registry.commands import (
     ApplyPrefix,
     Command,
     MovePrefix,
+    PlaceHold,
     Put,
     ReadIdentity,
     RekeyParties,
@@ -48,6 +49,9 @@ ASK: dict[str, tuple[str, str, Any]] = {
     "prefix.suspend": ("POST", f"/v1/prefixes/{HOSTED}/suspension", REASON),
     "prefix.resume": ("POST", f"/v1/prefixes/{SUSPENDED}/resumption", REASON),
     "prefix.delete": ("POST", f"/v1/prefixes/{HOSTED}/deletion", REASON),
+    "hold.place": ("POST", "/v1/holds", {"target": f"{HOSTED}/X", "order": "令1", "reason": "测试"}),
+    "hold.lift": ("POST", "/v1/holds/liftings", {"target": f"{SUSPENDED}/HELD", "order": "令1"}),
+    "hold.list": ("GET", "/v1/holds", None),
     "token.issue": ("POST", "/v1/tokens", {"role": "enterprise", "holder": "新经办人", "party": "P000001"}),
     "token.list": ("GET", "/v1/tokens", None),
     "token.revoke": ("DELETE", "/v1/tokens/{token}", None),
@@ -89,6 +93,7 @@ def made() -> World:
     for prefix in (HOSTED, SUSPENDED):
         desk.done(ReviewPrefix(prefix, approve=True), person("审核甲"))
     desk.done(MovePrefix(SUSPENDED, "suspend", "测试", EVIDENCE))
+    desk.done(PlaceHold(f"{SUSPENDED}/HELD", "令1", "测试"))
     tokens = {role: desk.token(role, f"{role}的持有人") for role in ("operator", "reviewer", "auditor")}
     tokens |= {
         "own": desk.token("enterprise", "企业甲", "P000001"),

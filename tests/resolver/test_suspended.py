@@ -18,7 +18,7 @@ from core.ident.handle import HandleRules
 from core.records import HandleValue, SiteInfo
 from core.store.engine import Engine, Table
 from core.store.fsck import check_store
-from core.store.homing import SUSPENDED, hosting_of, require_served, serves
+from core.store.homing import STOPPED, hosting_of, require_served, serves
 from core.store.lmdb_engine import LmdbEngine
 from core.store.memory_engine import MemoryEngine
 from core.store.prefix_rows import HOSTINGS
@@ -115,8 +115,8 @@ def test_all_else_is_answered(store: Engine, handle: str) -> None:
 
 def test_suspended_is_no_way_to_host() -> None:
     """No row and no command may say it in the place of hosted or delegated."""
-    assert SUSPENDED not in HOSTINGS
-    assert run(MemoryEngine(), Home("88.1", SUSPENDED))[0].outcome is Outcome.INVALID_VALUE
+    assert STOPPED not in HOSTINGS
+    assert run(MemoryEngine(), Home("88.1", STOPPED))[0].outcome is Outcome.INVALID_VALUE
 
 
 def test_it_serves_nothing(store: Engine) -> None:
@@ -124,7 +124,7 @@ def test_it_serves_nothing(store: Engine) -> None:
     hold(store)
     with store.snapshot() as snapshot:
         for key in (b"88.2/A", b"88.3/A"):
-            assert hosting_of(snapshot, key, root=False) == SUSPENDED
+            assert hosting_of(snapshot, key, root=False) == STOPPED
             assert not serves(snapshot, key, root=False)
             with pytest.raises(ResponsibilityError, match="suspended") as caught:
                 require_served(snapshot, key, root=False)
@@ -233,8 +233,8 @@ def test_a_browser_is_told_in_both_languages(store: Engine, query: str) -> None:
         reply = asyncio.run(browser.identifier(request(f"/{handle}", query)))
         page = reply.body.decode()
         assert reply.status == 451
-        assert "已暂停解析" in page
-        assert "suspended" in page
+        assert "已停止解析" in page
+        assert "is stopped" in page
         assert "a.example" not in page
         assert not [name for name, _ in reply.headers if name == "Location"]
     turn.end()

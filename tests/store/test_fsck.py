@@ -19,6 +19,15 @@ from core.store.application_rows import Application, pack_application
 from core.store.bearer_rows import Bearer, pack_bearer
 from core.store.engine import Batch, Table
 from core.store.fsck import check_store
+from core.store.hold_rows import (
+    HOLDS_KEY,
+    HoldCounts,
+    HoldKind,
+    Order,
+    hold_key,
+    pack_hold,
+    pack_hold_counts,
+)
 from core.store.journal_rows import LAST_ENTRY_KEY, Entry, entry_key, pack_entry
 from core.store.lmdb_engine import LmdbEngine
 from core.store.memory_engine import MemoryEngine
@@ -42,6 +51,8 @@ PARTY, OTHER, BEARER = b"P000001", b"88.118.8", b"0123456789ab"
 ROW = PartyRow(AT, ANNA, False, {"cert_type": "other", "uscc": "X1"}, {}, prefixes=("88.118.7", "88.118.8", "88.118.9"))
 HELD = Application("homed", PARTY.decode(), "hosted", b"", AT, ANNA)
 TOKEN = Bearer(bytes(32), Role.ENTERPRISE, PARTY.decode(), "hans", AT, AT, Millis(0), ANNA)
+HOLD = pack_hold((Order("1", "because", False, AT, ANNA),))
+LONG_HELD = b"88.118.7/" + b"X" * 600
 ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
 
 
@@ -64,6 +75,9 @@ def clean() -> Batch:
     batch.put(Table.PREFIXES, b"88.118.9", pack_prefix(HomedPrefix("delegated", AT, suspended=True)))
     batch.put(Table.PREFIXES, b"88.118", pack_prefix(HomedPrefix("hosted", AT)))  # of before there were applications
     batch.put(Table.BEARERS, BEARER, pack_bearer(TOKEN))
+    for kind, target in ((HoldKind.IDENTIFIER, LONG_HELD), (HoldKind.PREFIX, PREFIX), (HoldKind.PARTY, PARTY)):
+        batch.put(Table.HOLDS, hold_key(kind, target), HOLD)
+    batch.put(Table.META, HOLDS_KEY, pack_hold_counts(HoldCounts(1, 1, 1)))
     for number in (1, 2, 3):
         batch.put(Table.JOURNAL, entry_key(number), ENTRY)
     batch.put(Table.META, LAST_ENTRY_KEY, entry_key(3))
@@ -243,6 +257,12 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
         pack_bearer(TOKEN._replace(party="P000009")),
         f"bearers {BEARER!r}: its party is not there",
     ),
+    "garbage hold": (Table.HOLDS, b"p" + PREFIX, b"\x01\x90", "a row of holds cannot be read: no order"),
+    "hold of no kind": (Table.HOLDS, b"x", HOLD, "a key of holds cannot be read"),
+    "hold that is not counted": (Table.HOLDS, b"p88", HOLD, "holds: HoldCounts(identifiers=1, prefixes=1, parties=1)"),
+    "hold that is missing": (Table.HOLDS, b"p" + PREFIX, None, "holds: HoldCounts"),
+    "counts of holds that are missing": (Table.META, HOLDS_KEY, None, "holds: HoldCounts"),
+    "garbage counts of holds": (Table.META, HOLDS_KEY, b"x", "the counts of holds cannot be read"),
     "garbage entry": (Table.JOURNAL, entry_key(2), b"\x01\xc1", "a row of the journal cannot be read"),
     "missing entry": (Table.JOURNAL, entry_key(2), None, f"journal {entry_key(3)!r}: does not follow"),
     "missing last entry": (Table.JOURNAL, entry_key(3), None, "journal: the last is"),
