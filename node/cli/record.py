@@ -20,8 +20,9 @@ from core.errors import Outcome
 from core.ident.handle import PREFIX_HANDLES, HandleKey, check_handle, prefix_of
 from core.records import ADMIN_PERMISSIONS_ALL, AdminRecord, HandleValue, Values
 from core.store.engine import Table
-from core.store.homing import load_values
-from core.store.record_rows import unpack_handle, unpack_values
+from core.store.homing import STOPPED, hosting_of, is_held
+from core.store.prefix_rows import HOSTED
+from core.store.record_rows import record_key, unpack_handle, unpack_values
 from core.wire.admin import encode_admin
 from core.wire.jsonform import dump_values, parse_values
 from core.wire.jsonform import load_values as load_forms
@@ -138,12 +139,16 @@ def get(handle: str, config_file: Path, overrides: tuple[str, ...], as_json: boo
     store = wiring.open_store(config, read_only=True)
     try:
         with store.snapshot() as snapshot:
-            values = load_values(snapshot, key, root=config.flag("handle.root"))
+            row = snapshot.get(Table.RECORDS, record_key(key))
+            hosting = hosting_of(snapshot, key, root=config.flag("handle.root"))
+            stopped = hosting == STOPPED or is_held(snapshot, key)
     finally:
         store.close()
-    if values is None:
+    if row is None or hosting not in (HOSTED, STOPPED):
         raise Failure(f"没有这条记录 No such record: {handle}")
-    shown = json.loads(dump_values(_without_secrets(values)))
+    if stopped:
+        click.echo(f"注意 Note: 已停止解析 on hold, or its prefix is suspended: {handle}", err=True)
+    shown = json.loads(dump_values(_without_secrets(unpack_values(row))))
     if as_json:
         print_json({"handle": handle, "values": shown})
         return

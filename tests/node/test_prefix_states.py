@@ -171,8 +171,8 @@ def test_nothing_is_written_below_a_suspended_prefix(node: Node, store: Engine) 
     batch = node.ask("POST", "/v1/records:batch", items, node.admin())
     assert batch.json["counts"] == {"held": 2}
     page = node.ask("GET", f"/{HERE}").body.decode()
-    assert "已暂停解析" in page
-    assert "suspended" in page
+    assert "已停止解析" in page
+    assert "is stopped" in page
     suspend(store, PREFIX, suspended=False)
     assert node.get(HERE).json["values"][0]["data"]["value"] == "https://here.example"
     assert node.get(f"{PREFIX}/NEW").status == 404
