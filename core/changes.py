@@ -45,10 +45,12 @@ class ChangeKind(IntEnum):
     PARTY_CHANGED = 33
     PARTY_VERIFIED = 34  # one step of its verification; how it ended stands in its row
     PARTY_CONFIRMED = 35
+    TEMPLATE_PUBLISHED = 80
+    TEMPLATE_WITHDRAWN = 81
 
 
 class Change(NamedTuple):
-    """One row of the change feed. ``identifier``: key of the handle or prefix, id of the party."""
+    """One row of the change feed. ``identifier``: key of the handle, prefix or template version, id of the party."""
 
     kind: ChangeKind
     identifier: str
@@ -56,7 +58,7 @@ class Change(NamedTuple):
 
 
 def pack_change(kind: int, identifier: bytes, at_ms: int) -> bytes:
-    """Return the row of a change. ``identifier``: key of the handle or prefix, id of the party."""
+    """Return the row of a change. ``identifier``: key of the handle, prefix or template version, id of the party."""
     row: bytes = _PACK((kind, identifier, at_ms))
     return _VERSION + row
 

@@ -13,6 +13,7 @@ from core.errors import Outcome
 from registry.bearers import issue_bearer, require_name, revoke_bearer
 from registry.commands import (
     AddParty,
+    AddTemplate,
     AmendParty,
     ApplyPrefix,
     Command,
@@ -21,6 +22,7 @@ from registry.commands import (
     IssueBearer,
     MovePrefix,
     NoteRefusal,
+    PublishTemplate,
     ReadIdentity,
     RekeyParties,
     Result,
@@ -28,6 +30,7 @@ from registry.commands import (
     RevokeBearer,
     SitePrefix,
     VerifyParty,
+    WithdrawTemplate,
 )
 from registry.desk import Desk
 from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
@@ -35,6 +38,7 @@ from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, s
 from registry.refusals import refusal
 from registry.roles import CALL_NAMED, allows
 from registry.standing import require_role
+from registry.templates import add_template, publish_template, withdraw_template
 
 
 class _Act(NamedTuple):
@@ -58,6 +62,9 @@ _ACTS: Final[dict[type, _Act]] = {
     MovePrefix: _Act("prefix.", move_prefix, "prefix"),
     IssueBearer: _Act("token.issue", issue_bearer),
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
+    AddTemplate: _Act("template.add", add_template),
+    PublishTemplate: _Act("template.publish", publish_template, "code"),
+    WithdrawTemplate: _Act("template.withdraw", withdraw_template, "code"),
 }
 
 

@@ -38,6 +38,7 @@ class Table(Enum):
     APPLICATIONS = "applications"
     BEARERS = "bearers"
     JOURNAL = "journal"
+    TEMPLATES = "templates"
     TOKENS = "tokens"
     TOKEN_TIMES = "token_times"  # noqa: S105 - a table's name
 

@@ -29,6 +29,7 @@ from registry.commands import (
     Actor,
     Add,
     AddParty,
+    AddTemplate,
     AmendParty,
     ApplyPrefix,
     Command,
@@ -39,6 +40,7 @@ from registry.commands import (
     Modify,
     MovePrefix,
     NoteRefusal,
+    PublishTemplate,
     Put,
     PutBatch,
     ReadIdentity,
@@ -51,6 +53,7 @@ from registry.commands import (
     SitePrefix,
     Unhome,
     VerifyParty,
+    WithdrawTemplate,
 )
 from registry.handle_api import HandleApi
 from registry.service import Registry
@@ -70,6 +73,7 @@ from tests.kit.governance import (
     person,
     plain_sites,
 )
+from tests.kit.templates import template_form
 
 PARTIES = {
     "P000001": "unverified",
@@ -127,6 +131,9 @@ CASES: dict[type, list[Command]] = {
     IssueBearer: [IssueBearer("operator", "eve"), IssueBearer("enterprise", "eve", "P000001")],
     RevokeBearer: [RevokeBearer("0" * 12)],
     NoteRefusal: [NoteRefusal("prefix.apply", PREFIXES[0], "ok", "", "")],
+    AddTemplate: [AddTemplate(template_form(code=PREFIXES[0])), AddTemplate(template_form(party="P000001"))],
+    PublishTemplate: [PublishTemplate(PREFIXES[0]), PublishTemplate("SALT-PRODUCT")],
+    WithdrawTemplate: [WithdrawTemplate(PREFIXES[0])],
 }
 ALL = [command for commands in CASES.values() for command in commands]
 

@@ -19,6 +19,7 @@ from registry.commands import (
     Actor,
     Add,
     AddParty,
+    AddTemplate,
     AmendParty,
     ApplyPrefix,
     Command,
@@ -29,6 +30,7 @@ from registry.commands import (
     Modify,
     MovePrefix,
     NoteRefusal,
+    PublishTemplate,
     Put,
     PutBatch,
     ReadIdentity,
@@ -42,6 +44,7 @@ from registry.commands import (
     Token,
     Unhome,
     VerifyParty,
+    WithdrawTemplate,
 )
 from registry.protocol import Frames, decode_request, decode_result, encode_request, encode_result
 
@@ -84,6 +87,9 @@ COMMAND: st.SearchStrategy[Command] = st.one_of(
     st.builds(IssueBearer, TEXT, TEXT, TEXT, INDEX),
     st.builds(RevokeBearer, TEXT),
     st.builds(NoteRefusal, TEXT, TEXT, TEXT, TEXT, TEXT),
+    st.builds(AddTemplate, OCTETS),
+    st.builds(PublishTemplate, TEXT, TEXT),
+    st.builds(WithdrawTemplate, TEXT, TEXT),
 )
 ACTOR = st.one_of(
     st.sampled_from([OPERATOR, ANONYMOUS]),
