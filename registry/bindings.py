@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from core import limits
-from core.errors import NodeError, Outcome
+from core.errors import NodeError, Outcome, RecordError, StoreError
 from core.party.rules import Fault
 from core.records import HandleValue, Values
 from core.store.engine import Table
@@ -44,7 +44,10 @@ def check_binding(staging: Staging, old: Values, new: Values) -> None:
     binding = parse_binding(bound[0].data)
     if binding is None:
         raise refusal("binding-form", Outcome.INVALID_VALUE, type=METADATA_TEMPLATE)
-    row = _published(staging, binding, old)
+    try:
+        row = _published(staging, binding, old)
+    except StoreError as error:  # a row that cannot be read fails the records that are bound to it, and no others
+        raise RecordError(error.message, outcome=Outcome.INTERNAL) from None
     faults = list(_faults(row.template, new))
     if faults:
         raise _refused(binding, faults)
