@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,16 @@ from core.store.template_rows import TemplateRow, TemplateState
 from core.who import Who
 from core.wire.metadata import Item, MetadataTemplate
 from registry.documents import template_document
-from registry.template_forms import Read, read_template
+from registry.template_forms import (
+    _INDUSTRY,
+    _ITEM,
+    _OBJECT_TYPES,
+    _TEMPLATE,
+    _TYPES,
+    LEVELS,
+    Read,
+    read_template,
+)
 from tests.kit.templates import SAMPLE, template_form, template_members
 
 
@@ -293,6 +304,22 @@ def test_a_form_of_nothing_but_faults_is_bounded() -> None:
     assert len(found.faults) == limits.METADATA_FAULTS_MAX + 1
     assert found.faults[-1].rule == "template-more"
     assert time.perf_counter() - begun < 2
+
+
+def test_the_manual_has_the_sample_and_every_spelling() -> None:
+    """Whoever reads the page can write all that is read, and nothing on it is an invention."""
+    page = (Path(__file__).parent.parent.parent / "docs" / "reference" / "templates.md").read_text("utf-8")
+    (sample,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert sample == SAMPLE.read_text("utf-8")
+    page = page.replace(f"```json\n{sample}```", "")
+    told = set(re.findall("`([^`\\n]+)`", page))
+    for table in (_TEMPLATE, _INDUSTRY, _ITEM, _TYPES, _OBJECT_TYPES):
+        assert table.keys() - told == set()
+    rows = re.findall(r"^\| `([a-z_]+)`.*\|([^|]*)\|$", page, re.MULTILINE)
+    known = {**_TEMPLATE, **_INDUSTRY, **_ITEM, **_TYPES}
+    for member, spellings in rows:
+        for spelling in re.findall("`([^`]+)`", spellings):
+            assert known[spelling] in (member, "description", *(f"industry_{level}" for level in LEVELS)), spelling
 
 
 def test_a_document_can_be_filed_again() -> None:
