@@ -129,6 +129,21 @@ def test_other_codes_are_left_alone() -> None:
     assert [key for key, state in states(office).items() if state == "withdrawn"] == [f"{CODE}@1"]
 
 
+def test_one_group_sees_its_own_templates_and_no_others() -> None:
+    """Filed, published and withdrawn in one commit, beside another code that was filed in it."""
+    office = Office()
+    results = office.run(
+        AddTemplate(template_form(code="ZZ", version="9")),
+        AddTemplate(template_form()),
+        AddTemplate(template_form(code="AA", version="9")),
+        PublishTemplate(CODE),
+        WithdrawTemplate(CODE),
+        PublishTemplate("ZZ"),
+    )
+    assert all(result.done for result in results)
+    assert states(office) == {"AA@9": "draft", f"{CODE}@1": "withdrawn", "ZZ@9": "published"}
+
+
 def test_publishing_and_withdrawing_are_changes_of_the_feed() -> None:
     """Drafts are none: nobody is told of them. The identifier is the key of the version."""
     office = Office()
