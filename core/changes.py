@@ -47,10 +47,12 @@ class ChangeKind(IntEnum):
     PARTY_CONFIRMED = 35
     HOLD_PLACED = 48
     HOLD_LIFTED = 49
+    TEMPLATE_PUBLISHED = 80
+    TEMPLATE_WITHDRAWN = 81
 
 
 class Change(NamedTuple):
-    """One row of the change feed. ``identifier``: key of the handle or prefix, id of the party; a hold's target."""
+    """One row of the change feed. ``identifier``: key or id of what was changed; of a hold its target."""
 
     kind: ChangeKind
     identifier: str
@@ -58,7 +60,7 @@ class Change(NamedTuple):
 
 
 def pack_change(kind: int, identifier: bytes, at_ms: int) -> bytes:
-    """Return the row of a change. ``identifier``: key of the handle or prefix, id of the party."""
+    """Return the row of a change. ``identifier``: key of the handle, prefix or template version, id of the party."""
     row: bytes = _PACK((kind, identifier, at_ms))
     return _VERSION + row
 

@@ -220,6 +220,25 @@ LISTED_MAX: Final = 1_000  # rows of one page of the management API
 POLICY_NAMES_MAX: Final = 1_000
 POLICY_NAME_CHARS_MAX: Final = 100
 
+# --- metadata templates (T4, T11) -------------------------------------------
+METADATA_CODE_CHARS_MAX: Final = 64  # with the version it is a segment of a path: PREFIX_CHARS_MAX
+METADATA_VERSION_NUMBERS_MAX: Final = 4
+METADATA_VERSION_DIGITS_MAX: Final = 8  # of one number: a date is one, too
+METADATA_VERSION_CHARS_MAX: Final = 36  # four numbers, three dots, the V
+METADATA_NAME_CHARS_MAX: Final = 128
+METADATA_DESCRIPTION_CHARS_MAX: Final = 500
+METADATA_LEVEL_CHARS_MAX: Final = 32  # of an industry, which is a letter or up to four digits
+METADATA_ITEMS_MAX: Final = 200  # one of each still leaves room in a record
+METADATA_ITEM_CHARS_MAX: Final = 64  # of an item's English name
+METADATA_ALIAS_CHARS_MAX: Final = 64
+METADATA_UNIT_CHARS_MAX: Final = 32
+METADATA_LENGTH_MAX: Final = 65_536  # characters of an item's data; a quarter of a record
+METADATA_VERSIONS_MAX: Final = 4_096  # of all templates together: they are counted when one more comes
+METADATA_PARTY_VERSIONS_MAX: Final = 256  # of one party's templates
+METADATA_FORM_MEMBERS_MAX: Final = 64  # of one object of the form; four times what it has
+METADATA_FAULTS_MAX: Final = 100  # of a form that are told one by one
+METADATA_FAULTS_TOLD: Final = 20  # of a record; more are counted
+
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
 LISTEN_BACKLOG: Final = 1_024

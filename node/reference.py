@@ -99,7 +99,7 @@ def roles_page() -> str:
 def _allowed(call: Call, role: Role) -> str:
     if not allows(call, role):
         return "–"
-    return "own" if role is Role.ENTERPRISE else "yes"
+    return "yes" if role in call.roles else "own"
 
 
 def refusals_page() -> str:

@@ -194,6 +194,26 @@ class LiftHold(NamedTuple):
     order: str
 
 
+class AddTemplate(NamedTuple):
+    """File a version of a metadata template as a draft, or another draft in its place. ``form``: JSON."""
+
+    form: bytes
+
+
+class PublishTemplate(NamedTuple):
+    """Publish a draft. ``version``: empty for the newest."""
+
+    code: str
+    version: str = ""
+
+
+class WithdrawTemplate(NamedTuple):
+    """Take no new registrations by a published version. ``version``: empty for all of the code."""
+
+    code: str
+    version: str = ""
+
+
 LOG_IN: Final = "log-in"
 """What a NoteRefusal calls a failure to prove who somebody is."""
 
@@ -210,8 +230,10 @@ class NoteRefusal(NamedTuple):
 
 Governance = (
     AddParty | AmendParty | VerifyParty | ConfirmParty | ReadIdentity | RekeyParties
-    | ApplyPrefix | ReviewPrefix | SitePrefix | MovePrefix | IssueBearer | RevokeBearer
+    | ApplyPrefix | ReviewPrefix | SitePrefix | MovePrefix
+    | IssueBearer | RevokeBearer
     | PlaceHold | LiftHold
+    | AddTemplate | PublishTemplate | WithdrawTemplate
     | NoteRefusal
 )  # fmt: skip
 """What ``registry/governance.py`` decides: who may hold a prefix, and how that is proven."""

@@ -1,11 +1,11 @@
-"""What is told of a party, a prefix and a change: rows as JSON has them, for the API and the command line.
+"""What is told of a party, a prefix, a template and a change: rows as JSON has them, for API and command line.
 
 Nothing here opens a sealed field: whoever may see one gives it in ``hidden``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from core.changes import Change
@@ -14,7 +14,9 @@ from core.party.fields import FIELDS
 from core.store.application_rows import Application
 from core.store.journal_rows import Entry, dump_entry
 from core.store.party_rows import PartyRow
+from core.store.template_rows import TemplateRow
 from registry.prefixes import dump_application
+from registry.template_forms import ACTIVE, LEVELS, PASSIVE
 
 SEALED: Final = "***"
 """Stands for an identity field that is not shown."""
@@ -82,6 +84,33 @@ def application_summary(prefix: bytes, application: Application) -> dict[str, An
     """Return what a list says of an application."""
     filed = {"filed": _utc(application.filed_ms), "filed_by": str(application.filer)}
     return dump_application(prefix, application) | filed
+
+
+def template_document(row: TemplateRow, versions: Sequence[TemplateRow]) -> dict[str, Any]:
+    """Return a version of a metadata template in its canonical form, with the states of all versions of its code."""
+    template = row.template
+    return template_summary(row) | {
+        "description": template.description or None,
+        "industry": {level: code or None for level, code in zip(LEVELS, template.industry, strict=True)},
+        "items": [item._asdict() | {"unit": item.unit or None} for item in template.items],
+        "filed_by": str(row.filer),
+        "versions": [{"version": each.template.version, "state": each.state.value} for each in versions],
+    }
+
+
+def template_summary(row: TemplateRow) -> dict[str, Any]:
+    """Return what a list says of a version of a metadata template."""
+    return {
+        "code": row.template.code,
+        "version": row.template.version,
+        "state": row.state.value,
+        "name": row.template.name or None,
+        "object_type": ACTIVE if row.template.active else PASSIVE,
+        "party": row.template.party or None,
+        "filed": _utc(row.added_ms),
+        "published": _utc(row.published_ms) if row.published_ms else None,
+        "withdrawn": _utc(row.withdrawn_ms) if row.withdrawn_ms else None,
+    }
 
 
 def change_document(serial: int, change: Change) -> dict[str, Any]:

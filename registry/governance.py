@@ -13,6 +13,7 @@ from core.errors import Outcome
 from registry.bearers import issue_bearer, require_name, revoke_bearer
 from registry.commands import (
     AddParty,
+    AddTemplate,
     AmendParty,
     ApplyPrefix,
     Command,
@@ -23,6 +24,7 @@ from registry.commands import (
     MovePrefix,
     NoteRefusal,
     PlaceHold,
+    PublishTemplate,
     ReadIdentity,
     RekeyParties,
     Result,
@@ -30,6 +32,7 @@ from registry.commands import (
     RevokeBearer,
     SitePrefix,
     VerifyParty,
+    WithdrawTemplate,
 )
 from registry.desk import Desk
 from registry.holds import lift_hold, place_hold
@@ -38,6 +41,7 @@ from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, s
 from registry.refusals import refusal
 from registry.roles import CALL_NAMED, allows
 from registry.standing import require_role
+from registry.templates import add_template, publish_template, withdraw_template
 
 
 class _Act(NamedTuple):
@@ -63,6 +67,9 @@ _ACTS: Final[dict[type, _Act]] = {
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
     PlaceHold: _Act("hold.place", place_hold, "target"),
     LiftHold: _Act("hold.lift", lift_hold, "target"),
+    AddTemplate: _Act("template.add", add_template),
+    PublishTemplate: _Act("template.publish", publish_template, "code"),
+    WithdrawTemplate: _Act("template.withdraw", withdraw_template, "code"),
 }
 
 

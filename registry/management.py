@@ -15,6 +15,7 @@ from core.store.prefix_rows import HOSTED, HOSTINGS
 from core.who import Role
 from registry.commands import (
     AddParty,
+    AddTemplate,
     AmendParty,
     ApplyPrefix,
     Command,
@@ -23,10 +24,12 @@ from registry.commands import (
     LiftHold,
     MovePrefix,
     PlaceHold,
+    PublishTemplate,
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
     VerifyParty,
+    WithdrawTemplate,
 )
 from registry.members import Kind, Member, Members
 from registry.reading import (
@@ -40,8 +43,10 @@ from registry.reading import (
     list_holds,
     list_parties,
     list_prefixes,
+    list_templates,
     show_party,
     show_prefix,
+    show_template,
 )
 
 _YES: Final = True
@@ -88,6 +93,7 @@ PLACEHOLDERS: Final = {
     "party": Member("party", Kind.TEXT, "主体编号", "Id of a party: P000001", _YES, high=_ID_CHARS),
     "prefix": Member("prefix", Kind.TEXT, "前缀", "A prefix: 88.118.7", _YES, high=_ID_CHARS),
     "token": Member("token", Kind.TEXT, "令牌编号", "Id of a token: 12 hexadecimal digits", _YES, high=_ID_CHARS),
+    "code": Member("code", Kind.TEXT, "模板编码", "Code of a metadata template", _YES, high=_ID_CHARS),
 }
 
 _COUNT: Final = Member(
@@ -157,6 +163,9 @@ _TOKEN: Final = (
         high=limits.BEARER_DAYS_MAX,
     ),
 )  # fmt: skip
+_TEMPLATE_VERSION: Final = Member(
+    "version", Kind.TEXT, "模板版本，如1.0", "Version of the template: 1.0", high=limits.METADATA_VERSION_CHARS_MAX
+)
 
 
 def _move(event: str, path: str) -> Operation:
@@ -207,6 +216,8 @@ _PARTIES: Final = "/v1/parties"
 _ONE_PARTY: Final = "/v1/parties/{party}"
 _PREFIXES: Final = "/v1/prefixes"
 _ONE_PREFIX: Final = "/v1/prefixes/{prefix}"
+_TEMPLATES: Final = "/v1/templates"
+_ONE_TEMPLATE: Final = "/v1/templates/{code}"
 _O = Operation
 
 OPERATIONS: Final = (
@@ -242,6 +253,17 @@ OPERATIONS: Final = (
     _O("token.list", "GET", "/v1/tokens", "Tokens", read=list_bearers, query=_PAGE, listed="tokens"),
     _O("token.revoke", "DELETE", "/v1/tokens/{token}", "Token", refusals=(_MISSING, _CONFLICT),
        command=lambda asked: RevokeBearer(asked.members["token"])),
+    _O("template.add", "POST", _TEMPLATES, "TemplateMoved", (Outcome.OK, Outcome.CREATED), (_MISSING, _CONFLICT),
+       body="TemplateForm", command=lambda asked: AddTemplate(asked.body)),
+    _O("template.list", "GET", _TEMPLATES, "Templates", read=list_templates, query=_PAGE, listed="templates"),
+    _O("template.show", "GET", _ONE_TEMPLATE, "Template", refusals=(_MISSING,), read=show_template,
+       query=(_TEMPLATE_VERSION,)),
+    _O("template.publish", "POST", _ONE_TEMPLATE + "/publications", "TemplateMoved", refusals=(_MISSING, _CONFLICT),
+       body=(_TEMPLATE_VERSION,),
+       command=lambda asked: PublishTemplate(asked.members["code"], asked.members.get("version", ""))),
+    _O("template.withdraw", "POST", _ONE_TEMPLATE + "/withdrawals", "TemplateMoved", refusals=(_MISSING, _CONFLICT),
+       body=(_TEMPLATE_VERSION,),
+       command=lambda asked: WithdrawTemplate(asked.members["code"], asked.members.get("version", ""))),
     _O("change.list", "GET", "/v1/changes", "Changes", read=list_changes, query=_NUMBERED, listed="changes"),
     _O("journal.list", "GET", "/v1/journal", "Entries", read=list_entries, query=_NUMBERED, listed="entries"),
 )  # fmt: skip

@@ -19,7 +19,9 @@ from core.store.engine import Snapshot, Table
 from core.store.hold_rows import unpack_hold
 from core.store.journal_rows import entry_key, unpack_entry
 from core.store.party_rows import PartyRow, unpack_party
+from core.store.template_rows import TemplateRow, TemplateState, unpack_template
 from core.who import Role
+from core.wire.metadata import code_range, is_code
 from registry.bearers import dump_bearer
 from registry.documents import (
     SEALED,
@@ -29,11 +31,14 @@ from registry.documents import (
     entry_document,
     party_document,
     party_summary,
+    template_document,
+    template_summary,
 )
 from registry.holds import dump_hold
 from registry.members import Members
 from registry.refusals import refusal
 from registry.standing import Standing
+from registry.templates import by_version, newest, not_found, same_version
 
 COUNT: Final = 100
 """Rows of a page where nothing else is asked for."""
@@ -139,6 +144,33 @@ def list_holds(view: View) -> Page:
         rows.append(dump_hold(key, unpack_hold(row)))
         last = key
     return Page(rows, None)
+
+
+def show_template(view: View) -> Document:
+    """Return a version of a metadata template, else what is newest of it. Errors: NodeError."""
+    code, version = view.members["code"], view.members.get("version", "")
+    scanned = view.snapshot.scan(Table.TEMPLATES, *code_range(code)) if is_code(code) else ()
+    versions = [row for row in by_version(unpack_template(row) for _, row in scanned) if _is_told(view, row)]
+    found = same_version(versions, version)
+    if not found:
+        raise not_found(code)
+    return template_document(newest(found), versions)
+
+
+def list_templates(view: View) -> Page:
+    """Return a page of versions of metadata templates."""
+
+    def document(_: bytes, row: bytes) -> Document | None:
+        template = unpack_template(row)
+        return template_summary(template) if _is_told(view, template) else None
+
+    return _page(view, Table.TEMPLATES, document)
+
+
+def _is_told(view: View, row: TemplateRow) -> bool:
+    """Whether somebody sees it: what was published is for everybody, a draft is not for other enterprises."""
+    others = view.role is Role.ENTERPRISE and row.template.party != view.standing.party
+    return row.state is not TemplateState.DRAFT or not others
 
 
 def list_changes(view: View) -> Page:

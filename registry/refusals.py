@@ -153,6 +153,74 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     ),
     "token-days": ("有效期应为1至{days}天", "A token lives for 1 to {days} days"),
     "token-not-found": ("没有令牌{token}", "There is no token {token}"),
+    # --- metadata templates, and records that are bound to one
+    "template-code": (
+        "应为1至{chars}个ASCII字母、数字、“-”、“_”、“.”，以字母或数字开头",
+        "It takes 1 to {chars} ASCII letters, digits, - _ and ., a letter or digit first",
+    ),
+    "template-version": (
+        "应为1至{numbers}个以“.”分隔的数字，如1.0，每个最多{digits}位",
+        "It takes 1 to {numbers} numbers divided by ., such as 1.0, of {digits} digits at most",
+    ),
+    "template-industry": (
+        "应为四级行业：对象（section、division、group、class）、数组，或如C/14/149/1494的文本",
+        "It is four levels: an object (section, division, group, class), an array, or text such as C/14/149/1494",
+    ),
+    "template-items": ("应有1至{items}个数据项", "There must be 1 to {items} items"),
+    "template-item-name": (
+        "应为1至{chars}个ASCII字母、数字、“_”、“.”、“-”，以字母或数字开头；不得以HS_开头，也不得为METADATA_TEMPLATE",
+        "It takes 1 to {chars} ASCII letters, digits, _ . and -, a letter or digit first; "
+        "names that begin with HS_ and METADATA_TEMPLATE are taken",
+    ),
+    "template-item-twice": ("已有同名数据项（不分大小写）", "Another item has this name (case does not matter)"),
+    "template-length": (
+        "{type}的长度由其格式决定，此长度不作校验",
+        "The form of {type} says how long it is; this length is not checked",
+    ),
+    "template-more": ("还有更多错误，未逐一列出", "There are more faults, which are not listed one by one"),
+    "industry-unknown": ("行业代码表中没有（GB/T 4754—2017），请核对", "Not in our table of GB/T 4754-2017; check it"),
+    "industry-levels": (
+        "应写明门类、大类、中类、小类四级，每级属于上一级，请核对",
+        "All four levels are to be told, each within the one above it; check them",
+    ),
+    "template-not-found": ("没有元数据模板{template}", "There is no metadata template {template}"),
+    "template-owner": (
+        "模板编码{code}属于另一主体或本节点",
+        "The code {code} is that of another party's template, or of the node's own",
+    ),
+    "template-fixed": (
+        "{template}已发布，不能再更改；请登记新版本",
+        "{template} was published and never changes; file another version",
+    ),
+    "template-state": (
+        "模板{code}没有处于{wanted}状态的版本；现有：{states}",
+        "No version of {code} is {wanted}; there are: {states}",
+    ),
+    "template-count": ("最多可有{versions}个模板版本", "There may be {versions} versions of templates at most"),
+    "binding-once": ("一个标识只能有一个{type}值", "A record has one {type} value at most"),
+    "binding-form": ("{type}值应为 模板编码@版本", "The data of a {type} value is CODE@VERSION"),
+    "binding-version": (
+        "须写明模板版本：{template}@版本；已发布：{published}",
+        "Name the version, {template}@VERSION; published: {published}",
+    ),
+    "binding-unknown": (
+        "没有元数据模板{template}；已发布：{published}",
+        "There is no metadata template {template}; published: {published}",
+    ),
+    "binding-draft": ("元数据模板{template}尚未发布", "The metadata template {template} is not published"),
+    "binding-withdrawn": (
+        "元数据模板{template}已撤回，不接受新的登记；已发布：{published}",
+        "The metadata template {template} was withdrawn and takes no new registration; published: {published}",
+    ),
+    "binding-items": (
+        "与元数据模板{template}不符：{faults_zh}",
+        "Not what the metadata template {template} says: {faults_en}",
+    ),
+    "item-required": ("（{alias}）缺少", "({alias}) is missing"),
+    "item-octets": ("（{alias}）应为UTF-8文本", "({alias}) must be UTF-8 text"),
+    "item-empty": ("（{alias}）为空", "({alias}) is empty"),
+    "item-length": ("（{alias}）最多{chars}个字符", "({alias}) takes {chars} characters at most"),
+    "item-type": ("（{alias}）应为{kind_zh}", "({alias}) must be {kind_en}"),
     # --- what is sent to the management API
     "members": ("请求中有{count}处错误", "Wrong members of the request: {count}"),
     "member-unknown": ("没有这个成员{near_zh}", "There is no such member{near_en}"),
@@ -160,6 +228,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "member-once": ("只能给出一次", "It is given once"),
     "member-type": ("应为{kind_zh}", "It must be {kind_en}"),
     "member-length": ("应为{low}至{high}个字符", "It takes {low} to {high} characters"),
+    "member-characters": ("含有不可见字符（控制符、换行等）", "It has invisible characters (controls, line breaks)"),
     "member-range": ("应为{low}至{high}的整数", "It must be a number from {low} to {high}"),
     "member-choice": ("应为以下之一：{choices}", "It must be one of {choices}"),
     "member-digest": ("应为SHA-256，64位十六进制数字", "It must be a SHA-256 of 64 hexadecimal digits"),

@@ -32,6 +32,7 @@ _FILING: Final = frozenset((Role.LOCAL, Role.OPERATOR))
 _REVIEWING: Final = frozenset((Role.LOCAL, Role.REVIEWER))
 _READING: Final = frozenset((Role.LOCAL, Role.OPERATOR, Role.REVIEWER, Role.AUDITOR))
 _INSPECTING: Final = frozenset((Role.LOCAL, Role.OPERATOR, Role.AUDITOR))
+_KNOWING: Final = frozenset(Role)
 _OWN: Final = True
 
 CALLS: Final = (
@@ -58,6 +59,11 @@ CALLS: Final = (
     Call("token.issue", _FILING, "签发令牌", "Issue a token"),
     Call("token.revoke", _FILING, "吊销令牌", "Revoke a token"),
     Call("token.list", _INSPECTING, "列出令牌", "List tokens"),
+    Call("template.add", _FILING, "登记元数据模板", "File a metadata template", _OWN),
+    Call("template.publish", _FILING, "发布元数据模板", "Publish a metadata template", _OWN),
+    Call("template.withdraw", _FILING, "撤回元数据模板", "Withdraw a metadata template", _OWN),
+    Call("template.show", _KNOWING, "查看元数据模板", "Show a metadata template"),
+    Call("template.list", _KNOWING, "列出元数据模板", "List metadata templates"),
     Call("change.list", _INSPECTING, "查看变更流", "Read the change feed"),
     Call("journal.list", _INSPECTING, "查看操作与拒绝记录", "Read the journal of acts and refusals"),
 )

@@ -22,6 +22,7 @@ from core.wire.cursor import bstr, text
 from core.wire.jsondata import DataForm, dump_data, is_text, load_data
 from core.wire.jsonform import ValueForm
 from core.wire.jsontext import quote
+from core.wire.metadata import is_binding
 from core.wire.valuetypes import HS_ADMIN, HS_NAMESPACE, HS_SECKEY, VALUE_TYPES
 
 _FIXED: Final = struct.Struct(">iIBIB")
@@ -111,7 +112,8 @@ class QuickRows:
     def _head(self, index: int | str, kind: str) -> _Piece | None:
         """Return what comes before plain data: up to the type, and up to the string's opening quote."""
         piece = None
-        if _is_index(index) and 0 < len(kind.encode()) <= limits.TYPE_BYTES_MAX and kind not in _NOT_PLAIN:
+        plain = kind not in _NOT_PLAIN and not is_binding(kind)  # a record that is bound is checked on the long way
+        if _is_index(index) and 0 < len(kind.encode()) <= limits.TYPE_BYTES_MAX and plain:
             shown = f'{{"index":{index},"type":{quote(kind)},"data":{{"format":"string","value":"'
             piece = _Piece(self._fixed(int(index)) + text(kind), shown)
         if len(self._heads) < _CACHED_MAX:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from core import limits
 from core.errors import Outcome
 from core.lifecycle import STATE_LABELS, State
 from core.party.fields import FIELDS, HINTS, Field
@@ -11,8 +12,11 @@ from core.party.rules import Fault
 from core.store.hold_rows import HoldKind
 from core.store.party_rows import Verified
 from core.store.prefix_rows import HOSTINGS
+from core.store.template_rows import TemplateState
 from core.who import Role
+from core.wire.metadata import DATA_TYPES
 from registry.reading import COUNT
+from registry.template_forms import ACTIVE, LEVELS, PASSIVE
 
 Schema = dict[str, Any]
 
@@ -120,6 +124,38 @@ _ENTRY: Final = {
     "outcome": _TEXT, "rule": _OR_NONE, "reason": _OR_NONE, "evidence_sha256": _DIGEST,
 }  # fmt: skip
 _CHANGE: Final = {"serial": _NUMBER, "kind": _TEXT, "identifier": _TEXT, "at": _TIME}
+_OR_TIME: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
+_TEMPLATE_STATE: Final[Schema] = {"enum": [state.value for state in TemplateState]}
+_OBJECT_TYPE: Final[Schema] = {
+    "enum": [ACTIVE, PASSIVE],
+    "description": "主动标识载体active，否则passive active for active identifier carriers, else passive",
+}
+_ITEM: Final = {
+    "name": _TEXT | {"maxLength": limits.METADATA_ITEM_CHARS_MAX},
+    "alias": _TEXT | {"maxLength": limits.METADATA_ALIAS_CHARS_MAX},
+    "type": {"enum": list(DATA_TYPES)},
+    "length": _NUMBER | {"minimum": 1, "maximum": limits.METADATA_LENGTH_MAX},
+    "required": _FLAG | {"description": "默认true true by default"},
+    "unit": _OR_NONE,
+}
+_TEMPLATE_FORM: Final = {
+    "code": _TEXT | {"maxLength": limits.METADATA_CODE_CHARS_MAX},
+    "version": {"type": ["string", "number"], "description": "如1.0 Such as 1.0"},
+    "industry": {
+        "description": "四级行业；亦可为数组或文本 Four levels; also an array, or text such as C/14/149/1494",
+        "anyOf": [_object(dict.fromkeys(LEVELS, _OR_NONE), *LEVELS[1:]), _array(_TEXT), _TEXT],
+    },
+    "object_type": _OBJECT_TYPE,
+    "items": _array(_object(_ITEM, "length", "required", "unit"))
+    | {"minItems": 1, "maxItems": limits.METADATA_ITEMS_MAX},
+    "name": _OR_NONE,
+    "description": _OR_NONE,
+    "party": _OR_NONE | {"description": "企业模板的主体 The party, of an enterprise's"},
+}
+_TEMPLATE: Final = {
+    "code": _TEXT, "version": _TEXT, "state": _TEMPLATE_STATE, "name": _OR_NONE, "object_type": _OBJECT_TYPE,
+    "party": _OR_NONE, "filed": _TIME, "published": _OR_TIME, "withdrawn": _OR_TIME,
+}  # fmt: skip
 _RESULT: Final = {"identifier": _OR_NONE, "outcome": _TEXT, "message": _TEXT}
 _FAULT: Final = _object(dict.fromkeys(Fault._fields, _TEXT))
 _OUTCOMES: Final = {"enum": [outcome.value for outcome in Outcome]}
@@ -158,6 +194,23 @@ SCHEMAS: Final[Schema] = {
     "Token": _object(_TOKEN),
     "IssuedToken": _object(_TOKEN | {"secret": _TEXT | {"description": "只出现这一次 Shown this once"}}),
     "Tokens": _page("tokens", "Token", _NEXT_ROW),
+    "TemplateForm": _object(_TEMPLATE_FORM, "name", "description", "party"),
+    "TemplateMoved": _object(
+        {"code": _TEXT, "state": _TEMPLATE_STATE, "versions": _array(_TEXT), "warnings": _array(ref("Fault"))},
+        "warnings",
+    ),
+    "Template": _object(
+        _TEMPLATE
+        | {
+            "description": _OR_NONE,
+            "industry": _object(dict.fromkeys(LEVELS, _OR_NONE)),
+            "items": _array(_object(_ITEM)),
+            "filed_by": _TEXT,
+            "versions": _array(_object({"version": _TEXT, "state": _TEMPLATE_STATE})),
+        }
+    ),
+    "TemplateSummary": _object(_TEMPLATE),
+    "Templates": _page("templates", "TemplateSummary", _NEXT_ROW),
     "Change": _object(_CHANGE),
     "Changes": _page("changes", "Change", _NEXT_NUMBER),
     "Entry": _object(_ENTRY),

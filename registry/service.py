@@ -40,6 +40,7 @@ from core.store.prefix_rows import unpack_prefix
 from core.who import Role, Who
 from core.wire.jsonform import RecordForm, load_values
 from registry import batch, own_prefixes, tokens
+from registry.bindings import check_binding
 from registry.commands import (
     Actor,
     Add,
@@ -303,7 +304,7 @@ class _Work:
         if old is None:
             self._require_create(key)
             check_templates(command.values)
-            self.staging.put_record(key, None, command.values, self._now_ms)
+            self._stage(key, None, command.values)
             return Result(Outcome.CREATED, handle)
         if not command.overwrite:
             return Result(Outcome.HANDLE_EXISTS, handle)
@@ -347,7 +348,7 @@ class _Work:
         ):
             raise _not_allowed()
         check_templates(new)
-        self.staging.put_record(key, old, new, self._now_ms)
+        self._stage(key, old, new)
 
     def _add(self, command: Add) -> Result:
         if not command.values:
@@ -376,7 +377,7 @@ class _Work:
         self._require(key, old, permissions_needed(tuple(v for v in old if v.value_index not in admitted), needing))
         new = keep_unchanged(old, tuple(after.get(value.value_index, value) for value in old), self._now_s)
         if new != old:
-            self.staging.put_record(key, old, self._bounded(new), self._now_ms)
+            self._stage(key, old, self._bounded(new))
         return Outcome.OK
 
     def _remove(self, command: Remove) -> Outcome:
@@ -430,7 +431,11 @@ class _Work:
         new = keep_unchanged(old, new, self._now_s)
         self._require(key, old, permissions_needed(old, new))
         if new != old:
-            self.staging.put_record(key, old, self._bounded(new), self._now_ms)
+            self._stage(key, old, self._bounded(new))
+
+    def _stage(self, key: HandleKey, old: Values | None, new: Values) -> None:
+        check_binding(self.staging, old or (), new)
+        self.staging.put_record(key, old, new, self._now_ms)
 
     def _bounded(self, values: Values) -> Values:
         check_values(values)

@@ -58,10 +58,14 @@ class Staging:
         """Stage a row."""
         self._batch.put(table, key, row)
 
-    def scan(self, table: Table) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the rows of a table in order, staged or stored. Cost: reads the whole table."""
-        rows: dict[bytes, bytes | None] = dict(self._snapshot.scan(table, b""))
-        rows.update(self._batch.rows.get(table, {}))
+    def scan(self, table: Table, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows from ``start`` (included) to ``stop`` (not included) in order, staged or stored.
+
+        Cost: reads them all at once.
+        """
+        rows: dict[bytes, bytes | None] = dict(self._snapshot.scan(table, start, stop))
+        staged = self._batch.rows.get(table, {})
+        rows.update({key: row for key, row in staged.items() if start <= key and (stop is None or key < stop)})
         for key, row in sorted(rows.items()):
             if row is not None:
                 yield key, row

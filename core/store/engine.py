@@ -39,6 +39,7 @@ class Table(Enum):
     BEARERS = "bearers"
     JOURNAL = "journal"
     HOLDS = "holds"
+    TEMPLATES = "templates"
     TOKENS = "tokens"
     TOKEN_TIMES = "token_times"  # noqa: S105 - a table's name
 

@@ -4,8 +4,9 @@ Checked: every row of every table can be read; each record has its ready answer 
 no answer stands alone; counters count; the feed has no gap and ends at the serial;
 tokens and their times belong together; a prefix that is homed or suspended by its
 application is so in its row, and no other is; parties that are named are there; the
-journal has no gap and ends at its number; the counts of holds count; no key is in a table that it does not fit, and
-none was made in another mode of case than the store's own.
+journal has no gap and ends at its number; the counts of holds count; a version of a metadata
+template that a record is bound to is there and was published; no key is in a table that it does
+not fit, and none was made in another mode of case than the store's own.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unp
 from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
 from core.store.prefix_rows import unpack_count, unpack_prefix
 from core.store.record_rows import pack_record, record_key, unpack_handle, unpack_values
+from core.store.template_rows import TemplateRow, TemplateState, unpack_template
 from core.store.token_rows import time_key, unpack_token
 from core.who import Role
+from core.wire.metadata import is_binding, parse_binding, template_key
 
 _FAULTS_MAX: Final = 100
 _FEED_CHUNK: Final = 10_000
@@ -46,7 +49,7 @@ def check_store(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _faults(snapshot: Snapshot) -> Iterator[str]:
-    for check in (_records, _prefixes, _parties, _applications, _bearers, _holds, _journal, _feed, _tokens):
+    for check in _CHECKS:
         yield from check(snapshot)
 
 
@@ -71,6 +74,8 @@ def _records(snapshot: Snapshot) -> Iterator[str]:
             yield f"records {key!r}: holds the record of {handle!r}"
         if expected.record != row or snapshot.get(Table.ANSWERS, key) != expected.answer:
             yield f"answers {key!r}: not what the record says"
+        if any(is_binding(value.type) and not _is_bound(snapshot, value.data) for value in values):
+            yield f"records {key!r}: bound to no template that was published"
     for key, _ in snapshot.scan(Table.ANSWERS, b""):
         if snapshot.get(Table.RECORDS, key) is None:
             yield f"answers {key!r}: no record belongs to it"
@@ -179,6 +184,39 @@ def _holds(snapshot: Snapshot) -> Iterator[str]:
         yield f"holds: {counts} is not how many there are"
 
 
+def _templates(snapshot: Snapshot) -> Iterator[str]:
+    for key, packed in snapshot.scan(Table.TEMPLATES, b""):
+        try:
+            row = unpack_template(packed)
+        except StoreError as error:
+            yield f"templates {key!r}: {error.message}"
+            continue
+        template = row.template
+        if template_key(template.code, template.version) != key:
+            yield f"templates {key!r}: holds {template.code}@{template.version}"
+        if template.party and snapshot.get(Table.PARTIES, template.party.encode()) is None:
+            yield f"templates {key!r}: its party is not there"
+        if not _is_timed(row):
+            yield f"templates {key!r}: {row.state.value}, which its times do not say"
+
+
+def _is_timed(row: TemplateRow) -> bool:
+    published, withdrawn = row.state is not TemplateState.DRAFT, row.state is TemplateState.WITHDRAWN
+    return (bool(row.published_ms), bool(row.withdrawn_ms)) == (published, withdrawn)
+
+
+def _is_bound(snapshot: Snapshot, data: bytes) -> bool:
+    """Whether the version that a record names was published."""
+    binding = parse_binding(data)
+    if binding is None or not binding.version:
+        return False
+    row = snapshot.get(Table.TEMPLATES, template_key(*binding))
+    try:
+        return row is not None and unpack_template(row).state is not TemplateState.DRAFT
+    except StoreError:
+        return True  # which is said of the row itself
+
+
 def _journal(snapshot: Snapshot) -> Iterator[str]:
     before: bytes | None = None
     for key, row in snapshot.scan(Table.JOURNAL, b""):
@@ -225,3 +263,17 @@ def _tokens(snapshot: Snapshot) -> Iterator[str]:
     times = sum(1 for _ in snapshot.scan(Table.TOKEN_TIMES, b""))
     if times != tokens:
         yield f"token_times: {times} rows for {tokens} tokens"
+
+
+_CHECKS: Final = (
+    _records,
+    _prefixes,
+    _parties,
+    _applications,
+    _bearers,
+    _holds,
+    _templates,
+    _journal,
+    _feed,
+    _tokens,
+)

@@ -46,6 +46,7 @@ _LOCK_FILE: Final = "lock.mdb"
 _LATER: Final = frozenset((
     Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATIONS, Table.BEARERS, Table.JOURNAL,
     Table.HOLDS,
+    Table.TEMPLATES,
 ))  # fmt: skip
 """Tables that a store of an earlier version lacks: whoever may write makes them, empty."""
 

@@ -30,6 +30,8 @@ HS_SITE_PREFIX: Final = "HS_SITE.PREFIX"
 HS_SERV: Final = "HS_SERV"
 HS_SERV_PREFIX: Final = "HS_SERV.PREFIX"
 URL: Final = "URL"
+METADATA_TEMPLATE: Final = "METADATA_TEMPLATE"
+"""Binds a record to a version of a metadata template: ``core/wire/metadata.py``. No type of the Handle System."""
 
 
 class ValueType(NamedTuple):

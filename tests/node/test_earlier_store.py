@@ -18,7 +18,7 @@ from node import wiring
 from tests.kit.node import Node, saltern
 
 PREFIX = "88.118"
-LATER = (Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATIONS, Table.BEARERS, Table.JOURNAL)
+LATER = sorted(lmdb_engine._LATER, key=lambda table: table.value)
 READING = (
     ("record", "get", f"0.NA/{PREFIX}"), ("record", "export", "-"), ("prefix", "list"), ("party", "list"),
     ("token", "list"), ("journal",), ("changes",), ("doctor",), ("doctor", "--deep"),
@@ -38,7 +38,7 @@ def node(made: Node) -> Node:
 
 def drop(node: Node, *tables: Table) -> None:
     """Take tables out of the store, and the numbers of their last rows, as an earlier version did not make them."""
-    environment = lmdb.open(str(node.folder / "data" / "store"), max_dbs=20)
+    environment = lmdb.open(str(node.folder / "data" / "store"), max_dbs=50)
     with environment.begin(write=True) as transaction:
         for table in tables:
             transaction.drop(environment.open_db(table.value.encode(), transaction))

@@ -28,6 +28,7 @@ from registry.openapi import document
 from registry.roles import CALL_NAMED
 from tests.kit.management import DIGEST, FORMS
 from tests.kit.node import Node, saltern
+from tests.kit.templates import CODE, template_members
 
 DOCUMENT = document(VERSION)
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
@@ -129,7 +130,12 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
     asked.call("DELETE /v1/tokens/{token}", "operator", token=issued["token"])
     asked.call("GET /v1/parties/{party}", "auditor", **party)
     asked.call("GET /v1/prefixes/{prefix}", "auditor", **delegated)
-    for path in ("parties", "prefixes", "tokens", "changes", "journal"):
+    asked.call("POST /v1/templates", "operator", template_members())
+    template = {"code": CODE}
+    asked.call("POST /v1/templates/{code}/publications", "operator", {"version": "1.0"}, **template)
+    asked.call("GET /v1/templates/{code}", "auditor", **template)
+    asked.call("POST /v1/templates/{code}/withdrawals", "operator", {}, **template)
+    for path in ("parties", "prefixes", "tokens", "templates", "changes", "journal"):
         assert len(next(iter(asked.call(f"GET /v1/{path}", "auditor").values()))) > 0
     records = [{"handle": f"{PREFIX}/X", "values": [{"index": 1, "type": "URL", "data": "https://x.cn"}]}]
     assert asked.call("POST /v1/records:batch", "operator", records)["counts"] == {"created": 1}

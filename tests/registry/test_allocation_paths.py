@@ -29,6 +29,7 @@ from registry.commands import (
     Actor,
     Add,
     AddParty,
+    AddTemplate,
     AmendParty,
     ApplyPrefix,
     Command,
@@ -41,6 +42,7 @@ from registry.commands import (
     MovePrefix,
     NoteRefusal,
     PlaceHold,
+    PublishTemplate,
     Put,
     PutBatch,
     ReadIdentity,
@@ -53,6 +55,7 @@ from registry.commands import (
     SitePrefix,
     Unhome,
     VerifyParty,
+    WithdrawTemplate,
 )
 from registry.handle_api import HandleApi
 from registry.service import Registry
@@ -72,6 +75,7 @@ from tests.kit.governance import (
     person,
     plain_sites,
 )
+from tests.kit.templates import template_form
 
 PARTIES = {
     "P000001": "unverified",
@@ -131,6 +135,9 @@ CASES: dict[type, list[Command]] = {
     PlaceHold: [PlaceHold(target, "1", "because") for target in (*PREFIXES, *PARTIES, f"{PREFIXES[0]}/x")],
     LiftHold: [LiftHold(target, "1") for target in (*PREFIXES, *PARTIES, f"{PREFIXES[0]}/x")],
     NoteRefusal: [NoteRefusal("prefix.apply", PREFIXES[0], "ok", "", "")],
+    AddTemplate: [AddTemplate(template_form(code=PREFIXES[0])), AddTemplate(template_form(party="P000001"))],
+    PublishTemplate: [PublishTemplate(PREFIXES[0]), PublishTemplate("SALT-PRODUCT")],
+    WithdrawTemplate: [WithdrawTemplate(PREFIXES[0])],
 }
 ALL = [command for commands in CASES.values() for command in commands]
 

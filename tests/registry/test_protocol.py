@@ -19,6 +19,7 @@ from registry.commands import (
     Actor,
     Add,
     AddParty,
+    AddTemplate,
     AmendParty,
     ApplyPrefix,
     Command,
@@ -31,6 +32,7 @@ from registry.commands import (
     MovePrefix,
     NoteRefusal,
     PlaceHold,
+    PublishTemplate,
     Put,
     PutBatch,
     ReadIdentity,
@@ -44,6 +46,7 @@ from registry.commands import (
     Token,
     Unhome,
     VerifyParty,
+    WithdrawTemplate,
 )
 from registry.protocol import Frames, decode_request, decode_result, encode_request, encode_result
 
@@ -88,6 +91,9 @@ COMMAND: st.SearchStrategy[Command] = st.one_of(
     st.builds(PlaceHold, TEXT, TEXT, TEXT, st.booleans()),
     st.builds(LiftHold, TEXT, TEXT),
     st.builds(NoteRefusal, TEXT, TEXT, TEXT, TEXT, TEXT),
+    st.builds(AddTemplate, OCTETS),
+    st.builds(PublishTemplate, TEXT, TEXT),
+    st.builds(WithdrawTemplate, TEXT, TEXT),
 )
 ACTOR = st.one_of(
     st.sampled_from([OPERATOR, ANONYMOUS]),

@@ -12,6 +12,7 @@ from core.errors import NodeError
 from core.ident.handle import HandleKey
 from core.store.record_rows import RecordRows, pack_record
 from core.wire.jsonform import load_values, parse_values
+from core.wire.metadata import is_binding
 from registry.rows import QuickRows
 from registry.values import check_values
 from tests.kit.node import admin_value
@@ -48,6 +49,7 @@ VALUE = st.fixed_dictionaries(
         "type": st.sampled_from(
             [
                 *("URL", "DESC", "HS_ADMIN", "HS_VLIST", "HS_SITE", "HS_SECKEY", "HS_NAMESPACE"),
+                *("METADATA_TEMPLATE", "metadata_template", "METADATA_TEMPLATES"),
                 *("", "盐", 'a"b', "x" * 300, "盐" * 100),
             ]
         ),
@@ -83,6 +85,7 @@ def test_the_quick_way_makes_the_same_rows_or_none(records: list[list[dict[str, 
             continue
         if rows is not None:
             assert rows == long_way(body, keep=keep)
+            assert not any(is_binding(form["type"]) for form in forms)
 
 
 def test_the_quick_way_is_taken_for_an_ordinary_product() -> None:

@@ -24,6 +24,7 @@ from registry.commands import (
     LOG_IN,
     Actor,
     AddParty,
+    AddTemplate,
     AmendParty,
     ApplyPrefix,
     Command,
@@ -34,6 +35,7 @@ from registry.commands import (
     MovePrefix,
     NoteRefusal,
     PlaceHold,
+    PublishTemplate,
     Put,
     PutBatch,
     RekeyParties,
@@ -43,10 +45,12 @@ from registry.commands import (
     SitePrefix,
     Unhome,
     VerifyParty,
+    WithdrawTemplate,
 )
 from registry.refusals import RULES, fault, refusal
 from registry.roles import CALL_NAMED
 from tests.kit.governance import ANNA, BEN, EVIDENCE, OWN, ROWS, SITE, Office, form, person
+from tests.kit.templates import CODE, template_form
 
 REGISTRY = Path(__file__).parent.parent.parent / "registry"
 TREES = [ast.parse(path.read_text("utf-8")) for path in sorted(REGISTRY.glob("*.py"))]
@@ -125,6 +129,8 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
     auditor = office.bearer("auditor")[0]
     enterprise = office.bearer("enterprise", party=second)[0]
     approve = ReviewPrefix("88.118.8", approve=True)
+    office.do(AddTemplate(template_form()))
+    office.do(PublishTemplate(CODE))
     return {
         "role": (ConfirmParty(first), auditor, first),
         "own-party": (ConfirmParty(first), enterprise, first),
@@ -163,6 +169,10 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         "token-above": (IssueBearer("reviewer", "x"), office.bearer("operator", "Olga")[0], ""),
         "token-days": (IssueBearer("auditor", "x", days=0), ANNA, ""),
         "token-not-found": (RevokeBearer("0" * 12), ANNA, "0" * 12),
+        "template-not-found": (WithdrawTemplate("SALT"), ANNA, "SALT"),
+        "template-owner": (AddTemplate(template_form(version="2.0", party=first)), ANNA, ""),
+        "template-fixed": (AddTemplate(template_form()), ANNA, ""),
+        "template-state": (PublishTemplate(CODE), ANNA, CODE),
         "invalid-handle": (ApplyPrefix("a..b", first), ANNA, "a..b"),
     }
 
@@ -175,7 +185,9 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
         "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
         "site-file", "record-right", "locked-out", "prefix-characters", "prefix-count", "filers", "method-failed",
         "hold-absent", "hold-orders", "hold-count", "page",
-        *(rule for rule in RULES if rule.startswith("member")),
+        *(rule for rule in RULES if rule.startswith(("member", "industry-", "binding-", "item-"))),
+        "template-code", "template-version", "template-industry", "template-items", "template-item-name",
+        "template-item-twice", "template-length", "template-more", "template-count",
     }  # fmt: skip
     assert cases.keys() - {"authentication-needed", "invalid-handle"} == RULES.keys() - elsewhere
     for rule, (command, actor, about) in cases.items():

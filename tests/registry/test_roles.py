@@ -16,10 +16,12 @@ from registry.commands import (
     ANONYMOUS,
     Actor,
     AddParty,
+    AddTemplate,
     ApplyPrefix,
     Command,
     MovePrefix,
     PlaceHold,
+    PublishTemplate,
     Put,
     ReadIdentity,
     RekeyParties,
@@ -29,6 +31,7 @@ from registry.commands import (
 from registry.management import OPERATIONS
 from registry.roles import CALL_NAMED, CALLS, allows
 from tests.kit.management import ADMIN, DIGEST, FORMS, Answer, Desk, person
+from tests.kit.templates import template_form, template_members
 
 EVIDENCE = bytes.fromhex(DIGEST)
 HOSTED, SUSPENDED, WAITING, FREE = "88.118.7", "88.118.6", "88.118.8", "88.118.9"
@@ -55,6 +58,11 @@ ASK: dict[str, tuple[str, str, Any]] = {
     "token.issue": ("POST", "/v1/tokens", {"role": "enterprise", "holder": "新经办人", "party": "P000001"}),
     "token.list": ("GET", "/v1/tokens", None),
     "token.revoke": ("DELETE", "/v1/tokens/{token}", None),
+    "template.add": ("POST", "/v1/templates", template_members(version="3.0", party="P000001")),
+    "template.publish": ("POST", "/v1/templates/SALT-PRODUCT/publications", {}),
+    "template.withdraw": ("POST", "/v1/templates/SALT-PRODUCT/withdrawals", {"version": "1.0"}),
+    "template.show": ("GET", "/v1/templates/SALT-PRODUCT?version=1.0", None),
+    "template.list": ("GET", "/v1/templates", None),
     "change.list": ("GET", "/v1/changes", None),
     "journal.list": ("GET", "/v1/journal", None),
 }
@@ -94,6 +102,9 @@ def made() -> World:
         desk.done(ReviewPrefix(prefix, approve=True), person("审核甲"))
     desk.done(MovePrefix(SUSPENDED, "suspend", "测试", EVIDENCE))
     desk.done(PlaceHold(f"{SUSPENDED}/HELD", "令1", "测试"))
+    for version in ("1.0", "2.0"):
+        desk.done(AddTemplate(template_form(version=version, party="P000001")))
+    desk.done(PublishTemplate("SALT-PRODUCT", "1.0"))
     tokens = {role: desk.token(role, f"{role}的持有人") for role in ("operator", "reviewer", "auditor")}
     tokens |= {
         "own": desk.token("enterprise", "企业甲", "P000001"),
@@ -133,7 +144,8 @@ def expected(asker: Asker, call: str) -> str:
         return "login"
     if not allows(CALL_NAMED[call], asker.role):
         return "role"
-    if asker.role is Role.ENTERPRISE and not asker.own and call not in FOR_ALL_OWN:
+    own = CALL_NAMED[call].own and call not in FOR_ALL_OWN
+    if asker.role is Role.ENTERPRISE and own and not asker.own:
         return "own-party"
     return ""
 

@@ -34,8 +34,10 @@ from core.store.memory_engine import MemoryEngine
 from core.store.party_rows import PartyRow, number_key, pack_number, pack_party
 from core.store.prefix_rows import HomedPrefix, pack_count, pack_prefix
 from core.store.record_rows import pack_record, record_key
+from core.store.template_rows import TemplateRow, TemplateState, pack_template
 from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key
 from core.who import Role, Who
+from core.wire.metadata import MetadataTemplate
 
 AT = Millis(1_700_000_000_000)
 PREFIX = b"88.118.7"
@@ -53,6 +55,9 @@ HELD = Application("homed", PARTY.decode(), "hosted", b"", AT, ANNA)
 TOKEN = Bearer(bytes(32), Role.ENTERPRISE, PARTY.decode(), "hans", AT, AT, Millis(0), ANNA)
 HOLD = pack_hold((Order("1", "because", False, AT, ANNA),))
 LONG_HELD = b"88.118.7/" + b"X" * 600
+TEMPLATE = pack_template(
+    TemplateRow(MetadataTemplate("A", "1", ("C", "", "", ""), False, ()), TemplateState.DRAFT, ANNA, AT)
+)
 ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
 
 
@@ -378,7 +383,7 @@ def test_old_changes_may_be_gone(tmp_path: Path) -> None:
     ),
     row=st.one_of(
         st.binary(max_size=40),
-        st.sampled_from([pack_party(ROW), pack_application(HELD), pack_bearer(TOKEN), ENTRY]),
+        st.sampled_from([pack_party(ROW), pack_application(HELD), pack_bearer(TOKEN), ENTRY, TEMPLATE]),
         st.recursive(
             st.one_of(st.none(), st.integers(-(2**63), 2**64 - 1), st.binary(max_size=5), st.text(max_size=5)),
             lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),

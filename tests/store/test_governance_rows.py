@@ -1,4 +1,4 @@
-"""Rows of parties, applications, bearer tokens, the journal and prefixes: round trip, and total on any octets."""
+"""Rows of parties, applications, tokens, templates, the journal and prefixes: round trip, total on any octets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from core.store.bearer_rows import Bearer, pack_bearer, unpack_bearer
 from core.store.journal_rows import Entry, dump_entry, pack_entry, unpack_entry
 from core.store.party_rows import Check, PartyRow, Verified, pack_number, pack_party, unpack_number, unpack_party
 from core.store.prefix_rows import HOSTINGS, HomedPrefix, pack_prefix, unpack_prefix
+from core.store.template_rows import TemplateRow, TemplateState, pack_template, unpack_template
 from core.who import Role, Who
+from core.wire.metadata import DATA_TYPES, Item, MetadataTemplate
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 OCTETS = st.binary(max_size=40)
@@ -45,6 +47,15 @@ BEARER = st.builds(
 )
 ENTRY = st.builds(Entry, TIME, WHO, TEXT, TEXT, TEXT, TEXT, TEXT, OCTETS)
 PREFIX = st.builds(HomedPrefix, st.sampled_from(HOSTINGS), TIME, st.booleans())
+ITEM = st.builds(Item, TEXT, TEXT, st.sampled_from(sorted(DATA_TYPES)), st.integers(1, 2**63 - 1), st.booleans(), TEXT)
+TEMPLATE = st.builds(
+    TemplateRow,
+    st.builds(
+        MetadataTemplate, st.sampled_from(["A", "salt-1"]), st.sampled_from(["1", "V2.0"]), st.tuples(*[TEXT] * 4),
+        st.booleans(), st.lists(ITEM, max_size=3).map(tuple), TEXT, TEXT, TEXT,
+    ),
+    st.sampled_from(TemplateState), WHO, TIME, TIME, TIME,
+)  # fmt: skip
 
 KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[[bytes], Any]]] = {
     "application": (APPLICATION, pack_application, unpack_application),
@@ -52,6 +63,7 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[
     "bearer": (BEARER, pack_bearer, unpack_bearer),
     "entry": (ENTRY, pack_entry, unpack_entry),
     "prefix": (PREFIX, pack_prefix, unpack_prefix),
+    "template": (TEMPLATE, pack_template, unpack_template),
     "number": (st.integers(1, 10**9).map(lambda number: f"P{number:06}"), pack_number, unpack_number),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
