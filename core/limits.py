@@ -217,6 +217,12 @@ LISTED_MAX: Final = 1_000  # rows of one page of the management API
 POLICY_NAMES_MAX: Final = 1_000
 POLICY_NAME_CHARS_MAX: Final = 100
 
+# --- public duties ---------------------------------------------------------
+LICENCE_WARN_DAYS: Final = 90  # so long before its licence ends the node says so; renewal takes weeks
+DUTY_TEXT_CHARS_MAX: Final = 500  # of one text that /about publishes
+DUTY_ITEMS_MAX: Final = 50  # services, time limits, fees: of each
+PUBLIC_PAGE_S: Final = 60  # how long others may keep a copy of / and /about
+
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
 LISTEN_BACKLOG: Final = 1_024

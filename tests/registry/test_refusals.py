@@ -163,6 +163,7 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
     elsewhere = {
         "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
         "site-file", "record-right", "locked-out", "prefix-characters", "prefix-count", "filers", "method-failed",
+        "licence",
         *(rule for rule in RULES if rule.startswith("member")),
     }  # fmt: skip
     assert cases.keys() - {"authentication-needed", "invalid-handle"} == RULES.keys() - elsewhere
