@@ -17,9 +17,9 @@ from core.outcomes import STATUSES
 from core.wire.http import Headers, Response
 
 _STYLE: Final = (
-    ":root{color-scheme:light dark;--line:#8884;--soft:#8881;--link:light-dark(#0a58ca,#8ab4f8)}"
+    ":root{color-scheme:light dark;--line:#8884;--soft:#8881}"
     "*{box-sizing:border-box}body{font:16px/1.6 system-ui,'Noto Sans CJK SC',sans-serif;max-width:60rem;margin:0 auto;"
-    "padding:0 1rem 1rem;overflow-wrap:anywhere}a{color:var(--link)}"
+    "padding:0 1rem 1rem;overflow-wrap:anywhere}a{color:#0a58ca}@media(prefers-color-scheme:dark){a{color:#8ab4f8}}"
     "header,footer{padding:.75rem 0}header{border-bottom:1px solid var(--line)}"
     "footer{border-top:1px solid var(--line);margin-top:2rem;font-size:.875rem;opacity:.75}"
     "nav{display:flex;flex-wrap:wrap;gap:.25rem 1rem;font-size:.95rem}h1{font-size:1.5rem;line-height:1.3}"
