@@ -18,6 +18,8 @@ UnixSeconds = NewType("UnixSeconds", int)
 Millis = NewType("Millis", int)
 
 _SHANGHAI = datetime.timezone(datetime.timedelta(hours=8))
+_SHANGHAI_MS = 8 * 3_600_000
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MILLIS_END = 2**32 * 1_000
 _UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z", re.ASCII)
 
@@ -47,6 +49,19 @@ def pause(seconds: float) -> None:
 def shanghai_date(at_ms: int) -> datetime.date:
     """Return the day of Unix milliseconds in Asia/Shanghai, which has no summer time (+08:00)."""
     return datetime.datetime.fromtimestamp(at_ms / 1_000, _SHANGHAI).date()
+
+
+def shanghai_midnight(day: datetime.date) -> Millis:
+    """Return the first millisecond of a day in Asia/Shanghai."""
+    return Millis(timegm((day.year, day.month, day.day, 0, 0, 0)) * 1_000 - _SHANGHAI_MS)
+
+
+def parse_day(text: str) -> datetime.date | None:
+    """Return the day that ``YYYY-MM-DD`` names; None for anything else."""
+    try:
+        return datetime.date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:  # the 31st of February
+        return None
 
 
 def read_millis(stored: object) -> Millis:

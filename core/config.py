@@ -8,6 +8,7 @@ of the file. Secrets never stand here: a setting names the file that holds one.
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,14 +16,15 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from core import limits
+from core.clock import parse_day
 from core.errors import ConfigError
 
 Value = int | bool | str | tuple[int | str, ...]
-Kind = Literal["integer", "flag", "text", "path", "list"]
+Kind = Literal["integer", "flag", "text", "path", "list", "day"]
 
 
 class Setting(NamedTuple):
-    """One row of the table. ``low`` and ``high`` bound integers, both included."""
+    """One row of the table. ``low`` and ``high`` bound integers, both included. A day is kept as YYYY-MM-DD."""
 
     name: str
     kind: Kind
@@ -43,10 +45,16 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "node.profile", "text", "development",
-        "In production two people are told apart by uid or token, not by name alone, and service sites of delegated "
-        "prefixes must be public addresses.",
-        "production（生产）中以 uid 或令牌（而不只是姓名）区分两人，委托前缀的站点须为公网地址。",
+        "In production two people are told apart by uid or token, not by name alone, service sites of delegated "
+        "prefixes must be public addresses, and the node does not start without what [about] publishes and [licence].",
+        "production（生产）中以 uid 或令牌（而不只是姓名）区分两人，委托前缀的站点须为公网地址，"
+        "未填写 [about] 公布事项与 [licence] 许可信息时节点不启动。",
         choices=("development", "production"),
+    ),
+    Setting(
+        "node.public_url", "text", "",
+        "Address that others reach the pages of this node at, as https://id.example.cn; links in JSON begin with it.",
+        "外部访问本节点网页的地址，如 https://id.example.cn；JSON 中的链接以其开头。",
     ),
     Setting("node.data", "path", "data", "Data folder.", "数据目录。"),
     Setting(
@@ -58,6 +66,53 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "node.signing_key", "path", "keys/node.pem",
         "PEM private key (Ed25519) that this node signs reports and exports with, mode 0600.",
         "本节点签署报告和导出文件的私钥（Ed25519，PEM），权限 0600。",
+    ),
+    # What /about publishes (Measures art. 6, 9, 12, 13). In production all but the website is required.
+    Setting("about.operator", "text", "", "Full name of the operator of this node.", "本节点运营者全称。"),
+    Setting("about.website", "text", "", "Website of the operator.", "运营者网站。"),
+    Setting(
+        "about.services", "list", (),
+        "Services that this node offers, a text each; Chinese and English beside each other.",
+        "本节点提供的服务，每项一条文字，中英文并列。",
+    ),
+    Setting(
+        "about.time_limits", "list", (),
+        "Time limits of the services, a text each.",
+        "各项服务的办理时限，每项一条文字。",
+    ),
+    Setting(
+        "about.fees", "list", (),
+        "Fees of the services, a text each; that they are free is to be said, too.",
+        "收费项目与标准，每项一条文字；不收费也须写明。",
+    ),
+    Setting(
+        "about.department", "text", "",
+        "Department that is responsible for the services.",
+        "服务的责任部门。",
+    ),
+    Setting(
+        "about.person", "text", "",
+        "Name of the person who is responsible; it is published.",
+        "责任人姓名（将予公布）。",
+    ),
+    Setting(
+        "about.complaint_contact", "text", "",
+        "How to complain: phone number, mail address.",
+        "投诉联系方式：电话、电子邮箱。",
+    ),
+    Setting("licence.number", "text", "", "Number of the licence.", "许可证编号。"),
+    Setting("licence.issuer", "text", "", "Authority that gave the licence.", "发证机关。"),
+    Setting("licence.scope", "text", "", "Scope of the licence.", "许可范围。"),
+    Setting(
+        "licence.valid_from", "day", "",
+        "First day of the licence, YYYY-MM-DD in China; in production registration is closed before it.",
+        "许可有效期起始日（YYYY-MM-DD，北京时间）；生产配置中此前不受理注册。",
+    ),
+    Setting(
+        "licence.valid_until", "day", "",
+        "Last day of the licence, YYYY-MM-DD in China. In production registration is closed when it is over, and "
+        "resolution goes on.",
+        "许可有效期截止日（含当日，YYYY-MM-DD，北京时间）；生产配置中到期后停止注册，解析照常。",
     ),
     Setting(
         "http.address", "text", "127.0.0.1",
@@ -306,7 +361,7 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, o
 
 def _parse(setting: Setting, text: str) -> object:
     """Read the value of an override; TOML syntax, with quotes optional around plain text."""
-    if setting.kind in ("text", "path") and not text.startswith(('"', "'")):
+    if setting.kind in ("text", "path", "day") and not text.startswith(('"', "'")):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -335,7 +390,21 @@ def _check(setting: Setting, value: object) -> Value:
                     f"{setting.name} = {value!r} is none of {', '.join(setting.choices)}", setting=setting.name
                 )
             return value
+        case "day", _:
+            return _check_day(setting, value)
         case "list", list():
             if all(isinstance(item, int | str) and not isinstance(item, bool) for item in value):
                 return tuple(value)
     raise ConfigError(f"{setting.name} wants a value of kind {setting.kind}, got {value!r}", setting=setting.name)
+
+
+def _check_day(setting: Setting, value: object) -> str:
+    """Return a day as text; TOML has days without quotes, too."""
+    if type(value) is datetime.date:
+        return value.isoformat()
+    if value == "" or (isinstance(value, str) and parse_day(value)):
+        return str(value)
+    raise ConfigError(
+        f"{setting.name} = {value!r} 不是日期（YYYY-MM-DD）。That is no day of the form YYYY-MM-DD",
+        setting=setting.name,
+    )

@@ -43,6 +43,7 @@ class Outcome(Enum):
     FORBIDDEN = "forbidden"
     ACCESS_DENIED = "access-denied"
     OVERLOADED = "overloaded"
+    REGISTRATION_CLOSED = "registration-closed"  # the licence of the node is not in force (Measures art. 6)
     STORE_FULL = "store-full"
     LOG_FULL = "log-full"  # the resolution log cannot be written; an answer without it is unlawful (Measures art. 13)
     RATE_LIMITED = "rate-limited"  # too many requests from one source

@@ -238,6 +238,11 @@ METADATA_PARTY_VERSIONS_MAX: Final = 256  # of one party's templates
 METADATA_FORM_MEMBERS_MAX: Final = 64  # of one object of the form; four times what it has
 METADATA_FAULTS_MAX: Final = 100  # of a form that are told one by one
 METADATA_FAULTS_TOLD: Final = 20  # of a record; more are counted
+# --- public duties ---------------------------------------------------------
+LICENCE_WARN_DAYS: Final = 90  # so long before its licence ends the node says so; renewal takes weeks
+DUTY_TEXT_CHARS_MAX: Final = 500  # of one text that /about publishes
+DUTY_ITEMS_MAX: Final = 50  # services, time limits, fees: of each
+PUBLIC_PAGE_S: Final = 60  # how long others may keep a copy of / and /about
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64

@@ -83,6 +83,7 @@ STATUSES: dict[Outcome, Status] = {
     Outcome.FORBIDDEN: Status(403, 403, _C.INVALID_ADMIN, 5),
     Outcome.ACCESS_DENIED: Status(403, 403, _C.INSUFFICIENT_PERMISSIONS, 5),
     Outcome.OVERLOADED: Status(503, 503, _C.SERVER_BUSY, 2),
+    Outcome.REGISTRATION_CLOSED: Status(403, 403, _C.OPERATION_DENIED, 5),
     Outcome.STORE_FULL: Status(503, 503, _C.SERVER_BUSY, 2),
     Outcome.LOG_FULL: Status(503, 503, _C.SERVER_BUSY, 2),
     Outcome.RATE_LIMITED: Status(429, 429, _C.SERVER_BUSY, 5),

@@ -28,6 +28,7 @@ from core.store.engine import StorePanicError
 from core.store.lmdb_engine import LmdbEngine
 from core.store.run_store import RunStore
 from node import telemetry, wiring
+from node.duties import load_duties
 from node.http_front import PlainResponse
 from node.site import Ports
 from node.telemetry import Counters
@@ -160,10 +161,11 @@ def _sweep(run: RunStore) -> None:
 
 
 def _management(config: Config, store: LmdbEngine) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
-    policy = wiring.policy(config)
+    policy, licence = wiring.policy(config), load_duties(config).licence
     collector = telemetry.Collector(
-        wiring.run_folder(config), store, lambda party: policy.is_overdue(party, clock.now_ms())
-    )
+        wiring.run_folder(config), store, lambda party: policy.is_overdue(party, clock.now_ms()),
+        lambda: None if licence is None else licence.days_left(clock.now_ms()),
+    )  # fmt: skip
 
     async def answer(request: web.BaseRequest) -> web.Response:
         if request.path == "/metrics":

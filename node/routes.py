@@ -8,7 +8,8 @@ POST of application/x-hdl-message  a message of the Handle protocol, whatever th
 /v1/…                          our own API: parties, prefixes, tokens, changes
 /openapi.json                  its description
 /healthz, /readyz              for load balancers
-/                              home page
+/                              home page, ?identifier=… leads to the page of that identifier
+/about                         services, time limits, fees, licence, who is responsible: HTML, or JSON by Accept
 /{prefix}/{suffix}             browser address
 """
 
@@ -24,6 +25,7 @@ from core.outcomes import STATUSES
 from core.wire.handlejson import options, refused_credentials, render, render_error
 from core.wire.http import CHALLENGED, Request, Response, not_allowed, nothing_there, problem_of
 from node.handle_http import Messages, is_message
+from node.public_pages import PublicPages
 from node.sessions_api import SessionsApi
 from registry.batch_api import BatchApi
 from registry.http_api import ManagementApi
@@ -61,6 +63,7 @@ class Routes:
         writing: WritingApi,
         batches: BatchApi,
         browser: Browser,
+        public: PublicPages,
         sessions: SessionsApi,
         callers: Callers,
         messages: Messages,
@@ -72,6 +75,7 @@ class Routes:
         self._writing = writing
         self._batches = batches
         self._browser = browser
+        self._public = public
         self._sessions = sessions
         self._callers = callers
         self._messages = messages
@@ -150,33 +154,41 @@ class Routes:
 
     async def _own(self, request: Request) -> Response:
         if request.path == "/openapi.json":
-            return self._public(request, self._description)
+            return _told(request, self._description)
         if _is_ours(request.path) and request.path != BATCH_PATH:
             return await self._management.answer(request)
         match request.path:
+            case "/about":
+                return self._public.about(request) if _is_read(request) else not_allowed(request.path, "GET, HEAD")
             case "/v1/records:batch":
                 if request.method == "POST":
                     return await self._batches.post(request)
                 return not_allowed(request.path, "POST")
             case "/healthz" | "/readyz" as path:
-                if request.method not in ("GET", "HEAD"):
+                if not _is_read(request):
                     return not_allowed(request.path, "GET, HEAD")
                 healthy = path == "/healthz" or self._ready()
                 outcome = Outcome.OK if healthy else Outcome.OVERLOADED
                 return Response(STATUSES[outcome].http, _TEXT, b"ok\n" if healthy else b"not ready\n")
         return nothing_there(request.path)
 
-    def _public(self, request: Request, body: bytes) -> Response:
-        if request.method not in ("GET", "HEAD"):
-            return not_allowed(request.path, "GET, HEAD")
-        return Response(STATUSES[Outcome.OK].http, (("Content-Type", "application/json"),), body)
-
     async def _page(self, request: Request) -> Response:
-        if request.method not in ("GET", "HEAD"):
+        if not _is_read(request):
             return not_allowed(request.path, "GET, HEAD")
         if request.path == "/":
-            return await self._browser.home(request)
+            return self._public.home(request)
         return await self._browser.identifier(request)
+
+
+def _is_read(request: Request) -> bool:
+    return request.method in ("GET", "HEAD")
+
+
+def _told(request: Request, body: bytes) -> Response:
+    """The JSON of a page that everybody may read."""
+    if not _is_read(request):
+        return not_allowed(request.path, "GET, HEAD")
+    return Response(STATUSES[Outcome.OK].http, (("Content-Type", "application/json"),), body)
 
 
 def _proves_itself(request: Request) -> bool:

@@ -28,6 +28,7 @@ from core import clock, limits
 from core.config import Config
 from core.errors import ConfigError
 from node import wiring
+from node.duties import load_duties
 from node.lock import DataLock
 from node.processes import READY, Child, Sockets, end_with_parent, run_keeper, run_registrar, run_worker
 from node.site import Ports, site_info
@@ -60,6 +61,9 @@ def serve(config: Config) -> int:
         raise ConfigError(f"no store in {config.data}; `saltern init DIR --prefix P` makes one")
     _raise_descriptors()
     wiring.tls_context(config)  # a certificate that cannot be used is found before anything starts
+    warning = load_duties(config).warning(clock.now_ms())  # so is what a node in production lacks
+    if warning is not None:
+        _LOG.warning("%s", warning)
     lock = DataLock(config.data)
     try:
         wiring.open_store(config).close()  # a store that cannot be used is found, one of an earlier version completed

@@ -27,6 +27,14 @@ def load_signer(config: Config) -> Signer:
     return Signer(_load(path))
 
 
+def public_key(config: Config) -> bytes | None:
+    """Return the public key of what signs, 32 octets; None if there is no key that can be used."""
+    try:
+        return load_signer(config).public_key
+    except ConfigError:
+        return None
+
+
 def _load(path: Path) -> Ed25519PrivateKey:
     try:
         if path.stat().st_mode & 0o077:

@@ -118,11 +118,18 @@ def _http_slot(method: str, status: int) -> int:
 class Collector:
     """Reads all counters and the store when Prometheus asks."""
 
-    def __init__(self, folder: Path, store: Engine, is_overdue: Callable[[PartyRow], bool]) -> None:
-        """Take where the counters lie, the store, and whether the contact of a party is to be confirmed again."""
+    def __init__(
+        self, folder: Path, store: Engine, is_overdue: Callable[[PartyRow], bool],
+        licence_days_left: Callable[[], int | None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Take where the counters lie, the store, whether the contact of a party is to be confirmed again, the licence.
+
+        ``licence_days_left``: as ``core/licence.py`` counts, None without a licence.
+        """
         self._folder = folder
         self._store = store
         self._is_overdue = is_overdue
+        self._licence_days_left = licence_days_left
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of this moment."""
@@ -153,6 +160,11 @@ class Collector:
         yield CounterMetricFamily("saltern_registrar_requests", "Requests run", value=slots[_REQUESTS])
         yield CounterMetricFamily("saltern_registrar_refusals", "Requests refused", value=slots[_FAILED])
         yield CounterMetricFamily("saltern_process_restarts", "Processes started again", value=slots[_RESTARTS])
+        days_left = self._licence_days_left()
+        if days_left is not None:
+            yield GaugeMetricFamily(
+                "saltern_licence_days_left", "Days until the licence ends, 0 on the last one", value=days_left
+            )
         yield from self._store_metrics()
 
     def _store_metrics(self) -> Iterator[Metric]:

@@ -30,6 +30,7 @@ from core.store.run_store import RunStore
 from core.wire.codepoints import VERSION as PROTOCOL
 from core.wire.sitefile import AddressPolicy
 from node import VERSION
+from node.duties import load_duties
 from node.handle_http import HttpMessages
 from node.handle_service import HandleService
 from node.handle_tcp import TcpFront
@@ -38,9 +39,10 @@ from node.http_connections import Connections
 from node.http_front import HttpFront
 from node.http_quick import QuickFront
 from node.party_keys import load_keys
+from node.public_pages import PublicPages
 from node.routes import Routes
 from node.sessions_api import SessionsApi
-from node.signing import load_signer
+from node.signing import load_signer, public_key
 from node.site import Ports, configured_site, server_choice, server_key, site_info
 from node.telemetry import Counters, Front
 from node.turn import Turn
@@ -184,7 +186,7 @@ def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) 
 
 
 def policy(config: Config) -> Policy:
-    """What is admitted as a name and as an address. Errors: ConfigError that names the setting."""
+    """What is admitted as a name and as an address, and when. Errors: ConfigError that names the settings."""
     production = is_production(config)
     networks = tuple(_network("prefix.site_networks", each) for each in config.items("prefix.site_networks"))
     return Policy(
@@ -193,6 +195,7 @@ def policy(config: Config) -> Policy:
         _patterns(config, "prefix.hold"),
         AddressPolicy(networks if production else (*networks, *_PRIVATE), public=True),
         config.integer("party.confirm_days") * _DAY_MS,
+        load_duties(config).registration,
     )
 
 
@@ -365,6 +368,7 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
         writing=WritingApi(parts.rules, store, registrar, root=parts.root),
         batches=BatchApi(registrar),
         browser=Browser(resolver, store, turn),
+        public=PublicPages(load_duties(parts.config), public_key(parts.config), VERSION, clock.now_ms),
         sessions=SessionsApi(
             logins, parts.prover, server_key(parts.config), parts.require_here,
             note_failed=management.note_failed, failures=parts.failures,

@@ -37,7 +37,9 @@ from registry.staging import Staging
 from registry.tokens import TEMPORARY
 
 _LOG: Final = logging.getLogger("saltern.refusals")
-_REFUSED: Final = (Outcome.FORBIDDEN, Outcome.ACCESS_DENIED, Outcome.AUTHENTICATION_FAILED)
+_REFUSED: Final = (
+    Outcome.FORBIDDEN, Outcome.ACCESS_DENIED, Outcome.AUTHENTICATION_FAILED, Outcome.REGISTRATION_CLOSED,
+)  # fmt: skip
 _CALL_CHARS_MAX: Final = 40
 
 

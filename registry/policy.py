@@ -1,4 +1,4 @@
-"""What this node admits as a name and as an address, beside the rules that hold everywhere.
+"""What this node admits as a name and as an address, and when, beside the rules that hold everywhere.
 
 ``deny`` and ``hold`` are lists of patterns: ``*`` stands for any characters, ``?`` for one; case,
 blanks and width do not matter. A prefix or the name of its party that fits one of ``deny`` is
@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from core.clock import Millis
+from core.licence import ALWAYS, Window
 from core.store.party_rows import PartyRow
 from core.wire.sitefile import AddressPolicy
 
@@ -19,7 +20,7 @@ from core.wire.sitefile import AddressPolicy
 class Policy(NamedTuple):
     """What the configuration says. ``production``: people are told apart by uid or token.
 
-    ``confirm_ms``: how long a confirmed contact counts.
+    ``confirm_ms``: how long a confirmed contact counts. ``registration``: when it is open.
     """
 
     production: bool = False
@@ -27,6 +28,7 @@ class Policy(NamedTuple):
     hold: tuple[str, ...] = ()
     addresses: AddressPolicy = AddressPolicy((), public=True)
     confirm_ms: int = 365 * 86_400_000
+    registration: Window = ALWAYS
 
     def is_overdue(self, party: PartyRow, now_ms: Millis) -> bool:
         """Whether the contact of a party has to be confirmed again."""

@@ -31,6 +31,10 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "No HS_ADMIN value gives the right to do this",
     ),
     "token-not-known": ("令牌无效、已过期或已吊销", "The token is not known, has expired or was revoked"),
+    "licence": (
+        "许可证{why_zh}，不受理注册与变更；解析、删除、停用照常",
+        "The licence of this node {why_en}: nothing is registered or changed; resolving, deleting, suspending go on",
+    ),
     # --- parties and their verification
     "json": ("资料应为 JSON 对象（{error}）", "The data must be a JSON object ({error})"),
     "party-not-found": ("没有主体{party}", "There is no party {party}"),

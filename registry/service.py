@@ -60,6 +60,7 @@ from registry.commands import (
 from registry.desk import Desk, Seals
 from registry.governance import decide, object_of
 from registry.journal import Journal
+from registry.opening import require_open
 from registry.policy import DEFAULT_POLICY, Policy
 from registry.refusals import refusal
 from registry.roles import CALL_NAMED, allows
@@ -237,6 +238,7 @@ class _Work:
                 return Result(Outcome.AUTHENTICATION_NEEDED, name)
             standing = self._registry.standing_for_records(self._actor, self._records, self._now_ms)
             self.who = standing.who
+            require_open(self._registry.policy.registration, command, self._now_ms)
             self._every_right = standing.role in _EVERY_RIGHT
             if self._actor.bearer:
                 self._party = standing.party
@@ -254,6 +256,7 @@ class _Work:
         try:
             desk = self._registry.desk(self.staging, self._actor, self._now_ms, self._stage_prefix)
             self.who = desk.who
+            require_open(desk.policy.registration, command, self._now_ms)
             with self.staging.whole():
                 match command:
                     case Home():

@@ -23,6 +23,7 @@ from registry.desk import Seals
 from registry.staging import Staging
 
 TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.STORE_FULL, Outcome.INTERNAL)
+_NOT_KEPT: Final = (*TEMPORARY, Outcome.REGISTRATION_CLOSED)  # the same request may come again with a new licence
 
 
 _SECRET: Final = (IssueBearer, ReadIdentity)
@@ -51,7 +52,7 @@ def once(
             return _unpack(known.answer)
         staging.put(Table.TOKEN_TIMES, time_key(known.at_ms, key), None)
     result = run(request.command)
-    if result.outcome not in TEMPORARY:
+    if result.outcome not in _NOT_KEPT:
         staging.put(Table.TOKENS, key, pack_token(TokenRow(token.digest, now_ms, _pack(result))))
         staging.put(Table.TOKEN_TIMES, time_key(now_ms, key), TIME_ROW)
     return result

@@ -34,6 +34,8 @@ _REASONS: Final = {
     Outcome.SERVICE_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
     Outcome.PREFIX_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
 }
+_COLUMNS: Final = ("索引 Index", "类型 Type", "数据 Data", "更新 Changed")
+_KINDS: Final = (' class="narrow"', "", "", ' class="narrow"')  # what is short is never broken
 _ELSEWHERE: Final = (Outcome.NOT_RESPONSIBLE, Outcome.SERVICE_REFERRAL, Outcome.INVALID_HANDLE)
 # Characters that a Location may hold as they are (RFC 3986 §2.2, §2.3, and "%" of what is encoded).
 _LOCATION_SAFE: Final = "!#$%&'()*+,-./:;=?@[]_~"
@@ -68,16 +70,6 @@ class Browser:
         if target is not None:
             return Response(HTTP_FOUND, (("Location", target),))
         return _record_page(handle, answer, note)
-
-    async def home(self, _: Request) -> Response:
-        """Answer ``/``."""
-        return page(
-            Outcome.OK,
-            "Saltern",
-            "<p>工业互联网标识解析二级节点。在本站地址后输入标识即可查询，例如 <code>/88.118.7/SKU01</code>。</p>"
-            "<p>A secondary node for industrial identifiers. Put an identifier behind this address to look it up, "
-            "for example <code>/88.118.7/SKU01</code>. Machines ask at <code>/api/handles/…</code>.</p>",
-        )
 
     def _follow(self, snapshot: Snapshot, handle: str) -> tuple[Answer, str]:
         """Resolve, following aliases; the note says why following stopped."""
@@ -138,8 +130,8 @@ def _record_page(handle: str, answer: Answer, note: str) -> Response:
     if answer.values:
         rows = "".join(map(_row, answer.values))
         parts.append(
-            "<table><tr><th>索引 Index</th><th>类型 Type</th><th>数据 Data</th><th>更新 Changed</th></tr>"
-            f"{rows}</table>"
+            f'<table class="stack"><thead><tr>{"".join(f"<th>{name}</th>" for name in _COLUMNS)}</tr></thead>'
+            f"<tbody>{rows}</tbody></table>"
         )
     return page(answer.outcome, handle, "".join(parts))
 
@@ -151,6 +143,10 @@ def _row(value: HandleValue) -> str:
         shown = data if data.isprintable() else value.data.hex(" ")
     except UnicodeDecodeError:
         shown = value.data.hex(" ")
-    return (
-        f"<tr><td>{value.value_index}</td><td>{escape(value.type)}</td><td>{escape(shown)}</td><td>{changed}</td></tr>"
+    address = first_url((value,))
+    data_cell = f'<a href="{escape(address)}" rel="nofollow noopener">{escape(shown)}</a>' if address else escape(shown)
+    cells = (str(value.value_index), escape(value.type), data_cell, changed)
+    row = "".join(
+        f'<td data-label="{name}"{kind}>{cell}</td>' for name, kind, cell in zip(_COLUMNS, _KINDS, cells, strict=True)
     )
+    return f"<tr>{row}</tr>"

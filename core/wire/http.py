@@ -85,6 +85,28 @@ def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def prefers_json(accept: str) -> bool:
+    """Whether Accept names JSON, and HTML not or less (RFC 9110 §12.5.1). ``*/*`` names nothing: a person asks."""
+    weights = {"text/html": 0.0, "application/json": 0.0}
+    for part in accept.lower().split(","):
+        kind, *parameters = (piece.strip() for piece in part.split(";"))
+        if kind in weights:
+            weights[kind] = _weight(parameters)
+    return weights["application/json"] > weights["text/html"]
+
+
+def _weight(parameters: Sequence[str]) -> float:
+    """Return the q of a media range: 1 without, 0 for what is no number."""
+    for parameter in parameters:
+        name, _, weight = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(weight)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
 def accepts_gzip(header: str) -> bool:
     """Whether Accept-Encoding names gzip with a q above 0; ``*`` does not count, as in the reference."""
     for part in header.lower().split(","):

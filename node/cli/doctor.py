@@ -19,6 +19,7 @@ from core.signature import key_id
 from core.store.fsck import check_store
 from node import wiring
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
+from node.duties import load_duties, validity
 from node.party_keys import load_keys
 from node.signing import load_signer
 from node.site import configured_site
@@ -54,7 +55,7 @@ def doctor(deep: bool, config_file: Path, overrides: tuple[str, ...], as_json: b
         findings.append(Finding("error", "config", error.message))
     else:
         findings.append(Finding("ok", "config", str(config.path)))
-        for check in (_handles, _files, _identity_keys, _signing_key, _certificate, _disk, _node):
+        for check in (_handles, _files, _identity_keys, _signing_key, _certificate, _duties, _disk, _node):
             findings += check(config)
         findings += _store(config, deep)
     if as_json:
@@ -146,6 +147,23 @@ def _certificate(config: Config) -> Iterator[Finding]:
     days = int(ends.timestamp() - clock.now_s()) // _DAY_S
     level = "ok" if days > _WARN_DAYS else "warning" if days >= 0 else "error"
     yield Finding(level, "https", f"证书有效期至 certificate valid until {ends:%Y-%m-%d} ({days} 天 days)")
+
+
+def _duties(config: Config) -> Iterator[Finding]:
+    """What is published, and the licence (Measures art. 6); ``serve`` refuses to start without in production."""
+    try:
+        duties = load_duties(config)
+    except NodeError as error:
+        yield Finding("error", "duties", error.message)
+        return
+    now_ms = clock.now_ms()
+    if duties.licence is None:
+        yield Finding("ok", "licence", "未配置（开发配置不需要）not configured, as development allows")
+        return
+    warning = duties.warning(now_ms)
+    level = "ok" if warning is None else "warning" if duties.registration.is_open(now_ms) else "error"
+    state = validity(duties.licence, duties.licence.state(now_ms))
+    yield Finding(level, "licence", warning or f"{state}, {duties.licence.days_left(now_ms)} 天 days")
 
 
 def _disk(config: Config) -> Iterator[Finding]:

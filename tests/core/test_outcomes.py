@@ -112,6 +112,11 @@ def test_what_is_held_is_unavailable_for_legal_reasons() -> None:
     assert STATUSES[Outcome.HELD] == (451, 404, HandleCode.HANDLE_NOT_FOUND, 3)
 
 
+def test_a_closed_registration_is_no_question_of_rights() -> None:
+    """Denied on every protocol; by the Handle protocol not as an administrator without the right."""
+    assert STATUSES[Outcome.REGISTRATION_CLOSED] == (403, 403, HandleCode.OPERATION_DENIED, 5)
+
+
 def test_handle_response_codes_are_those_of_the_protocol() -> None:
     """RFC 3652 s2.2.2.2 and the reference server: the codes that clients test for."""
     codes = {outcome: int(row.handle) for outcome, row in STATUSES.items()}

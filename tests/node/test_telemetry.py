@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from core.errors import Outcome
 from core.store.memory_engine import MemoryEngine
 from node.telemetry import Collector, Counters, render
@@ -50,3 +52,11 @@ def test_each_counter_has_a_slot_of_its_own(tmp_path: Path) -> None:
         count()
         after = shown(tmp_path)
         assert [after[name] - before[name] for name in after if after[name] != before[name]] == [1]
+
+
+@pytest.mark.parametrize("days", [90, 0, -1])
+def test_the_days_of_a_licence_are_shown_where_there_is_one(tmp_path: Path, days: int) -> None:
+    """Also those that are over."""
+    assert "saltern_licence_days_left" not in shown(tmp_path)
+    text = render(Collector(tmp_path, MemoryEngine(), lambda _: False, lambda: days)).decode()
+    assert f"\nsaltern_licence_days_left {days:.1f}\n" in text

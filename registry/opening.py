@@ -1,0 +1,97 @@
+"""What may be asked of the registrar while the licence of the node is not in force: the only table of it.
+
+What brings in anything new is closed. What only takes away, stops, answers for itself or looks goes on.
+Source: Measures art. 6; in production alone (``node/duties.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.clock import Millis, shanghai_date
+from core.errors import Outcome
+from core.licence import Window
+from registry.commands import (
+    Add,
+    AddParty,
+    AddTemplate,
+    AmendParty,
+    ApplyPrefix,
+    Command,
+    ConfirmParty,
+    Delete,
+    Home,
+    IssueBearer,
+    LiftHold,
+    Modify,
+    MovePrefix,
+    NoteRefusal,
+    PlaceHold,
+    PublishTemplate,
+    Put,
+    PutBatch,
+    ReadIdentity,
+    RekeyParties,
+    Remove,
+    ReviewPrefix,
+    RevokeBearer,
+    SitePrefix,
+    Unhome,
+    VerifyParty,
+    WithdrawTemplate,
+)
+from registry.refusals import refusal
+
+CLOSED: Final = False
+OPEN: Final = True
+
+WITHOUT_LICENCE: Final[dict[type, tuple[bool, str]]] = {
+    # --- records
+    Put: (CLOSED, "registers or changes a record"),
+    PutBatch: (CLOSED, "registers or changes records"),
+    Add: (CLOSED, "changes a record"),
+    Modify: (CLOSED, "changes a record"),
+    Remove: (OPEN, "takes values away, and brings nothing in"),
+    Delete: (OPEN, "takes a record away"),
+    # --- prefixes
+    Home: (CLOSED, "puts a prefix into service"),
+    Unhome: (OPEN, "takes a prefix out of service"),
+    ApplyPrefix: (CLOSED, "is the beginning of a registration"),
+    ReviewPrefix: (CLOSED, "ends in a registration"),
+    SitePrefix: (CLOSED, "changes a route, and may put a prefix into service"),
+    MovePrefix: (OPEN, "suspends, resumes or ends what was registered: resolution goes on"),
+    # --- parties
+    AddParty: (CLOSED, "registers a party"),
+    AmendParty: (CLOSED, "changes what is registered of a party"),
+    VerifyParty: (CLOSED, "is part of a registration"),
+    ConfirmParty: (OPEN, "keeps what is registered true, and changes nothing of it"),
+    ReadIdentity: (OPEN, "looks"),
+    RekeyParties: (OPEN, "protects what is stored"),
+    # --- orders of the regulator
+    PlaceHold: (OPEN, "stops answers"),
+    LiftHold: (OPEN, "lets what was registered be answered again, by order"),
+    # --- metadata templates
+    AddTemplate: (CLOSED, "files what registrations are to follow"),
+    PublishTemplate: (CLOSED, "lets records be registered by it"),
+    WithdrawTemplate: (OPEN, "takes away"),
+    # --- tokens and the journal
+    IssueBearer: (OPEN, "lets an auditor look; what is closed stays closed for a token"),
+    RevokeBearer: (OPEN, "takes a right away"),
+    NoteRefusal: (OPEN, "is written down in any case"),
+}
+"""For each command whether it goes on, and why."""
+
+_GOES_ON: Final = frozenset(kind for kind, (goes_on, _) in WITHOUT_LICENCE.items() if goes_on)
+
+
+def require_open(registration: Window, command: Command, now_ms: Millis) -> None:
+    """Errors: NodeError(REGISTRATION_CLOSED), rule ``licence``, for what is closed without a licence in force."""
+    if registration.begins_ms <= now_ms < registration.ends_ms or type(command) in _GOES_ON:
+        return
+    if now_ms < registration.begins_ms:
+        day = shanghai_date(registration.begins_ms)
+        why = (f"自{day}起生效", f"is in force from {day} on")
+    else:
+        day = shanghai_date(registration.ends_ms - 1)
+        why = (f"已于{day}到期", f"ended with {day}")
+    raise refusal("licence", Outcome.REGISTRATION_CLOSED, why_zh=why[0], why_en=why[1])
