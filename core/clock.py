@@ -17,9 +17,12 @@ from typing import NewType
 UnixSeconds = NewType("UnixSeconds", int)
 Millis = NewType("Millis", int)
 
-_SHANGHAI = datetime.timezone(datetime.timedelta(hours=8))
+_SHANGHAI_S = 8 * 3_600
+_SHANGHAI = datetime.timezone(datetime.timedelta(seconds=_SHANGHAI_S))
 _MILLIS_END = 2**32 * 1_000
 _UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z", re.ASCII)
+_GIVEN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(Z|[+-]\d\d:[0-5]\d)?", re.ASCII)
+_OFFSET_MINUTES_MAX = 14 * 60
 
 
 def now_ms() -> Millis:
@@ -47,6 +50,37 @@ def pause(seconds: float) -> None:
 def shanghai_date(at_ms: int) -> datetime.date:
     """Return the day of Unix milliseconds in Asia/Shanghai, which has no summer time (+08:00)."""
     return datetime.datetime.fromtimestamp(at_ms / 1_000, _SHANGHAI).date()
+
+
+def format_shanghai(at_ms: int) -> str:
+    """Return ``YYYY-MM-DDThh:mm:ss+08:00`` for Unix milliseconds: the time in Asia/Shanghai."""
+    return format_utc(at_ms // 1_000 + _SHANGHAI_S).replace("Z", "+08:00")
+
+
+def parse_given(text: str) -> Millis | None:
+    """Read a time that a person gave: ``YYYY-MM-DDThh:mm[:ss]``, then ``Z``, an offset, or nothing for Shanghai.
+
+    Bounds: what format_utc() takes; offsets up to 14 hours. None for anything else.
+    """
+    match = _GIVEN.fullmatch(text)
+    if match is None:
+        return None
+    minute, second, zone = match.groups()
+    local = parse_utc(f"{minute}{second or ':00'}Z")
+    minutes = _offset_minutes(zone)
+    if local is None or abs(minutes) > _OFFSET_MINUTES_MAX:
+        return None
+    at_ms = (local - minutes * 60) * 1_000
+    return Millis(at_ms) if 0 <= at_ms < _MILLIS_END else None
+
+
+def _offset_minutes(zone: str | None) -> int:
+    if zone is None:
+        return _SHANGHAI_S // 60
+    if zone == "Z":
+        return 0
+    hours, minutes = int(zone[1:3]), int(zone[4:])
+    return (hours * 60 + minutes) * (-1 if zone[0] == "-" else 1)
 
 
 def read_millis(stored: object) -> Millis:

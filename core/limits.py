@@ -214,6 +214,14 @@ REVIEWERS_NEEDED: Final = 2  # who verify a party by hand (and approve a prefix 
 REFUSALS_KEPT_PER_S: Final = 50  # entries of refusals; more are counted and logged alone
 LOGIN_REFUSALS_KEPT_PER_S: Final = 5  # of failed log-ins, which any stranger can cause: beside the others
 LISTED_MAX: Final = 1_000  # rows of one page of the management API
+INCIDENT_TITLE_CHARS_MAX: Final = 200
+INCIDENT_TEXT_CHARS_MAX: Final = 4_000  # of what happened, what is affected, the cause: two pages of a form each
+INCIDENT_MEASURE_CHARS_MAX: Final = 1_000
+INCIDENT_MEASURES_MAX: Final = 64  # of one incident; a signed report with all of them stays below half a mebibyte
+INCIDENT_REPORTS_MAX: Final = 32  # revisions of one incident's report: one a day for a month
+INCIDENT_STEPS: Final = 64  # of one incident that its row keeps; the journal keeps all
+INCIDENT_TO_CHARS_MAX: Final = 100  # whom a report is for
+INCIDENT_REPORT_HOURS: Final = 24  # from discovery to the first report
 POLICY_NAMES_MAX: Final = 1_000
 POLICY_NAME_CHARS_MAX: Final = 100
 

@@ -174,6 +174,32 @@ class RevokeBearer(NamedTuple):
     bearer: str
 
 
+class OpenIncident(NamedTuple):
+    """Open an incident. ``form``: JSON of its members, unread until the registrar has it."""
+
+    form: bytes
+
+
+class UpdateIncident(NamedTuple):
+    """Change members of an incident, and add measures. ``form``: JSON of those that change."""
+
+    incident: str
+    form: bytes
+
+
+class ReportIncident(NamedTuple):
+    """Make and sign the next revision of an incident's report. ``to``: whom it is for."""
+
+    incident: str
+    to: str
+
+
+class CloseIncident(NamedTuple):
+    """End an incident."""
+
+    incident: str
+
+
 LOG_IN: Final = "log-in"
 """What a NoteRefusal calls a failure to prove who somebody is."""
 
@@ -191,6 +217,7 @@ class NoteRefusal(NamedTuple):
 Governance = (
     AddParty | AmendParty | VerifyParty | ConfirmParty | ReadIdentity | RekeyParties
     | ApplyPrefix | ReviewPrefix | SitePrefix | MovePrefix | IssueBearer | RevokeBearer | NoteRefusal
+    | OpenIncident | UpdateIncident | ReportIncident | CloseIncident
 )  # fmt: skip
 """What ``registry/governance.py`` decides: who may hold a prefix, and how that is proven."""
 

@@ -15,21 +15,26 @@ from registry.commands import (
     AddParty,
     AmendParty,
     ApplyPrefix,
+    CloseIncident,
     Command,
     ConfirmParty,
     Governance,
     IssueBearer,
     MovePrefix,
     NoteRefusal,
+    OpenIncident,
     ReadIdentity,
     RekeyParties,
+    ReportIncident,
     Result,
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
+    UpdateIncident,
     VerifyParty,
 )
 from registry.desk import Desk
+from registry.incidents import close_incident, open_incident, report_incident, update_incident
 from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
 from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
 from registry.refusals import refusal
@@ -58,6 +63,10 @@ _ACTS: Final[dict[type, _Act]] = {
     MovePrefix: _Act("prefix.", move_prefix, "prefix"),
     IssueBearer: _Act("token.issue", issue_bearer),
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
+    OpenIncident: _Act("incident.open", open_incident),
+    UpdateIncident: _Act("incident.update", update_incident, "incident"),
+    ReportIncident: _Act("incident.report", report_incident, "incident"),
+    CloseIncident: _Act("incident.close", close_incident, "incident"),
 }
 
 

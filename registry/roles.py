@@ -55,6 +55,13 @@ CALLS: Final = (
     Call("token.issue", _FILING, "签发令牌", "Issue a token"),
     Call("token.revoke", _FILING, "吊销令牌", "Revoke a token"),
     Call("token.list", _INSPECTING, "列出令牌", "List tokens"),
+    Call("incident.open", _FILING, "登记突发事件", "Open an incident"),
+    Call("incident.update", _FILING, "更新突发事件", "Update an incident"),
+    Call("incident.report", _FILING, "生成并签署事件报告", "Make and sign the report of an incident"),
+    Call("incident.close", _FILING, "结束突发事件", "Close an incident"),
+    Call("incident.show", _READING, "查看突发事件", "Show an incident"),
+    Call("incident.list", _READING, "列出突发事件", "List incidents"),
+    Call("incident.form", _READING, "取得已签署的事件报告", "Get a signed report of an incident"),
     Call("change.list", _INSPECTING, "查看变更流", "Read the change feed"),
     Call("journal.list", _INSPECTING, "查看操作与拒绝记录", "Read the journal of acts and refusals"),
 )

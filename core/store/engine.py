@@ -38,6 +38,8 @@ class Table(Enum):
     APPLICATIONS = "applications"
     BEARERS = "bearers"
     JOURNAL = "journal"
+    INCIDENTS = "incidents"
+    INCIDENT_REPORTS = "incident_reports"
     TOKENS = "tokens"
     TOKEN_TIMES = "token_times"  # noqa: S105 - a table's name
 

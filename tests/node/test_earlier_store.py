@@ -12,16 +12,25 @@ from core.config import load
 from core.errors import StoreError
 from core.store import lmdb_engine
 from core.store.engine import Table
+from core.store.incident_rows import LAST_INCIDENT_KEY
 from core.store.journal_rows import LAST_ENTRY_KEY
 from core.store.party_rows import LAST_KEY
 from node import wiring
 from tests.kit.node import Node, saltern
 
 PREFIX = "88.118"
-LATER = (Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATIONS, Table.BEARERS, Table.JOURNAL)
+LATER = (
+    Table.PARTIES,
+    Table.PARTY_NUMBERS,
+    Table.APPLICATIONS,
+    Table.BEARERS,
+    Table.JOURNAL,
+    Table.INCIDENTS,
+    Table.INCIDENT_REPORTS,
+)
 READING = (
     ("record", "get", f"0.NA/{PREFIX}"), ("record", "export", "-"), ("prefix", "list"), ("party", "list"),
-    ("token", "list"), ("journal",), ("changes",), ("doctor",), ("doctor", "--deep"),
+    ("token", "list"), ("journal",), ("changes",), ("incident", "list"), ("doctor",), ("doctor", "--deep"),
 )  # fmt: skip
 
 
@@ -42,7 +51,7 @@ def drop(node: Node, *tables: Table) -> None:
     with environment.begin(write=True) as transaction:
         for table in tables:
             transaction.drop(environment.open_db(table.value.encode(), transaction))
-        for number in (LAST_KEY, LAST_ENTRY_KEY):
+        for number in (LAST_KEY, LAST_ENTRY_KEY, LAST_INCIDENT_KEY):
             transaction.delete(number, db=environment.open_db(Table.META.value.encode(), transaction))
     environment.close()
 

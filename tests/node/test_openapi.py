@@ -26,6 +26,7 @@ from node.routes import BATCH_PATH
 from registry.management import OPERATIONS
 from registry.openapi import document
 from registry.roles import CALL_NAMED
+from tests.kit.governance import INCIDENT
 from tests.kit.management import DIGEST, FORMS
 from tests.kit.node import Node, saltern
 
@@ -129,7 +130,14 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
     asked.call("DELETE /v1/tokens/{token}", "operator", token=issued["token"])
     asked.call("GET /v1/parties/{party}", "auditor", **party)
     asked.call("GET /v1/prefixes/{prefix}", "auditor", **delegated)
-    for path in ("parties", "prefixes", "tokens", "changes", "journal"):
+    opened = asked.call("POST /v1/incidents", "operator", json.loads(INCIDENT))
+    about = {"incident": opened["incident"]}
+    asked.call("PATCH /v1/incidents/{incident}", "operator", {"cause": "供电", "measures": ["换电源"]}, **about)
+    signed = asked.call("POST /v1/incidents/{incident}/reports", "operator", {"to": "省通信管理局"}, **about)
+    assert asked.call("GET /v1/incidents/{incident}/reports/{revision}", "auditor", revision="1", **about) == signed
+    asked.call("POST /v1/incidents/{incident}/closure", "operator", **about)
+    assert asked.call("GET /v1/incidents/{incident}", "reviewer", **about)["state"] == "closed"
+    for path in ("parties", "prefixes", "tokens", "incidents", "changes", "journal"):
         assert len(next(iter(asked.call(f"GET /v1/{path}", "auditor").values()))) > 0
     records = [{"handle": f"{PREFIX}/X", "values": [{"index": 1, "type": "URL", "data": "https://x.cn"}]}]
     assert asked.call("POST /v1/records:batch", "operator", records)["counts"] == {"created": 1}

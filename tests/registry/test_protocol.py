@@ -21,6 +21,7 @@ from registry.commands import (
     AddParty,
     AmendParty,
     ApplyPrefix,
+    CloseIncident,
     Command,
     ConfirmParty,
     Delete,
@@ -29,11 +30,13 @@ from registry.commands import (
     Modify,
     MovePrefix,
     NoteRefusal,
+    OpenIncident,
     Put,
     PutBatch,
     ReadIdentity,
     RekeyParties,
     Remove,
+    ReportIncident,
     Request,
     Result,
     ReviewPrefix,
@@ -41,6 +44,7 @@ from registry.commands import (
     SitePrefix,
     Token,
     Unhome,
+    UpdateIncident,
     VerifyParty,
 )
 from registry.protocol import Frames, decode_request, decode_result, encode_request, encode_result
@@ -84,6 +88,10 @@ COMMAND: st.SearchStrategy[Command] = st.one_of(
     st.builds(IssueBearer, TEXT, TEXT, TEXT, INDEX),
     st.builds(RevokeBearer, TEXT),
     st.builds(NoteRefusal, TEXT, TEXT, TEXT, TEXT, TEXT),
+    st.builds(OpenIncident, OCTETS),
+    st.builds(UpdateIncident, TEXT, OCTETS),
+    st.builds(ReportIncident, TEXT, TEXT),
+    st.builds(CloseIncident, TEXT),
 )
 ACTOR = st.one_of(
     st.sampled_from([OPERATOR, ANONYMOUS]),

@@ -26,12 +26,14 @@ from registry.commands import (
     AddParty,
     AmendParty,
     ApplyPrefix,
+    CloseIncident,
     Command,
     ConfirmParty,
     Home,
     IssueBearer,
     MovePrefix,
     NoteRefusal,
+    OpenIncident,
     Put,
     PutBatch,
     RekeyParties,
@@ -40,11 +42,12 @@ from registry.commands import (
     RevokeBearer,
     SitePrefix,
     Unhome,
+    UpdateIncident,
     VerifyParty,
 )
 from registry.refusals import RULES, fault, refusal
 from registry.roles import CALL_NAMED
-from tests.kit.governance import ANNA, BEN, EVIDENCE, OWN, ROWS, SITE, Office, form, person
+from tests.kit.governance import ANNA, BEN, EVIDENCE, INCIDENT, OWN, ROWS, SITE, Office, form, person
 
 REGISTRY = Path(__file__).parent.parent.parent / "registry"
 TREES = [ast.parse(path.read_text("utf-8")) for path in sorted(REGISTRY.glob("*.py"))]
@@ -120,6 +123,9 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
     office.do(ApplyPrefix("88.118.8", second))
     auditor = office.bearer("auditor")[0]
     enterprise = office.bearer("enterprise", party=second)[0]
+    closed = office.do(OpenIncident(INCIDENT))["incident"]
+    office.do(UpdateIncident(closed, b'{"severity": "ordinary", "cause": "x", "measures": ["y"]}'))
+    office.do(CloseIncident(closed))
     approve = ReviewPrefix("88.118.8", approve=True)
     return {
         "role": (ConfirmParty(first), auditor, first),
@@ -152,6 +158,8 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         "token-above": (IssueBearer("reviewer", "x"), office.bearer("operator", "Olga")[0], ""),
         "token-days": (IssueBearer("auditor", "x", days=0), ANNA, ""),
         "token-not-found": (RevokeBearer("0" * 12), ANNA, "0" * 12),
+        "incident-not-found": (CloseIncident("I000009"), ANNA, "I000009"),
+        "incident-closed": (CloseIncident(closed), ANNA, closed),
         "invalid-handle": (ApplyPrefix("a..b", first), ANNA, "a..b"),
     }
 
@@ -163,6 +171,8 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
     elsewhere = {
         "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
         "site-file", "record-right", "locked-out", "prefix-characters", "prefix-count", "filers", "method-failed",
+        "incident-reports", "incident-time", "incident-future", "incident-order", "incident-text", "closing-cause",
+        "closing-measures", "closing-report", "report-not-found", "signing-key",
         *(rule for rule in RULES if rule.startswith("member")),
     }  # fmt: skip
     assert cases.keys() - {"authentication-needed", "invalid-handle"} == RULES.keys() - elsewhere

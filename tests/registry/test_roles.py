@@ -19,14 +19,18 @@ from registry.commands import (
     ApplyPrefix,
     Command,
     MovePrefix,
+    OpenIncident,
     Put,
     ReadIdentity,
     RekeyParties,
+    ReportIncident,
     ReviewPrefix,
+    UpdateIncident,
     VerifyParty,
 )
 from registry.management import OPERATIONS
 from registry.roles import CALL_NAMED, CALLS, allows
+from tests.kit.governance import INCIDENT
 from tests.kit.management import ADMIN, DIGEST, FORMS, Answer, Desk, person
 
 EVIDENCE = bytes.fromhex(DIGEST)
@@ -51,6 +55,13 @@ ASK: dict[str, tuple[str, str, Any]] = {
     "token.issue": ("POST", "/v1/tokens", {"role": "enterprise", "holder": "新经办人", "party": "P000001"}),
     "token.list": ("GET", "/v1/tokens", None),
     "token.revoke": ("DELETE", "/v1/tokens/{token}", None),
+    "incident.open": ("POST", "/v1/incidents", json.loads(INCIDENT)),
+    "incident.list": ("GET", "/v1/incidents", None),
+    "incident.show": ("GET", "/v1/incidents/I000001", None),
+    "incident.update": ("PATCH", "/v1/incidents/I000001", {"cause": "供电"}),
+    "incident.report": ("POST", "/v1/incidents/I000001/reports", {"to": "省通信管理局"}),
+    "incident.form": ("GET", "/v1/incidents/I000001/reports/1", None),
+    "incident.close": ("POST", "/v1/incidents/I000001/closure", None),
     "change.list": ("GET", "/v1/changes", None),
     "journal.list": ("GET", "/v1/journal", None),
 }
@@ -89,6 +100,9 @@ def made() -> World:
     for prefix in (HOSTED, SUSPENDED):
         desk.done(ReviewPrefix(prefix, approve=True), person("审核甲"))
     desk.done(MovePrefix(SUSPENDED, "suspend", "测试", EVIDENCE))
+    desk.done(OpenIncident(INCIDENT))
+    desk.done(UpdateIncident("I000001", b'{"cause": "x", "measures": ["y"]}'))
+    desk.done(ReportIncident("I000001", "z"))
     tokens = {role: desk.token(role, f"{role}的持有人") for role in ("operator", "reviewer", "auditor")}
     tokens |= {
         "own": desk.token("enterprise", "企业甲", "P000001"),
