@@ -175,7 +175,8 @@ _STYLE: Final = (
     "padding:1rem}h1{font-size:1.4rem;text-align:center}h2{font-size:1.1rem;margin:1.2rem 0 .4rem}"
     "table{border-collapse:collapse;width:100%}th,td{border:1px solid #555;padding:.3rem .5rem;text-align:left;"
     "vertical-align:top;overflow-wrap:anywhere}.facts th{width:13rem}th{background:#eee;font-weight:600}"
-    "tr{break-inside:avoid}span{white-space:pre-wrap}pre{font-size:.7rem;white-space:pre-wrap;"
+    "tr{break-inside:avoid}@media print{.whole{break-before:page}}table+table{margin-top:.8rem}"
+    "span{white-space:pre-wrap}pre{font-size:.7rem;white-space:pre-wrap;"
     "overflow-wrap:anywhere;border:1px solid #555;padding:.5rem}"
 )
 _POLICY: Final = (
@@ -197,10 +198,9 @@ _NONE: Final = "–"
 def render_report(document: dict[str, Any]) -> bytes:
     """Return the page of a signed report. Errors: WireError for what is none of VERSION."""
     report = _conforming(document)
-    heading = "突发事件报告 Incident report"
     title = escape(f"{report['incident']} r{report['revision']}")
     body = "".join((
-        f"<h1>工业互联网标识解析二级节点<br>{heading}</h1>",
+        "<h1>工业互联网标识解析二级节点 突发事件报告<br>Incident report of a secondary node</h1>",
         _facts(_head(report)),
         _facts(_what(report)),
         "<h2>处置措施 Measures taken</h2>",
@@ -215,7 +215,7 @@ def render_report(document: dict[str, Any]) -> bytes:
         ),
         "<h2>签名 Signature</h2>",
         _facts(_signed(report["signature"])),
-        "<h2>所签文件 The signed document</h2>",
+        "<h2 class=\"whole\">所签文件 The signed document</h2>",
         "<p>本页由下列 JSON 生成，二者一并核对：saltern incident verify 文件名。"
         "This page was made from the JSON below; check both: saltern incident verify FILE.</p>",
         _BEGIN + escape(json.dumps(document, ensure_ascii=False, indent=1)) + _END,
@@ -252,7 +252,7 @@ def _head(report: _Report) -> list[tuple[str, str]]:
 def _what(report: _Report) -> list[tuple[str, str]]:
     kind, severity, state = report["kind"], report["severity"], report["state"]
     return [
-        ("事件 Incident", _value(report["title"])),
+        ("事件名称 Title", _value(report["title"])),
         ("类别 Kind", f"{_value(kind['zh'])} {_value(kind['name'])} ({_value(kind['code'])})"),
         ("级别 Severity", f"{_value(severity['zh'])} {_value(severity['name'])}"),
         ("状态 State", f"{_value(state['zh'])} {_value(state['name'])}"),
@@ -283,7 +283,7 @@ def _value(text: str | int | None) -> str:
 def _moment(moment: _Time | None) -> str:
     if moment is None:
         return _NONE
-    return f"{_value(moment['shanghai'])} 北京时间<br>{_value(moment['utc'])} UTC"
+    return f"{_value(moment['shanghai'])} 北京 Shanghai<br>{_value(moment['utc'])} UTC"
 
 
 def _facts(rows: list[tuple[str, str]]) -> str:
