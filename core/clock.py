@@ -17,11 +17,14 @@ from typing import NewType
 UnixSeconds = NewType("UnixSeconds", int)
 Millis = NewType("Millis", int)
 
-_SHANGHAI = datetime.timezone(datetime.timedelta(hours=8))
-_SHANGHAI_MS = 8 * 3_600_000
+_SHANGHAI_S = 8 * 3_600
+_SHANGHAI_MS = _SHANGHAI_S * 1_000
+_SHANGHAI = datetime.timezone(datetime.timedelta(seconds=_SHANGHAI_S))
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MILLIS_END = 2**32 * 1_000
 _UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z", re.ASCII)
+_GIVEN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(Z|[+-]\d\d:[0-5]\d)?", re.ASCII)
+_OFFSET_MINUTES_MAX = 14 * 60
 
 
 def now_ms() -> Millis:
@@ -62,6 +65,37 @@ def parse_day(text: str) -> datetime.date | None:
         return datetime.date.fromisoformat(text) if _DAY.fullmatch(text) else None
     except ValueError:  # the 31st of February
         return None
+
+
+def format_shanghai(at_ms: int) -> str:
+    """Return ``YYYY-MM-DDThh:mm:ss+08:00`` for Unix milliseconds: the time in Asia/Shanghai."""
+    return format_utc(at_ms // 1_000 + _SHANGHAI_S).replace("Z", "+08:00")
+
+
+def parse_given(text: str) -> Millis | None:
+    """Read a time that a person gave: ``YYYY-MM-DDThh:mm[:ss]``, then ``Z``, an offset, or nothing for Shanghai.
+
+    Bounds: what format_utc() takes; offsets up to 14 hours. None for anything else.
+    """
+    match = _GIVEN.fullmatch(text)
+    if match is None:
+        return None
+    minute, second, zone = match.groups()
+    local = parse_utc(f"{minute}{second or ':00'}Z")
+    minutes = _offset_minutes(zone)
+    if local is None or abs(minutes) > _OFFSET_MINUTES_MAX:
+        return None
+    at_ms = (local - minutes * 60) * 1_000
+    return Millis(at_ms) if 0 <= at_ms < _MILLIS_END else None
+
+
+def _offset_minutes(zone: str | None) -> int:
+    if zone is None:
+        return _SHANGHAI_S // 60
+    if zone == "Z":
+        return 0
+    hours, minutes = int(zone[1:3]), int(zone[4:])
+    return (hours * 60 + minutes) * (-1 if zone[0] == "-" else 1)
 
 
 def read_millis(stored: object) -> Millis:

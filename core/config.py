@@ -214,6 +214,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "委托前缀的解析站点除公网地址外可用的网段；development 中也允许回环与私有地址。",
     ),
     Setting(
+        "incident.report_hours", "integer", limits.INCIDENT_REPORT_HOURS,
+        "Hours from the discovery of an incident to its first report; an incident keeps the deadline that it was "
+        "opened with.",
+        "从发现事件到首次报告的时限；事件沿用其登记时的时限。", "hours", 1, limits.INCIDENT_REPORT_HOURS,
+    ),
+    Setting(
         "handle.case_sensitive", "flag", False,
         "Whether suffixes that differ in case are different; prefixes and all of 0.NA/ fold in any case. Can be "
         "switched only while the store has no record outside 0.NA/.",

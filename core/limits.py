@@ -217,6 +217,14 @@ ORDER_CHARS_MAX: Final = 100  # the number of an order of the regulator
 HOLD_ORDERS_MAX: Final = 16  # in force on one target
 HOLDS_MAX: Final = 100_000  # targets on hold; more than that is a prefix
 LISTED_MAX: Final = 1_000  # rows of one page of the management API
+INCIDENT_TITLE_CHARS_MAX: Final = 200
+INCIDENT_TEXT_CHARS_MAX: Final = 4_000  # of what happened, what is affected, the cause: two pages of a form each
+INCIDENT_MEASURE_CHARS_MAX: Final = 1_000
+INCIDENT_MEASURES_MAX: Final = 64  # of one incident; a signed report with all of them stays below half a mebibyte
+INCIDENT_REPORTS_MAX: Final = 32  # revisions of one incident's report: one a day for a month
+INCIDENT_STEPS: Final = 64  # of one incident that its row keeps; the journal keeps all
+INCIDENT_TO_CHARS_MAX: Final = 100  # whom a report is for
+INCIDENT_REPORT_HOURS: Final = 24  # from discovery to the first report
 POLICY_NAMES_MAX: Final = 1_000
 POLICY_NAME_CHARS_MAX: Final = 100
 

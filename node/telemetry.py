@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -17,11 +18,15 @@ from typing import Final, Literal
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from core import clock
+from core.clock import Millis
 from core.errors import Outcome
 from core.hdl.exchange import Transport
+from core.incidents import Severity
 from core.store.engine import Engine, Table
 from core.store.hold_rows import HoldKind
 from core.store.holding import hold_counts
+from core.store.incident_rows import Incident, unpack_incident
 from core.store.party_rows import PartyRow, unpack_party
 
 _LOG: Final = logging.getLogger("saltern.telemetry")
@@ -121,6 +126,7 @@ class Collector:
     def __init__(
         self, folder: Path, store: Engine, is_overdue: Callable[[PartyRow], bool],
         licence_days_left: Callable[[], int | None] = lambda: None,
+        now_ms: Callable[[], Millis] = clock.now_ms,
     ) -> None:  # fmt: skip
         """Take where the counters lie, the store, whether the contact of a party is to be confirmed again, the licence.
 
@@ -130,6 +136,7 @@ class Collector:
         self._store = store
         self._is_overdue = is_overdue
         self._licence_days_left = licence_days_left
+        self._now_ms = now_ms
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of this moment."""
@@ -179,6 +186,8 @@ class Collector:
             serial = snapshot.serial()
             holds = hold_counts(snapshot)
             overdue = sum(self._is_overdue(unpack_party(row)) for _, row in snapshot.scan(Table.PARTIES, b""))
+            incidents = [unpack_incident(row) for _, row in snapshot.scan(Table.INCIDENTS, b"")]
+        yield from _of_incidents(incidents, self._now_ms())
         yield GaugeMetricFamily(
             "saltern_parties_to_confirm", "Parties whose contact is to be confirmed again", value=overdue
         )
@@ -187,6 +196,23 @@ class Collector:
             held.add_metric((kind.name.lower(),), count)
         yield held
         yield GaugeMetricFamily("saltern_change_serial", "Serial of the last change", value=serial)
+
+
+def _of_incidents(incidents: list[Incident], now_ms: Millis) -> Iterator[Metric]:
+    """Yield how many are open, and when the next report is due: no series where none is awaited."""
+    opened = Counter(incident.severity for incident in incidents if not incident.is_closed)
+    series = GaugeMetricFamily("saltern_incidents_open", "Incidents that are not closed", labels=("severity",))
+    for severity in Severity:
+        series.add_metric((severity.value,), opened[severity.value])
+    yield series
+    due = [incident.due_ms for incident in incidents if incident.awaits_report]
+    overdue = sum(incident.is_overdue(now_ms) for incident in incidents)
+    yield GaugeMetricFamily("saltern_incident_reports_overdue", "Incidents not reported in time", value=overdue)
+    if due:
+        yield GaugeMetricFamily(
+            "saltern_incident_report_due_seconds", "Until the next report of an incident is due; below 0: overdue",
+            value=(min(due) - now_ms) / 1_000,
+        )  # fmt: skip
 
 
 def _sum(files: Iterable[bytes]) -> list[int]:

@@ -51,6 +51,7 @@ from registry.client import RegistrarClient
 from registry.desk import Seals
 from registry.handle_api import HandleApi as WritingHandleApi
 from registry.http_api import ManagementApi
+from registry.incident_report import Reporting
 from registry.json_api import JsonApi as WritingApi
 from registry.openapi import description
 from registry.policy import Policy
@@ -69,6 +70,7 @@ from resolver.service import Resolver
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses in IPv6 (RFC 4291 §2.5.5.2)
 _DAY_MS: Final = 86_400_000
+_HOUR_MS: Final = 3_600_000
 _PRIVATE: Final = tuple(  # loopback, RFC 1918, RFC 4193, link-local
     map(
         ip_network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
@@ -181,8 +183,14 @@ def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) 
         store, handle_rules(config), root=config.flag("handle.root"), server_admins=server_admins(config),
         seals=Seals(lambda: load_keys(file), lambda: secrets.token_bytes(NONCE_BYTES)),
         policy=policy(config), methods=verification_methods(), load_signer=lambda: load_signer(config),
-        founding=founding,
+        reporting=reporting(config), founding=founding,
     )  # fmt: skip
+
+
+def reporting(config: Config) -> Reporting:
+    """What reports of incidents say of this node, and when they are due."""
+    within_ms = config.integer("incident.report_hours") * _HOUR_MS
+    return Reporting(config.text("node.prefix"), config.text("about.operator"), f"Saltern {VERSION}", within_ms)
 
 
 def policy(config: Config) -> Policy:

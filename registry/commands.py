@@ -214,6 +214,32 @@ class WithdrawTemplate(NamedTuple):
     version: str = ""
 
 
+class OpenIncident(NamedTuple):
+    """Open an incident. ``form``: JSON of its members, unread until the registrar has it."""
+
+    form: bytes
+
+
+class UpdateIncident(NamedTuple):
+    """Change members of an incident, and add measures. ``form``: JSON of those that change."""
+
+    incident: str
+    form: bytes
+
+
+class ReportIncident(NamedTuple):
+    """Make and sign the next revision of an incident's report. ``to``: whom it is for."""
+
+    incident: str
+    to: str
+
+
+class CloseIncident(NamedTuple):
+    """End an incident."""
+
+    incident: str
+
+
 LOG_IN: Final = "log-in"
 """What a NoteRefusal calls a failure to prove who somebody is."""
 
@@ -234,6 +260,7 @@ Governance = (
     | IssueBearer | RevokeBearer
     | PlaceHold | LiftHold
     | AddTemplate | PublishTemplate | WithdrawTemplate
+    | OpenIncident | UpdateIncident | ReportIncident | CloseIncident
     | NoteRefusal
 )  # fmt: skip
 """What ``registry/governance.py`` decides: who may hold a prefix, and how that is proven."""

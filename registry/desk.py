@@ -19,6 +19,7 @@ from core.store.party_rows import PartyRow, unpack_party
 from core.who import Role, Who
 from core.wire.jsontext import parse
 from registry.commands import Result
+from registry.incident_report import Reporting
 from registry.policy import Policy
 from registry.refusals import refusal
 from registry.staging import Staging
@@ -48,6 +49,7 @@ class Desk(NamedTuple):
     home: Callable[[PrefixKey, bytes | None], None]
     operators: Sequence[tuple[bytes, int]]
     load_signer: Callable[[], Signer] | None
+    reporting: Reporting
 
     @property
     def who(self) -> Who:

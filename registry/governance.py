@@ -16,6 +16,7 @@ from registry.commands import (
     AddTemplate,
     AmendParty,
     ApplyPrefix,
+    CloseIncident,
     Command,
     ConfirmParty,
     Governance,
@@ -23,19 +24,23 @@ from registry.commands import (
     LiftHold,
     MovePrefix,
     NoteRefusal,
+    OpenIncident,
     PlaceHold,
     PublishTemplate,
     ReadIdentity,
     RekeyParties,
+    ReportIncident,
     Result,
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
+    UpdateIncident,
     VerifyParty,
     WithdrawTemplate,
 )
 from registry.desk import Desk
 from registry.holds import lift_hold, place_hold
+from registry.incidents import close_incident, open_incident, report_incident, update_incident
 from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
 from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
 from registry.refusals import refusal
@@ -70,6 +75,10 @@ _ACTS: Final[dict[type, _Act]] = {
     AddTemplate: _Act("template.add", add_template),
     PublishTemplate: _Act("template.publish", publish_template, "code"),
     WithdrawTemplate: _Act("template.withdraw", withdraw_template, "code"),
+    OpenIncident: _Act("incident.open", open_incident),
+    UpdateIncident: _Act("incident.update", update_incident, "incident"),
+    ReportIncident: _Act("incident.report", report_incident, "incident"),
+    CloseIncident: _Act("incident.close", close_incident, "incident"),
 }
 
 

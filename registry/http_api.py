@@ -22,7 +22,17 @@ from core.ident.handle import HandleRules
 from core.outcomes import STATUSES
 from core.store.engine import Snapshot
 from core.store.homing import ServedRecords
-from core.wire.http import Headers, Response, decode_path, media_type, not_allowed, nothing_there, problem, problem_of
+from core.wire.http import (
+    Headers,
+    Response,
+    accepts_html,
+    decode_path,
+    media_type,
+    not_allowed,
+    nothing_there,
+    problem,
+    problem_of,
+)
 from core.wire.http import Request as HttpRequest
 from registry.batch_api import admit
 from registry.commands import ANONYMOUS, LOG_IN, Actor, NoteRefusal, Request, Result
@@ -105,21 +115,23 @@ class ManagementApi:
     async def _call(self, request: HttpRequest, operation: Operation, members: Members) -> Response:
         actor = admit(request)
         if operation.command is None:
-            return await self._read(operation, {**read_query(request.query, operation.query), **members}, actor)
+            document = await self._read(operation, {**read_query(request.query, operation.query), **members}, actor)
+            if operation.page is not None and accepts_html(request.headers):
+                return operation.page(document)
+            return Response(STATUSES[Outcome.OK].http, _HEADERS, dump(document))
         asked = Asked({**read_query(request.query, ()), **_body(request, operation), **members}, request.body)
         token = idempotency_token(request)
         result = await self._registrar.call(Request(operation.command(asked), actor, token))
         return _told(result, request.path)
 
     # --- reading ---
-    async def _read(self, operation: Operation, members: Members, actor: Actor) -> Response:
+    async def _read(self, operation: Operation, members: Members, actor: Actor) -> dict[str, Any]:
         try:
-            document = await self._document(operation, members, actor)
+            return await self._document(operation, members, actor)
         except NodeError as error:
             if error.ended in _REFUSED:
                 await self._registrar.call(Request(_note(operation, members, error), actor))
             raise
-        return Response(STATUSES[Outcome.OK].http, _HEADERS, dump(document))
 
     async def _document(self, operation: Operation, members: Members, actor: Actor) -> dict[str, Any]:
         """Return what is read; a list by as many states of the store as it takes. Errors: NodeError."""

@@ -26,6 +26,7 @@ from registry.commands import (
     Home,
     NoteRefusal,
     PutBatch,
+    ReportIncident,
     Result,
     ReviewPrefix,
     Unhome,
@@ -112,4 +113,6 @@ def _given(command: Command) -> str:
         return "approve" if command.approve else f"reject: {command.reject}" if command.reject else f"correct: {asked}"
     if isinstance(command, VerifyParty):
         return f"{command.method}: {command.failed}" if command.failed else command.method
+    if isinstance(command, ReportIncident):
+        return command.to
     return ": ".join(filter(None, (getattr(command, "order", ""), getattr(command, "reason", ""))))

@@ -13,24 +13,30 @@ from core import limits
 from core.errors import Outcome
 from core.store.prefix_rows import HOSTED, HOSTINGS
 from core.who import Role
+from core.wire.http import Response
 from registry.commands import (
     AddParty,
     AddTemplate,
     AmendParty,
     ApplyPrefix,
+    CloseIncident,
     Command,
     ConfirmParty,
     IssueBearer,
     LiftHold,
     MovePrefix,
+    OpenIncident,
     PlaceHold,
     PublishTemplate,
+    ReportIncident,
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
+    UpdateIncident,
     VerifyParty,
     WithdrawTemplate,
 )
+from registry.incident_report import report_page
 from registry.members import Kind, Member, Members
 from registry.reading import (
     COUNT,
@@ -41,11 +47,14 @@ from registry.reading import (
     list_changes,
     list_entries,
     list_holds,
+    list_incidents,
     list_parties,
     list_prefixes,
     list_templates,
+    show_incident,
     show_party,
     show_prefix,
+    show_report,
     show_template,
 )
 
@@ -68,7 +77,8 @@ class Operation(NamedTuple):
     ``call``: of CALLS. ``path``: ``{party}`` stands for one segment. ``answer``: a schema of
     ``registry/schemas.py``; ``listed``: the member that holds the rows of a page. ``body``: its members,
     or the name of the schema of one that the registrar reads. ``command`` of a write, ``read`` of a read.
-    ``ends``: how it ends well; ``refusals``: how else, beside what every call may end with.
+    ``page``: the answer for who accepts HTML. ``ends``: how it ends well; ``refusals``: how else, beside
+    what every call may end with.
     """
 
     call: str
@@ -82,6 +92,7 @@ class Operation(NamedTuple):
     body: tuple[Member, ...] | str = ()
     query: tuple[Member, ...] = ()
     listed: str = ""
+    page: Callable[[Document], Response] | None = None
 
     @property
     def placeholders(self) -> list[str]:
@@ -94,6 +105,8 @@ PLACEHOLDERS: Final = {
     "prefix": Member("prefix", Kind.TEXT, "前缀", "A prefix: 88.118.7", _YES, high=_ID_CHARS),
     "token": Member("token", Kind.TEXT, "令牌编号", "Id of a token: 12 hexadecimal digits", _YES, high=_ID_CHARS),
     "code": Member("code", Kind.TEXT, "模板编码", "Code of a metadata template", _YES, high=_ID_CHARS),
+    "incident": Member("incident", Kind.TEXT, "事件编号", "Id of an incident: I000001", _YES, high=_ID_CHARS),
+    "revision": Member("revision", Kind.TEXT, "报告的版本", "Revision of a report: 1", _YES, high=_ID_CHARS),
 }
 
 _COUNT: Final = Member(
@@ -166,6 +179,7 @@ _TOKEN: Final = (
 _TEMPLATE_VERSION: Final = Member(
     "version", Kind.TEXT, "模板版本，如1.0", "Version of the template: 1.0", high=limits.METADATA_VERSION_CHARS_MAX
 )
+_REPORT: Final = (Member("to", Kind.TEXT, "报送给谁", "Whom it is for", _YES, high=limits.INCIDENT_TO_CHARS_MAX),)
 
 
 def _move(event: str, path: str) -> Operation:
@@ -218,6 +232,8 @@ _PREFIXES: Final = "/v1/prefixes"
 _ONE_PREFIX: Final = "/v1/prefixes/{prefix}"
 _TEMPLATES: Final = "/v1/templates"
 _ONE_TEMPLATE: Final = "/v1/templates/{code}"
+_INCIDENTS: Final = "/v1/incidents"
+_ONE_INCIDENT: Final = "/v1/incidents/{incident}"
 _O = Operation
 
 OPERATIONS: Final = (
@@ -264,6 +280,18 @@ OPERATIONS: Final = (
     _O("template.withdraw", "POST", _ONE_TEMPLATE + "/withdrawals", "TemplateMoved", refusals=(_MISSING, _CONFLICT),
        body=(_TEMPLATE_VERSION,),
        command=lambda asked: WithdrawTemplate(asked.members["code"], asked.members.get("version", ""))),
+    _O("incident.open", "POST", _INCIDENTS, "Incident", _CREATED, (_CONFLICT,), body="IncidentForm",
+       command=lambda asked: OpenIncident(asked.body)),
+    _O("incident.list", "GET", _INCIDENTS, "Incidents", read=list_incidents, query=_PAGE, listed="incidents"),
+    _O("incident.show", "GET", _ONE_INCIDENT, "Incident", refusals=(_MISSING,), read=show_incident),
+    _O("incident.update", "PATCH", _ONE_INCIDENT, "Incident", refusals=(_MISSING, _CONFLICT), body="IncidentChanges",
+       command=lambda asked: UpdateIncident(asked.members["incident"], asked.body)),
+    _O("incident.report", "POST", _ONE_INCIDENT + "/reports", "IncidentReport", _CREATED, (_MISSING, _CONFLICT),
+       body=_REPORT, command=lambda asked: ReportIncident(asked.members["incident"], asked.members["to"])),
+    _O("incident.form", "GET", _ONE_INCIDENT + "/reports/{revision}", "IncidentReport", refusals=(_MISSING,),
+       read=show_report, page=report_page),
+    _O("incident.close", "POST", _ONE_INCIDENT + "/closure", "Incident", refusals=(_MISSING, _CONFLICT),
+       command=lambda asked: CloseIncident(asked.members["incident"])),
     _O("change.list", "GET", "/v1/changes", "Changes", read=list_changes, query=_NUMBERED, listed="changes"),
     _O("journal.list", "GET", "/v1/journal", "Entries", read=list_entries, query=_NUMBERED, listed="entries"),
 )  # fmt: skip

@@ -93,7 +93,7 @@ def _operation(operation: Operation) -> _Part:
         "tags": [operation.call.partition(".")[0]],
         "summary": f"{call.zh} {call.en}",
         "description": f"角色 Roles: {roles}",
-        "responses": _responses(outcomes_of(operation), operation.answer),
+        "responses": _responses(outcomes_of(operation), operation.answer, html=operation.page is not None),
     }
     if parameters:
         made["parameters"] = parameters
@@ -112,17 +112,18 @@ def _parameter(member: Member, place: str) -> _Part:
     }  # fmt: skip
 
 
-def _responses(outcomes: Iterable[Outcome], answer: str) -> _Part:
+def _responses(outcomes: Iterable[Outcome], answer: str, *, html: bool = False) -> _Part:
     grouped: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         grouped.setdefault(str(STATUSES[outcome].http), []).append(outcome)
-    return {status: _response(ended, answer) for status, ended in sorted(grouped.items())}
+    return {status: _response(ended, answer, html) for status, ended in sorted(grouped.items())}
 
 
-def _response(ended: list[Outcome], answer: str) -> _Part:
+def _response(ended: list[Outcome], answer: str, html: bool) -> _Part:
     made: _Part = {"description": ", ".join(sorted({outcome.value for outcome in ended}))}
     if ended[0] in _WELL:
-        return made | {"content": {_JSON: {"schema": ref(answer)}}}
+        page = {"text/html": {"schema": {"type": "string"}}} if html else {}
+        return made | {"content": {_JSON: {"schema": ref(answer)}} | page}
     if any(outcome in CHALLENGED for outcome in ended):
         made["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "How to log in"}}
     if Outcome.RATE_LIMITED in ended:

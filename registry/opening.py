@@ -17,6 +17,7 @@ from registry.commands import (
     AddTemplate,
     AmendParty,
     ApplyPrefix,
+    CloseIncident,
     Command,
     ConfirmParty,
     Delete,
@@ -26,6 +27,7 @@ from registry.commands import (
     Modify,
     MovePrefix,
     NoteRefusal,
+    OpenIncident,
     PlaceHold,
     PublishTemplate,
     Put,
@@ -33,10 +35,12 @@ from registry.commands import (
     ReadIdentity,
     RekeyParties,
     Remove,
+    ReportIncident,
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
     Unhome,
+    UpdateIncident,
     VerifyParty,
     WithdrawTemplate,
 )
@@ -70,6 +74,11 @@ WITHOUT_LICENCE: Final[dict[type, tuple[bool, str]]] = {
     # --- orders of the regulator
     PlaceHold: (OPEN, "stops answers"),
     LiftHold: (OPEN, "lets what was registered be answered again, by order"),
+    # --- incidents
+    OpenIncident: (OPEN, "is owed to the authorities in any case (Measures art. 14)"),
+    UpdateIncident: (OPEN, "is part of the same duty"),
+    ReportIncident: (OPEN, "is part of the same duty"),
+    CloseIncident: (OPEN, "is part of the same duty"),
     # --- metadata templates
     AddTemplate: (CLOSED, "files what registrations are to follow"),
     PublishTemplate: (CLOSED, "lets records be registered by it"),

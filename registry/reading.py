@@ -6,6 +6,7 @@ before it is looked whether there is one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +18,7 @@ from core.store.application_rows import Application, unpack_application
 from core.store.bearer_rows import unpack_bearer
 from core.store.engine import Snapshot, Table
 from core.store.hold_rows import unpack_hold
+from core.store.incident_rows import report_key, unpack_incident, unpack_report
 from core.store.journal_rows import entry_key, unpack_entry
 from core.store.party_rows import PartyRow, unpack_party
 from core.store.template_rows import TemplateRow, TemplateState, unpack_template
@@ -35,6 +37,7 @@ from registry.documents import (
     template_summary,
 )
 from registry.holds import dump_hold
+from registry.incidents import incident_document, incident_not_found, incident_summary
 from registry.members import Members
 from registry.refusals import refusal
 from registry.standing import Standing
@@ -42,6 +45,8 @@ from registry.templates import by_version, newest, not_found, same_version
 
 COUNT: Final = 100
 """Rows of a page where nothing else is asked for."""
+
+_REVISION: Final = re.compile(r"[1-9]\d{0,2}", re.ASCII)
 
 Document = dict[str, Any]
 
@@ -189,6 +194,32 @@ def list_entries(view: View) -> Page:
             return Page(rows, rows[-1]["number"])
         rows.append(entry_document(int.from_bytes(key, "big"), unpack_entry(row)))
     return Page(rows, None)
+
+
+def list_incidents(view: View) -> Page:
+    """Return a page of incidents."""
+    return _page(view, Table.INCIDENTS, lambda key, row: incident_summary(key.decode(), unpack_incident(row)))
+
+
+def show_incident(view: View) -> Document:
+    """Return an incident with its measures, reports and steps. Errors: NodeError."""
+    name = view.members["incident"]
+    row = view.snapshot.get(Table.INCIDENTS, name.encode())
+    if row is None:
+        raise incident_not_found(name)
+    return incident_document(name, unpack_incident(row))
+
+
+def show_report(view: View) -> Document:
+    """Return a signed report as it was made. Errors: NodeError."""
+    name, number = view.members["incident"], view.members["revision"]
+    if view.snapshot.get(Table.INCIDENTS, name.encode()) is None:
+        raise incident_not_found(name)
+    revision = int(number) if _REVISION.fullmatch(number) else 0
+    row = view.snapshot.get(Table.INCIDENT_REPORTS, report_key(name, revision))
+    if row is None:
+        raise refusal("report-not-found", Outcome.NOT_FOUND)
+    return unpack_report(row)
 
 
 def _page(view: View, table: Table, document: Callable[[bytes, bytes], Document | None]) -> Page:

@@ -225,6 +225,28 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "item-empty": ("（{alias}）为空", "({alias}) is empty"),
     "item-length": ("（{alias}）最多{chars}个字符", "({alias}) takes {chars} characters at most"),
     "item-type": ("（{alias}）应为{kind_zh}", "({alias}) must be {kind_en}"),
+    # --- incidents
+    "incident-not-found": ("没有突发事件{incident}", "There is no incident {incident}"),
+    "incident-closed": (
+        "突发事件{incident}已结束，只能再次报告",
+        "The incident {incident} is closed: it can be reported again, and nothing else",
+    ),
+    "incident-reports": ("一个事件最多报告{reports}次", "An incident is reported {reports} times at most"),
+    "incident-time": (
+        "应为时间：2026-11-21T08:00（北京时间），或带时差：2026-11-21T00:00Z",
+        "It must be a time: 2026-11-21T08:00 in Shanghai, or with an offset: 2026-11-21T00:00Z",
+    ),
+    "incident-future": ("时间尚未到来", "It lies in the future"),
+    "incident-order": ("早于发生时间", "It is before the incident occurred"),
+    "incident-text": ("含有不可显示的字符", "It holds characters that cannot be shown"),
+    "closing-cause": ("结束前须填写原因", "The cause is needed before it is closed"),
+    "closing-measures": ("结束前须填写处置措施", "Measures are needed before it is closed"),
+    "closing-report": (
+        "重大及以上事件须先报告：saltern incident report",
+        "One that is major or worse is reported before: saltern incident report",
+    ),
+    "report-not-found": ("没有这一版报告", "There is no such revision of the report"),
+    "signing-key": ("未生成报告：{zh}", "No report was made: {en}"),
     # --- what is sent to the management API
     "members": ("请求中有{count}处错误", "Wrong members of the request: {count}"),
     "member-unknown": ("没有这个成员{near_zh}", "There is no such member{near_en}"),

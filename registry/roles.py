@@ -64,6 +64,13 @@ CALLS: Final = (
     Call("template.withdraw", _FILING, "撤回元数据模板", "Withdraw a metadata template", _OWN),
     Call("template.show", _KNOWING, "查看元数据模板", "Show a metadata template"),
     Call("template.list", _KNOWING, "列出元数据模板", "List metadata templates"),
+    Call("incident.open", _FILING, "登记突发事件", "Open an incident"),
+    Call("incident.update", _FILING, "更新突发事件", "Update an incident"),
+    Call("incident.report", _FILING, "生成并签署事件报告", "Make and sign the report of an incident"),
+    Call("incident.close", _FILING, "结束突发事件", "Close an incident"),
+    Call("incident.show", _READING, "查看突发事件", "Show an incident"),
+    Call("incident.list", _READING, "列出突发事件", "List incidents"),
+    Call("incident.form", _READING, "取得已签署的事件报告", "Get a signed report of an incident"),
     Call("change.list", _INSPECTING, "查看变更流", "Read the change feed"),
     Call("journal.list", _INSPECTING, "查看操作与拒绝记录", "Read the journal of acts and refusals"),
 )

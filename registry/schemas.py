@@ -6,6 +6,9 @@ from typing import Any, Final
 
 from core import limits
 from core.errors import Outcome
+from core.incidents import KINDS, SEVERITIES, Kind, Severity
+from core.incidents import STATE_LABELS as INCIDENT_LABELS
+from core.incidents import State as IncidentState
 from core.lifecycle import STATE_LABELS, State
 from core.party.fields import FIELDS, HINTS, Field
 from core.party.rules import Fault
@@ -15,6 +18,7 @@ from core.store.prefix_rows import HOSTINGS
 from core.store.template_rows import TemplateState
 from core.who import Role
 from core.wire.metadata import DATA_TYPES
+from registry.incident_report import report_schema
 from registry.reading import COUNT
 from registry.template_forms import ACTIVE, LEVELS, PASSIVE
 
@@ -123,6 +127,60 @@ _ENTRY: Final = {
     "number": _NUMBER, "at": _TIME, "at_ms": _NUMBER, "who": _WHO, "action": _TEXT, "object": _TEXT,
     "outcome": _TEXT, "rule": _OR_NONE, "reason": _OR_NONE, "evidence_sha256": _DIGEST,
 }  # fmt: skip
+_KIND_OF_INCIDENT: Final[Schema] = {
+    "enum": [kind.value for kind in Kind],
+    "description": "; ".join(f"{kind.value} {rule.zh}" for kind, rule in KINDS.items()),
+}
+_SEVERITY: Final[Schema] = {
+    "enum": [severity.value for severity in Severity],
+    "description": "; ".join(f"{severity.value} {rule.zh}" for severity, rule in SEVERITIES.items()),
+}
+_INCIDENT_STATE: Final[Schema] = {
+    "enum": [state.value for state in IncidentState],
+    "description": "; ".join(f"{state.value} {label}" for state, label in INCIDENT_LABELS.items()),
+}
+_TIME_OR_NONE: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
+_INCIDENT: Final = {
+    "incident": _TEXT, "title": _TEXT, "kind": _KIND_OF_INCIDENT, "severity": _SEVERITY, "state": _INCIDENT_STATE,
+    "occurred": _TIME, "discovered": _TIME, "recovered": _TIME_OR_NONE, "opened": _TIME, "closed": _TIME_OR_NONE,
+    "due": _TIME_OR_NONE | {"description": "首次报告的时限 When it is to be reported; null if it is, or has ended"},
+    "reports": _NUMBER,
+}  # fmt: skip
+_REPORT_MADE: Final = {"revision": _NUMBER, "at": _TIME, "to": _TEXT, "who": _TEXT, "key_id": _TEXT}
+_WHOLE_INCIDENT: Final = _INCIDENT | {
+    "description": _TEXT, "affected": _OR_NONE, "cause": _OR_NONE, "opened_by": _TEXT,
+    "measures": _array(_object({"at": _TIME, "text": _TEXT, "who": _TEXT})),
+    "reports": _array(_object(_REPORT_MADE)),
+    "steps": _array(_object({"at": _TIME, "event": _TEXT, "state": _INCIDENT_STATE, "who": _TEXT, "note": _OR_NONE})),
+}  # fmt: skip
+
+
+def _given(high: int) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": high}
+
+
+def _incident_form(*, whole: bool) -> Schema:
+    at: Schema = {
+        "type": "string",
+        "description": "2026-11-21T08:00（北京时间 Shanghai）, 2026-11-21T00:00:00Z, +08:00",
+    }
+    measure = _given(limits.INCIDENT_MEASURE_CHARS_MAX)
+    timed = _object({"at": at, "text": measure}, "at")
+    properties = {
+        "title": _given(limits.INCIDENT_TITLE_CHARS_MAX), "description": _given(limits.INCIDENT_TEXT_CHARS_MAX),
+        "kind": _KIND_OF_INCIDENT, "severity": _SEVERITY, "occurred": at,
+        "discovered": at | {"description": "默认现在 Now by default. " + at["description"]}, "recovered": at,
+        "affected": {"type": "string", "maxLength": limits.INCIDENT_TEXT_CHARS_MAX},
+        "cause": {"type": "string", "maxLength": limits.INCIDENT_TEXT_CHARS_MAX},
+        "measures": {
+            "type": "array", "items": {"anyOf": [measure, timed]}, "maxItems": limits.INCIDENT_MEASURES_MAX,
+            "description": "新增的处置措施，默认现在 Measures to add; now by default",
+        },
+    }  # fmt: skip
+    optional = ("discovered", "recovered", "affected", "cause", "measures")
+    return _object(properties, *(optional if whole else properties))
+
+
 _CHANGE: Final = {"serial": _NUMBER, "kind": _TEXT, "identifier": _TEXT, "at": _TIME}
 _OR_TIME: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
 _TEMPLATE_STATE: Final[Schema] = {"enum": [state.value for state in TemplateState]}
@@ -211,6 +269,12 @@ SCHEMAS: Final[Schema] = {
     ),
     "TemplateSummary": _object(_TEMPLATE),
     "Templates": _page("templates", "TemplateSummary", _NEXT_ROW),
+    "IncidentForm": _incident_form(whole=True),
+    "IncidentChanges": _incident_form(whole=False),
+    "IncidentSummary": _object(_INCIDENT),
+    "Incident": _object(_WHOLE_INCIDENT),
+    "Incidents": _page("incidents", "IncidentSummary", _NEXT_ROW),
+    "IncidentReport": report_schema(),
     "Change": _object(_CHANGE),
     "Changes": _page("changes", "Change", _NEXT_NUMBER),
     "Entry": _object(_ENTRY),

@@ -59,6 +59,7 @@ from registry.commands import (
 )
 from registry.desk import Desk, Seals
 from registry.governance import decide, object_of
+from registry.incident_report import DEFAULT_REPORTING, Reporting
 from registry.journal import Journal
 from registry.opening import require_open
 from registry.policy import DEFAULT_POLICY, Policy
@@ -98,6 +99,7 @@ class Registry:
         policy: Policy = DEFAULT_POLICY,
         methods: Mapping[str, Method] = METHODS,
         load_signer: Callable[[], Signer] | None = None,
+        reporting: Reporting = DEFAULT_REPORTING,
         founding: bool = False,
     ) -> None:
         """Take what decides. ``founding``: the node is being made, and prefixes become the operator's own."""
@@ -110,6 +112,7 @@ class Registry:
         self.policy = policy
         self.methods = methods
         self.load_signer = load_signer
+        self.reporting = reporting
         self.founding = founding
         self._journal = Journal()
 
@@ -150,7 +153,7 @@ class Registry:
         standing = standing_of(actor, self.records(staging), self._server_admins, now_ms)
         return Desk(
             staging, standing, now_ms, self._rules, self.policy, self.methods, self.seals, home,
-            self._operators, self.load_signer,
+            self._operators, self.load_signer, self.reporting,
         )  # fmt: skip
 
     def standing_for_records(self, actor: Actor, records: ServedRecords, now_ms: Millis) -> Standing:

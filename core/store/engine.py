@@ -40,6 +40,8 @@ class Table(Enum):
     JOURNAL = "journal"
     HOLDS = "holds"
     TEMPLATES = "templates"
+    INCIDENTS = "incidents"
+    INCIDENT_REPORTS = "incident_reports"
     TOKENS = "tokens"
     TOKEN_TIMES = "token_times"  # noqa: S105 - a table's name
 

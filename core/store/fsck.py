@@ -5,7 +5,8 @@ no answer stands alone; counters count; the feed has no gap and ends at the seri
 tokens and their times belong together; a prefix that is homed or suspended by its
 application is so in its row, and no other is; parties that are named are there; the
 journal has no gap and ends at its number; the counts of holds count; a version of a metadata
-template that a record is bound to is there and was published; no key is in a table that it does
+template that a record is bound to is there and was published; incidents are as many as were
+numbered, and each of their reports is there as it was signed; no key is in a table that it does
 not fit, and none was made in another mode of case than the store's own.
 """
 
@@ -18,13 +19,16 @@ from typing import Final
 from core.changes import Serial, unpack_change
 from core.errors import StoreError
 from core.ident.handle import HandleRules, prefix_of
+from core.incidents import PURPOSE
 from core.lifecycle import State
+from core.signature import verify_document
 from core.store.application_rows import unpack_application
 from core.store.bearer_rows import unpack_bearer
 from core.store.case_row import stored_case
 from core.store.engine import Snapshot, Table
 from core.store.hold_rows import HoldCounts, HoldKind, hold_target, unpack_hold
 from core.store.holding import hold_counts
+from core.store.incident_rows import LAST_INCIDENT_KEY, pack_last, report_key, unpack_incident, unpack_report
 from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unpack_entry
 from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
 from core.store.prefix_rows import unpack_count, unpack_prefix
@@ -217,6 +221,39 @@ def _is_bound(snapshot: Snapshot, data: bytes) -> bool:
         return True  # which is said of the row itself
 
 
+def _incidents(snapshot: Snapshot) -> Iterator[str]:
+    count = reports = 0
+    for key, row in snapshot.scan(Table.INCIDENTS, b""):
+        count += 1
+        try:
+            incident = unpack_incident(row)
+        except StoreError as error:
+            yield f"incidents {key!r}: {error.message}"
+            continue
+        reports += len(incident.reports)
+        for revision, report in enumerate(incident.reports, 1):
+            if not _is_signed(snapshot, key.decode(errors="replace"), revision, report.key_id):
+                yield f"incidents {key!r}: report {revision} is not there as it was signed"
+        if incident.awaits_report and incident.reports:
+            yield f"incidents {key!r}: it is reported, and yet waits for a report"
+    if snapshot.get(Table.META, LAST_INCIDENT_KEY) != (pack_last(count) if count else None):
+        yield f"incidents: there are {count}, which is not their last number"
+    kept = sum(1 for _ in snapshot.scan(Table.INCIDENT_REPORTS, b""))
+    if kept != reports:
+        yield f"incident_reports: {kept} rows for {reports} reports"
+
+
+def _is_signed(snapshot: Snapshot, incident: str, revision: int, key_id: str) -> bool:
+    row = snapshot.get(Table.INCIDENT_REPORTS, report_key(incident, revision))
+    try:
+        document = {} if row is None else unpack_report(row)
+    except StoreError:
+        return False
+    signature = verify_document(PURPOSE, document)
+    told = (document.get("incident"), document.get("revision"))
+    return signature is not None and signature.key_id == key_id and told == (incident, revision)
+
+
 def _journal(snapshot: Snapshot) -> Iterator[str]:
     before: bytes | None = None
     for key, row in snapshot.scan(Table.JOURNAL, b""):
@@ -273,6 +310,7 @@ _CHECKS: Final = (
     _bearers,
     _holds,
     _templates,
+    _incidents,
     _journal,
     _feed,
     _tokens,

@@ -47,6 +47,7 @@ _LATER: Final = frozenset((
     Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATIONS, Table.BEARERS, Table.JOURNAL,
     Table.HOLDS,
     Table.TEMPLATES,
+    Table.INCIDENTS, Table.INCIDENT_REPORTS,
 ))  # fmt: skip
 """Tables that a store of an earlier version lacks: whoever may write makes them, empty."""
 

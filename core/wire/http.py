@@ -120,6 +120,11 @@ def accepts_gzip(header: str) -> bool:
     return False
 
 
+def accepts_html(headers: Mapping[str, str]) -> bool:
+    """Whether Accept names HTML, as browsers do; ``*/*`` is JSON here."""
+    return "text/html" in headers.get("accept", "").lower()
+
+
 def retry_after(outcome: Outcome) -> Headers:
     """Return Retry-After (RFC 9110 §10.2.3) for what may well succeed a moment later; nothing for all else."""
     return _LATER if outcome in _TEMPORARY else ()

@@ -14,9 +14,11 @@ from cryptography import x509
 
 from core import clock
 from core.config import Config
-from core.errors import NodeError
+from core.errors import NodeError, StoreError
 from core.signature import key_id
+from core.store.engine import Snapshot, Table
 from core.store.fsck import check_store
+from core.store.incident_rows import unpack_incident
 from node import wiring
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
 from node.duties import load_duties, validity
@@ -187,6 +189,22 @@ def _node(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "node", "正在运行 running")
 
 
+def _incidents(snapshot: Snapshot) -> Iterator[Finding]:
+    """Reports that are overdue (Measures art. 14)."""
+    now_ms = clock.now_ms()
+    for key, row in snapshot.scan(Table.INCIDENTS, b""):
+        try:
+            incident = unpack_incident(row)
+        except StoreError:
+            continue  # which --deep says
+        if incident.is_overdue(now_ms):
+            name, due = key.decode(), clock.format_shanghai(incident.due_ms)
+            yield Finding(
+                "warning", "incidents",
+                f"{name} 应于 {due} 前报告。{name} was to be reported by {due}: saltern incident report {name}",
+            )  # fmt: skip
+
+
 def _store(config: Config, deep: bool) -> Iterator[Finding]:
     try:
         store = wiring.open_store(config, read_only=True)
@@ -196,6 +214,8 @@ def _store(config: Config, deep: bool) -> Iterator[Finding]:
     try:
         rows = store.statistics().rows
         yield Finding("ok", "store", f"{rows['records']} 条记录 records, {rows['prefixes']} 个前缀 prefixes")
+        with store.snapshot() as snapshot:
+            yield from _incidents(snapshot)
         if deep:
             with store.snapshot() as snapshot:
                 faults = list(check_store(snapshot))

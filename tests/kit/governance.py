@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from core.admission import Identity
 from core.changes import ChangeKind, Serial, unpack_change
 from core.clock import Millis
 from core.ident.handle import HandleRules
 from core.party.seal import NONCE_BYTES, KeyRing
 from core.records import HandleValue, Values
+from core.signature import Signer
 from core.store.application_rows import Application, unpack_application
 from core.store.engine import Engine, Table
 from core.store.journal_rows import Entry, unpack_entry
@@ -54,6 +57,12 @@ ROWS = list(csv.DictReader((Path(__file__).parent.parent / "vectors" / "parties.
 EVIDENCE = hashlib.sha256(b"a scan").digest()
 SEALS = Seals(lambda: KeyRing(1, {1: bytes(range(32))}), lambda: os.urandom(NONCE_BYTES))
 SITE = b'{"site": "of tests"}'
+INCIDENT = json.dumps(
+    {"title": "解析中断", "description": "主机断电", "kind": "system", "severity": "major",
+     "occurred": "2023-11-14T00:00Z"},
+    ensure_ascii=False,
+).encode()  # fmt: skip
+SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 
 
 def form(number: int = 0, **changes: object) -> bytes:
@@ -92,7 +101,7 @@ class Office:
         founding.run([Request(Home(OWN), OPERATOR)], NOW)
         self.registry = Registry(
             self.store, RULES, server_admins=ADMINS, seals=SEALS, policy=policy,
-            **{"methods": dict(METHODS), **options},
+            **{"methods": dict(METHODS), "load_signer": lambda: SIGNER, **options},
         )  # fmt: skip
 
     # --- asking
@@ -193,6 +202,6 @@ class Office:
         old = self.registry
         other.registry = Registry(
             other.store, RULES, server_admins=ADMINS, seals=SEALS, policy=old.policy, methods=old.methods,
-            founding=old.founding,
+            founding=old.founding, load_signer=old.load_signer,
         )  # fmt: skip
         return other

@@ -21,6 +21,7 @@ from registry.desk import Seals
 from registry.http_api import ManagementApi
 from registry.protocol import decode_request, decode_result, encode_request, encode_result
 from registry.service import Registry
+from tests.kit.governance import SIGNER
 
 FORMS = list(csv.DictReader((Path(__file__).parent.parent / "vectors" / "parties.csv").open(encoding="utf-8")))
 NOW = Millis(1_790_000_000_000)
@@ -57,7 +58,7 @@ class Desk:
         self.store = MemoryEngine() if store is None else store
         self.now = NOW
         self.registry = Registry(
-            self.store, RULES, server_admins=ADMINS, seals=SEALS, founding=True,
+            self.store, RULES, server_admins=ADMINS, seals=SEALS, founding=True, load_signer=lambda: SIGNER,
         )  # fmt: skip
         self.api = ManagementApi(RULES, self.store, self, root=False, server_admins=ADMINS, now_ms=lambda: self.now)
         if store is None:

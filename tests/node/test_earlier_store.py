@@ -12,6 +12,7 @@ from core.config import load
 from core.errors import StoreError
 from core.store import lmdb_engine
 from core.store.engine import Table
+from core.store.incident_rows import LAST_INCIDENT_KEY
 from core.store.journal_rows import LAST_ENTRY_KEY
 from core.store.party_rows import LAST_KEY
 from node import wiring
@@ -21,7 +22,7 @@ PREFIX = "88.118"
 LATER = sorted(lmdb_engine._LATER, key=lambda table: table.value)
 READING = (
     ("record", "get", f"0.NA/{PREFIX}"), ("record", "export", "-"), ("prefix", "list"), ("party", "list"),
-    ("token", "list"), ("journal",), ("changes",), ("doctor",), ("doctor", "--deep"),
+    ("token", "list"), ("journal",), ("changes",), ("incident", "list"), ("doctor",), ("doctor", "--deep"),
 )  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def drop(node: Node, *tables: Table) -> None:
     with environment.begin(write=True) as transaction:
         for table in tables:
             transaction.drop(environment.open_db(table.value.encode(), transaction))
-        for number in (LAST_KEY, LAST_ENTRY_KEY):
+        for number in (LAST_KEY, LAST_ENTRY_KEY, LAST_INCIDENT_KEY):
             transaction.delete(number, db=environment.open_db(Table.META.value.encode(), transaction))
     environment.close()
 

@@ -26,6 +26,7 @@ from node.routes import BATCH_PATH
 from registry.management import OPERATIONS
 from registry.openapi import document
 from registry.roles import CALL_NAMED
+from tests.kit.governance import INCIDENT
 from tests.kit.management import DIGEST, FORMS
 from tests.kit.node import Node, saltern
 from tests.kit.templates import CODE, template_members
@@ -130,12 +131,23 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
     asked.call("DELETE /v1/tokens/{token}", "operator", token=issued["token"])
     asked.call("GET /v1/parties/{party}", "auditor", **party)
     asked.call("GET /v1/prefixes/{prefix}", "auditor", **delegated)
+    opened = asked.call("POST /v1/incidents", "operator", json.loads(INCIDENT))
+    about = {"incident": opened["incident"]}
+    asked.call("PATCH /v1/incidents/{incident}", "operator", {"cause": "供电", "measures": ["换电源"]}, **about)
+    signed = asked.call("POST /v1/incidents/{incident}/reports", "operator", {"to": "省通信管理局"}, **about)
+    assert asked.call("GET /v1/incidents/{incident}/reports/{revision}", "auditor", revision="1", **about) == signed
+    asked.call("POST /v1/incidents/{incident}/closure", "operator", **about)
+    assert asked.call("GET /v1/incidents/{incident}", "reviewer", **about)["state"] == "closed"
     asked.call("POST /v1/templates", "operator", template_members())
     template = {"code": CODE}
     asked.call("POST /v1/templates/{code}/publications", "operator", {"version": "1.0"}, **template)
     asked.call("GET /v1/templates/{code}", "auditor", **template)
     asked.call("POST /v1/templates/{code}/withdrawals", "operator", {}, **template)
-    for path in ("parties", "prefixes", "tokens", "templates", "changes", "journal"):
+    held = {"target": "88.118.7/X", "order": "令1"}
+    asked.call("POST /v1/holds", "operator", held | {"reason": "测试", "public": True})
+    asked.call("POST /v1/holds", "operator", held | {"order": "令2", "reason": "测试"})
+    asked.call("POST /v1/holds/liftings", "operator", held)
+    for path in ("parties", "prefixes", "tokens", "templates", "holds", "incidents", "changes", "journal"):
         assert len(next(iter(asked.call(f"GET /v1/{path}", "auditor").values()))) > 0
     records = [{"handle": f"{PREFIX}/X", "values": [{"index": 1, "type": "URL", "data": "https://x.cn"}]}]
     assert asked.call("POST /v1/records:batch", "operator", records)["counts"] == {"created": 1}

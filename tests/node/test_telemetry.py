@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from core.clock import Millis, parse_given
 from core.errors import Outcome
+from core.incidents import Severity
 from core.store.memory_engine import MemoryEngine
 from node.telemetry import Collector, Counters, render
+from registry.commands import CloseIncident, OpenIncident, ReportIncident, UpdateIncident
+from tests.kit.governance import INCIDENT, Office
 
 
 def shown(folder: Path) -> dict[str, float]:
@@ -60,3 +65,48 @@ def test_the_days_of_a_licence_are_shown_where_there_is_one(tmp_path: Path, days
     assert "saltern_licence_days_left" not in shown(tmp_path)
     text = render(Collector(tmp_path, MemoryEngine(), lambda _: False, lambda: days)).decode()
     assert f"\nsaltern_licence_days_left {days:.1f}\n" in text
+
+
+# --- incidents ---------------------------------------------------------------
+
+HOUR_MS = 3_600_000
+
+
+def of_incidents(folder: Path, office: Office, now_ms: int) -> dict[str, float]:
+    """Return the series of incidents at a time."""
+    collector = Collector(folder, office.store, lambda _: False, now_ms=lambda: Millis(now_ms))
+    lines = [line for line in render(collector).decode().splitlines() if line.startswith("saltern_incident")]
+    return {name.removeprefix("saltern_"): float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def by_severity(*counts: int) -> dict[str, float]:
+    return {
+        f'incidents_open{{severity="{name.value}"}}': count for name, count in zip(Severity, counts, strict=True)
+    }  # fmt: skip
+
+
+def test_the_timer_of_incidents(tmp_path: Path) -> None:
+    """Seconds to the most urgent report, below 0 once it is overdue; no such series where none is awaited."""
+    office = Office()
+    assert of_incidents(tmp_path, office, office.now) == by_severity(0, 0, 0, 0) | {"incident_reports_overdue": 0}
+    form = json.loads(INCIDENT)
+    office.do(OpenIncident(json.dumps(form | {"discovered": "2023-11-14T02:00Z"}).encode()))
+    office.do(OpenIncident(json.dumps(form | {"discovered": "2023-11-14T01:00Z", "severity": "ordinary"}).encode()))
+    due = parse_given("2023-11-15T01:00Z")
+    assert due is not None
+    awaited = by_severity(0, 1, 0, 1)
+    for at_ms, seconds, overdue in (
+        (due - 24 * HOUR_MS, 86_400, 0), (due - 1, 0.001, 0), (due, 0, 0), (due + 1, -0.001, 1),
+        (due + HOUR_MS, -3_600, 1), (due + HOUR_MS + 1, -3_600.001, 2),
+    ):  # fmt: skip
+        told = of_incidents(tmp_path, office, at_ms)
+        assert told == awaited | {"incident_reports_overdue": overdue, "incident_report_due_seconds": seconds}
+    office.do(ReportIncident("I000002", "x"))
+    told = of_incidents(tmp_path, office, due)
+    assert told == awaited | {"incident_reports_overdue": 0, "incident_report_due_seconds": 3_600}
+    office.do(ReportIncident("I000001", "x"))
+    assert of_incidents(tmp_path, office, due * 2) == awaited | {"incident_reports_overdue": 0}
+    for name in ("I000001", "I000002"):
+        office.do(UpdateIncident(name, b'{"cause": "x", "measures": ["y"]}'))
+        office.do(CloseIncident(name))
+    assert of_incidents(tmp_path, office, due) == by_severity(0, 0, 0, 0) | {"incident_reports_overdue": 0}

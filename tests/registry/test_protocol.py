@@ -22,6 +22,7 @@ from registry.commands import (
     AddTemplate,
     AmendParty,
     ApplyPrefix,
+    CloseIncident,
     Command,
     ConfirmParty,
     Delete,
@@ -31,6 +32,7 @@ from registry.commands import (
     Modify,
     MovePrefix,
     NoteRefusal,
+    OpenIncident,
     PlaceHold,
     PublishTemplate,
     Put,
@@ -38,6 +40,7 @@ from registry.commands import (
     ReadIdentity,
     RekeyParties,
     Remove,
+    ReportIncident,
     Request,
     Result,
     ReviewPrefix,
@@ -45,6 +48,7 @@ from registry.commands import (
     SitePrefix,
     Token,
     Unhome,
+    UpdateIncident,
     VerifyParty,
     WithdrawTemplate,
 )
@@ -94,6 +98,10 @@ COMMAND: st.SearchStrategy[Command] = st.one_of(
     st.builds(AddTemplate, OCTETS),
     st.builds(PublishTemplate, TEXT, TEXT),
     st.builds(WithdrawTemplate, TEXT, TEXT),
+    st.builds(OpenIncident, OCTETS),
+    st.builds(UpdateIncident, TEXT, OCTETS),
+    st.builds(ReportIncident, TEXT, TEXT),
+    st.builds(CloseIncident, TEXT),
 )
 ACTOR = st.one_of(
     st.sampled_from([OPERATOR, ANONYMOUS]),

@@ -27,6 +27,7 @@ from registry.commands import (
     AddTemplate,
     AmendParty,
     ApplyPrefix,
+    CloseIncident,
     Command,
     ConfirmParty,
     Home,
@@ -34,6 +35,7 @@ from registry.commands import (
     LiftHold,
     MovePrefix,
     NoteRefusal,
+    OpenIncident,
     PlaceHold,
     PublishTemplate,
     Put,
@@ -44,12 +46,13 @@ from registry.commands import (
     RevokeBearer,
     SitePrefix,
     Unhome,
+    UpdateIncident,
     VerifyParty,
     WithdrawTemplate,
 )
 from registry.refusals import RULES, fault, refusal
 from registry.roles import CALL_NAMED
-from tests.kit.governance import ANNA, BEN, EVIDENCE, OWN, ROWS, SITE, Office, form, person
+from tests.kit.governance import ANNA, BEN, EVIDENCE, INCIDENT, OWN, ROWS, SITE, Office, form, person
 from tests.kit.templates import CODE, template_form
 
 REGISTRY = Path(__file__).parent.parent.parent / "registry"
@@ -128,6 +131,9 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         office.do(PlaceHold("88.118.7/HELD", order, "because"))
     auditor = office.bearer("auditor")[0]
     enterprise = office.bearer("enterprise", party=second)[0]
+    closed = office.do(OpenIncident(INCIDENT))["incident"]
+    office.do(UpdateIncident(closed, b'{"severity": "ordinary", "cause": "x", "measures": ["y"]}'))
+    office.do(CloseIncident(closed))
     approve = ReviewPrefix("88.118.8", approve=True)
     office.do(AddTemplate(template_form()))
     office.do(PublishTemplate(CODE))
@@ -173,6 +179,8 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         "template-owner": (AddTemplate(template_form(version="2.0", party=first)), ANNA, ""),
         "template-fixed": (AddTemplate(template_form()), ANNA, ""),
         "template-state": (PublishTemplate(CODE), ANNA, CODE),
+        "incident-not-found": (CloseIncident("I000009"), ANNA, "I000009"),
+        "incident-closed": (CloseIncident(closed), ANNA, closed),
         "invalid-handle": (ApplyPrefix("a..b", first), ANNA, "a..b"),
     }
 
@@ -189,6 +197,8 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
         "template-code", "template-version", "template-industry", "template-items", "template-item-name",
         "template-item-twice", "template-length", "template-more", "template-count",
         "licence",
+        "incident-reports", "incident-time", "incident-future", "incident-order", "incident-text", "closing-cause",
+        "closing-measures", "closing-report", "report-not-found", "signing-key",
     }  # fmt: skip
     assert cases.keys() - {"authentication-needed", "invalid-handle"} == RULES.keys() - elsewhere
     for rule, (command, actor, about) in cases.items():

@@ -20,16 +20,20 @@ from registry.commands import (
     ApplyPrefix,
     Command,
     MovePrefix,
+    OpenIncident,
     PlaceHold,
     PublishTemplate,
     Put,
     ReadIdentity,
     RekeyParties,
+    ReportIncident,
     ReviewPrefix,
+    UpdateIncident,
     VerifyParty,
 )
 from registry.management import OPERATIONS
 from registry.roles import CALL_NAMED, CALLS, allows
+from tests.kit.governance import INCIDENT
 from tests.kit.management import ADMIN, DIGEST, FORMS, Answer, Desk, person
 from tests.kit.templates import template_form, template_members
 
@@ -63,6 +67,13 @@ ASK: dict[str, tuple[str, str, Any]] = {
     "template.withdraw": ("POST", "/v1/templates/SALT-PRODUCT/withdrawals", {"version": "1.0"}),
     "template.show": ("GET", "/v1/templates/SALT-PRODUCT?version=1.0", None),
     "template.list": ("GET", "/v1/templates", None),
+    "incident.open": ("POST", "/v1/incidents", json.loads(INCIDENT)),
+    "incident.list": ("GET", "/v1/incidents", None),
+    "incident.show": ("GET", "/v1/incidents/I000001", None),
+    "incident.update": ("PATCH", "/v1/incidents/I000001", {"cause": "供电"}),
+    "incident.report": ("POST", "/v1/incidents/I000001/reports", {"to": "省通信管理局"}),
+    "incident.form": ("GET", "/v1/incidents/I000001/reports/1", None),
+    "incident.close": ("POST", "/v1/incidents/I000001/closure", None),
     "change.list": ("GET", "/v1/changes", None),
     "journal.list": ("GET", "/v1/journal", None),
 }
@@ -105,6 +116,9 @@ def made() -> World:
     for version in ("1.0", "2.0"):
         desk.done(AddTemplate(template_form(version=version, party="P000001")))
     desk.done(PublishTemplate("SALT-PRODUCT", "1.0"))
+    desk.done(OpenIncident(INCIDENT))
+    desk.done(UpdateIncident("I000001", b'{"cause": "x", "measures": ["y"]}'))
+    desk.done(ReportIncident("I000001", "z"))
     tokens = {role: desk.token(role, f"{role}的持有人") for role in ("operator", "reviewer", "auditor")}
     tokens |= {
         "own": desk.token("enterprise", "企业甲", "P000001"),

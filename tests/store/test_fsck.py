@@ -9,12 +9,15 @@ from pathlib import Path
 import lmdb
 import msgpack
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.changes import ChangeKind, pack_change
 from core.clock import Millis
+from core.incidents import PURPOSE
 from core.records import HandleValue
+from core.signature import Signer, key_id
 from core.store.application_rows import Application, pack_application
 from core.store.bearer_rows import Bearer, pack_bearer
 from core.store.engine import Batch, Table
@@ -27,6 +30,15 @@ from core.store.hold_rows import (
     hold_key,
     pack_hold,
     pack_hold_counts,
+)
+from core.store.incident_rows import (
+    LAST_INCIDENT_KEY,
+    Incident,
+    Report,
+    pack_incident,
+    pack_last,
+    pack_report,
+    report_key,
 )
 from core.store.journal_rows import LAST_ENTRY_KEY, Entry, entry_key, pack_entry
 from core.store.lmdb_engine import LmdbEngine
@@ -58,6 +70,11 @@ LONG_HELD = b"88.118.7/" + b"X" * 600
 TEMPLATE = pack_template(
     TemplateRow(MetadataTemplate("A", "1", ("C", "", "", ""), False, ()), TemplateState.DRAFT, ANNA, AT)
 )
+SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+INCIDENT = Incident(
+    "t", "d", "system", "major", AT, AT, Millis(0), "", "", AT, ANNA, AT, "reported", Millis(0), (),
+    (Report(AT, "to", ANNA, key_id(SIGNER.public_key)),),
+)  # fmt: skip
 ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
 
 
@@ -83,6 +100,11 @@ def clean() -> Batch:
     for kind, target in ((HoldKind.IDENTIFIER, LONG_HELD), (HoldKind.PREFIX, PREFIX), (HoldKind.PARTY, PARTY)):
         batch.put(Table.HOLDS, hold_key(kind, target), HOLD)
     batch.put(Table.META, HOLDS_KEY, pack_hold_counts(HoldCounts(1, 1, 1)))
+    signed = SIGNER.sign_document(PURPOSE, {"incident": "I000001", "revision": 1})
+    batch.put(Table.INCIDENTS, b"I000001", pack_incident(INCIDENT))
+    batch.put(Table.INCIDENTS, b"I000002", pack_incident(INCIDENT._replace(state="open", reports=())))
+    batch.put(Table.INCIDENT_REPORTS, report_key("I000001", 1), pack_report(signed))
+    batch.put(Table.META, LAST_INCIDENT_KEY, pack_last(2))
     for number in (1, 2, 3):
         batch.put(Table.JOURNAL, entry_key(number), ENTRY)
     batch.put(Table.META, LAST_ENTRY_KEY, entry_key(3))
@@ -243,6 +265,47 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
         pack_prefix(HomedPrefix("hosted", AT)),
         f"applications {OTHER!r}: submitted, and yet homed",
     ),
+    "garbage incident": (Table.INCIDENTS, b"I000001", b"\x01\xc1", "incidents b'I000001': a row of incidents cannot"),
+    "incident that is not counted": (
+        Table.INCIDENTS,
+        b"I000003",
+        pack_incident(INCIDENT._replace(reports=())),
+        "incidents: there are 3, which",
+    ),
+    "missing incident": (Table.INCIDENTS, b"I000002", None, "incidents: there are 1, which"),
+    "missing number of incidents": (Table.META, LAST_INCIDENT_KEY, None, "incidents: there are 2, which"),
+    "missing report": (Table.INCIDENT_REPORTS, b"I000001/001", None, "report 1 is not there as it was signed"),
+    "garbage report": (Table.INCIDENT_REPORTS, b"I000001/001", b"\x01[", "report 1 is not there as it was signed"),
+    "altered report": (
+        Table.INCIDENT_REPORTS,
+        b"I000001/001",
+        pack_report(SIGNER.sign_document(PURPOSE, {"incident": "I000001", "revision": 1}) | {"to": "x"}),
+        "report 1 is not there as it was signed",
+    ),
+    "report of another incident": (
+        Table.INCIDENT_REPORTS,
+        b"I000001/001",
+        pack_report(SIGNER.sign_document(PURPOSE, {"incident": "I000002", "revision": 1})),
+        "report 1 is not there as it was signed",
+    ),
+    "report by another key": (
+        Table.INCIDENTS,
+        b"I000001",
+        pack_incident(INCIDENT._replace(reports=(INCIDENT.reports[0]._replace(key_id="0" * 16),))),
+        "report 1 is not there as it was signed",
+    ),
+    "report that nobody made": (
+        Table.INCIDENT_REPORTS,
+        b"I000002/001",
+        pack_report({}),
+        "incident_reports: 2 rows for 1 reports",
+    ),
+    "report that the state denies": (
+        Table.INCIDENTS,
+        b"I000001",
+        pack_incident(INCIDENT._replace(state="open")),
+        "and yet waits for a report",
+    ),
     "garbage bearer": (Table.BEARERS, BEARER, b"\x01\xc1", f"bearers {BEARER!r}: a row of bearers cannot be read"),
     "bearer without a party": (
         Table.BEARERS,
@@ -378,12 +441,14 @@ def test_old_changes_may_be_gone(tmp_path: Path) -> None:
 @given(
     table=st.sampled_from([table for table in Table if table is not Table.META]),
     key=st.one_of(
-        st.sampled_from([SHORT, PREFIX, TOKENS[0], PARTY, OTHER, BEARER, entry_key(2)]),
+        st.sampled_from([SHORT, PREFIX, TOKENS[0], PARTY, OTHER, BEARER, entry_key(2), b"I000001", b"I000001/001"]),
         st.binary(min_size=1, max_size=40),
     ),
     row=st.one_of(
         st.binary(max_size=40),
-        st.sampled_from([pack_party(ROW), pack_application(HELD), pack_bearer(TOKEN), ENTRY, TEMPLATE]),
+        st.sampled_from(
+            [pack_party(ROW), pack_application(HELD), pack_bearer(TOKEN), ENTRY, TEMPLATE, pack_incident(INCIDENT)]
+        ),
         st.recursive(
             st.one_of(st.none(), st.integers(-(2**63), 2**64 - 1), st.binary(max_size=5), st.text(max_size=5)),
             lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
