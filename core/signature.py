@@ -99,14 +99,14 @@ def dump_signature(signature: Signature) -> dict[str, str]:
 
 
 def load_signature(packed: Any) -> Signature:
-    """Read a signature from JSON. Errors: WireError."""
+    """Read a signature from JSON, in the one form that dump_signature() gives. Errors: WireError."""
     try:
         public_key, value = (base64.b64decode(packed[name], validate=True) for name in ("public_key", "value"))
-        signature = Signature(str(packed["algorithm"]), public_key, value)
+        signature = Signature(packed["algorithm"], public_key, value)
         if len(public_key) != PUBLIC_KEY_BYTES or len(value) != SIGNATURE_BYTES:
             raise ValueError("length")
-        if packed["key_id"] != signature.key_id:
-            raise ValueError("key_id")
+        if packed != dump_signature(signature):  # another spelling of the same octets, another key's id, more members
+            raise ValueError("form")
     except (KeyError, TypeError, ValueError, binascii.Error):
         raise WireError("签名格式有误。The signature is not one of this node's form") from None
     return signature
