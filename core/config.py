@@ -48,6 +48,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "production（生产）中以 uid 或令牌（而不只是姓名）区分两人，委托前缀的站点须为公网地址。",
         choices=("development", "production"),
     ),
+    Setting(
+        "node.public_url", "text", "",
+        "Address that others reach the pages of this node at, as https://id.example.cn; links in JSON begin with it.",
+        "外部访问本节点网页的地址，如 https://id.example.cn；JSON 中的链接以其开头。",
+    ),
     Setting("node.data", "path", "data", "Data folder.", "数据目录。"),
     Setting(
         "node.public_addresses", "list", (),

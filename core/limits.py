@@ -139,6 +139,10 @@ HTTP_FAILURE_COST: Final = 120  # of Basic and of a session: a hundred tries
 TOKEN_FAILURE_COST: Final = 1_200  # of a bearer token: ten tries
 LOGIN_FAILURE_S: Final = 6  # until one failure is forgotten: 14 400 guesses a day, of 2^256 for a token
 
+# --- what anybody may ask and send --------------------------------------------
+LOOKUPS: Final = 60  # of registration data and tickets, of one source in LOOKUPS_S: a person's pace, a slow copy
+LOOKUPS_S: Final = 60
+
 # --- listings --------------------------------------------------------------
 LIST_HANDLES_MAX: Final = 1_048_576  # handles in one answer; beyond it: ask by pages
 LIST_BYTES_MAX: Final = 33_554_432  # of a list of messages over HTTP; beyond it: ask over TCP

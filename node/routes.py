@@ -7,6 +7,7 @@ POST of application/x-hdl-message  a message of the Handle protocol, whatever th
 /v1/records:batch              our own API: many records
 /v1/…                          our own API: parties, prefixes, tokens, changes
 /openapi.json                  its description
+/prefixes/{prefix}             public registration data
 /healthz, /readyz              for load balancers
 /                              home page
 /{prefix}/{suffix}             browser address
@@ -28,6 +29,8 @@ from node.sessions_api import SessionsApi
 from registry.batch_api import BatchApi
 from registry.http_api import ManagementApi
 from registry.json_api import JsonApi as WritingApi
+from registry.rdap_api import SEGMENT as PREFIXES
+from registry.rdap_api import RegistrationData
 from resolver.browser import Browser
 from resolver.json_api import JsonApi as ReadingApi
 
@@ -65,6 +68,7 @@ class Routes:
         callers: Callers,
         messages: Messages,
         management: ManagementApi,
+        registrations: RegistrationData,
         description: bytes,
         ready: Callable[[], bool],
     ) -> None:
@@ -76,6 +80,7 @@ class Routes:
         self._callers = callers
         self._messages = messages
         self._management = management
+        self._registrations = registrations
         self._description = description
         self._ready = ready
 
@@ -151,6 +156,8 @@ class Routes:
     async def _own(self, request: Request) -> Response:
         if request.path == "/openapi.json":
             return self._public(request, self._description)
+        if request.path.startswith(PREFIXES):
+            return self._registrations.answer(request)
         if _is_ours(request.path) and request.path != BATCH_PATH:
             return await self._management.answer(request)
         match request.path:

@@ -22,8 +22,11 @@ from core.hdl.exchange import Transport
 from core.hdl.logins import Logins
 from core.hdl.prover import Prover
 from core.ident.handle import HandleRules
+from core.party.contacts import parse_url
+from core.party.rules import RuleError
 from core.party.seal import NONCE_BYTES
 from core.records import SiteInfo
+from core.source_limit import SourceLimit
 from core.store.case_row import adopt_case, require_case
 from core.store.lmdb_engine import EarlierStoreError, LmdbEngine
 from core.store.run_store import RunStore
@@ -52,6 +55,8 @@ from registry.http_api import ManagementApi
 from registry.json_api import JsonApi as WritingApi
 from registry.openapi import description
 from registry.policy import Policy
+from registry.rdap import Registrar as RdapRegistrar
+from registry.rdap_api import RegistrationData
 from registry.registrar import Registrar
 from registry.service import Registry
 from registry.verification import METHODS, Method
@@ -129,6 +134,30 @@ def rate_limit(config: Config, front: Front, table: memoryview, refused: Callabl
     """
     per_second, exempt = config.integer(f"{front}.rate_limit"), rate_limit_exempt(config)
     return RateLimit(per_second, table, exempt, clock.monotonic_ns, lambda: refused(front))
+
+
+def _source_limit(
+    config: Config, counters: Counters, table: memoryview, requests: int, window_s: int
+) -> SourceLimit:  # fmt: skip
+    """The limit of something that anybody may ask, whatever http.rate_limit is. Errors: ConfigError."""
+    limited = RateLimit(
+        requests, table, rate_limit_exempt(config), clock.monotonic_ns, lambda: counters.limited("http"),
+        window_s=window_s,
+    )  # fmt: skip
+    return SourceLimit(limited.admits, -(-window_s // requests))
+
+
+def rdap_registrar(config: Config) -> RdapRegistrar:
+    """Who this node is in registration data. Errors: ConfigError."""
+    url = config.text("node.public_url")
+    if url:
+        try:
+            parse_url(url)
+        except RuleError:
+            raise ConfigError(
+                f"node.public_url: {url!r} is no http or https address", setting="node.public_url"
+            ) from None
+    return RdapRegistrar(config.text("node.prefix"), url.rstrip("/"))
 
 
 def open_store(config: Config, *, read_only: bool = False, create: bool = False) -> LmdbEngine:
@@ -251,11 +280,12 @@ class Rates(NamedTuple):
     tcp: memoryview
     udp: memoryview  # apart: whoever forges an address must not use up what its owner may ask by TCP
     logins: memoryview  # of failures to log in
+    lookups: memoryview  # of registration data and tickets
 
 
 def make_rates() -> Rates:
     """The memory of the limits, all buckets full."""
-    return Rates(shared_table(), shared_table(), shared_table(), shared_table())
+    return Rates(*(shared_table() for _ in Rates._fields))
 
 
 class Fronts(NamedTuple):
@@ -278,6 +308,7 @@ class _Parts(NamedTuple):
     registrar: RegistrarClient
     prover: Prover
     failures: LoginFailures
+    lookups: SourceLimit
     site: SiteInfo
     rules: HandleRules
     root: bool
@@ -300,7 +331,8 @@ def make_fronts(
     site = site_info(config, ports)
     parts = _Parts(
         config, store, run, turn, resolver, RegistrarClient(run_folder(config)), Prover(store, resolver.records),
-        LoginFailures(rates.logins, clock.monotonic_ns), site, rules, root,
+        LoginFailures(rates.logins, clock.monotonic_ns),
+        _source_limit(config, counters, rates.lookups, limits.LOOKUPS, limits.LOOKUPS_S), site, rules, root,
     )  # fmt: skip
     service = _handle_service(parts)
     routes = _routes(parts, HttpMessages(service, counters.of_messages(Transport.HTTP)))
@@ -374,6 +406,7 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
         ),
         messages=messages.answer,
         management=management,
+        registrations=RegistrationData(store, parts.rules, rdap_registrar(parts.config), limit=parts.lookups),
         description=description(VERSION),
         ready=lambda: turn.writable and _can_read(store),
     )  # fmt: skip

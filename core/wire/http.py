@@ -7,6 +7,7 @@ to it. Source: RFC 9110; RFC 9457 (problem details).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -20,6 +21,7 @@ from core.wire.jsontext import quote
 Headers = tuple[tuple[str, str], ...]
 
 CHALLENGED: Final = (Outcome.AUTHENTICATION_NEEDED, Outcome.AUTHENTICATION_FAILED, Outcome.SESSION_UNKNOWN)
+_WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 _TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.RATE_LIMITED)
 _LATER: Final = (("Retry-After", str(limits.RETRY_AFTER_S)),)
 BASIC_CHALLENGE: Final = ("WWW-Authenticate", 'Basic realm="handle"')
@@ -96,6 +98,19 @@ def accepts_gzip(header: str) -> bool:
             except ValueError:
                 return False
     return False
+
+
+def prefers_html(header: str, other: str) -> bool:
+    """Whether Accept names HTML with a higher weight than ``other``, a media type, or JSON (RFC 9110 §12.5.1).
+
+    Ranges with ``*`` do not count: what names no type is a program.
+    """
+    weights: dict[str, float] = {}
+    for part in header.lower().split(",")[: limits.HTTP_HEADERS_MAX]:
+        kind, *parameters = (each.strip() for each in part.split(";"))
+        weight = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        weights[kind] = float(weight) if _WEIGHT.fullmatch(weight) else 0.0
+    return weights.get("text/html", 0.0) > max(weights.get(other, 0.0), weights.get("application/json", 0.0))
 
 
 def retry_after(outcome: Outcome) -> Headers:
