@@ -92,14 +92,15 @@ def roles_page() -> str:
     ]
     for call in CALLS:
         cells = " | ".join(_allowed(call, role) for role in _ROLES)
-        lines.append(f"| `{call.name}` | {call.zh} | {call.en} | {cells} | {asked.get(call.name, '–')} |")
+        public = "（任何人 anybody）" if call.public else ""
+        lines.append(f"| `{call.name}` | {call.zh} | {call.en}{public} | {cells} | {asked.get(call.name, '–')} |")
     return "\n".join(lines) + "\n"
 
 
 def _allowed(call: Call, role: Role) -> str:
     if not allows(call, role):
         return "–"
-    return "own" if role is Role.ENTERPRISE else "yes"
+    return "own" if role is Role.ENTERPRISE and call.own else "yes"
 
 
 def refusals_page() -> str:

@@ -17,9 +17,13 @@ from typing import Final, Literal
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from core import clock
+from core.clock import Millis
+from core.complaints import is_past
 from core.errors import Outcome
 from core.hdl.exchange import Transport
-from core.store.engine import Engine, Table
+from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_counts
+from core.store.engine import Engine, Snapshot, Table
 from core.store.party_rows import PartyRow, unpack_party
 
 _LOG: Final = logging.getLogger("saltern.telemetry")
@@ -116,11 +120,18 @@ def _http_slot(method: str, status: int) -> int:
 class Collector:
     """Reads all counters and the store when Prometheus asks."""
 
-    def __init__(self, folder: Path, store: Engine, is_overdue: Callable[[PartyRow], bool]) -> None:
-        """Take where the counters lie, the store, and whether the contact of a party is to be confirmed again."""
+    def __init__(
+        self, folder: Path, store: Engine, is_overdue: Callable[[PartyRow], bool],
+        now_ms: Callable[[], Millis] = clock.now_ms,
+    ) -> None:  # fmt: skip
+        """Take where the counters lie, the store, and whether the contact of a party is to be confirmed again.
+
+        ``now_ms``: by which something is overdue.
+        """
         self._folder = folder
         self._store = store
         self._is_overdue = is_overdue
+        self._now_ms = now_ms
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of this moment."""
@@ -164,10 +175,22 @@ class Collector:
         with self._store.snapshot() as snapshot:
             serial = snapshot.serial()
             overdue = sum(self._is_overdue(unpack_party(row)) for _, row in snapshot.scan(Table.PARTIES, b""))
+            yield from _of_complaints(snapshot, self._now_ms())
         yield GaugeMetricFamily(
             "saltern_parties_to_confirm", "Parties whose contact is to be confirmed again", value=overdue
         )
         yield GaugeMetricFamily("saltern_change_serial", "Serial of the last change", value=serial)
+
+
+def _of_complaints(snapshot: Snapshot, now_ms: Millis) -> Iterator[Metric]:
+    """Yield how many there are in each state, and how many should have been answered."""
+    series = GaugeMetricFamily("saltern_complaints", "Complaints by state", labels=("state",))
+    for state, count in unpack_counts(snapshot.get(Table.META, COUNTS_KEY)).items():
+        series.add_metric((state.value,), count)
+    yield series
+    deadlines = (read_waiting(key, row)[0] for key, row in snapshot.scan(Table.WAITING_COMPLAINTS, b""))
+    overdue = sum(is_past(deadline, now_ms) for deadline in deadlines)
+    yield GaugeMetricFamily("saltern_complaints_overdue", "Complaints not answered in time", value=overdue)
 
 
 def _sum(files: Iterable[bytes]) -> list[int]:

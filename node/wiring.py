@@ -49,6 +49,7 @@ from node.telemetry import Counters, Front
 from node.turn import Turn
 from registry.batch_api import BatchApi
 from registry.client import RegistrarClient
+from registry.complaint_pages import ComplaintPages
 from registry.desk import Seals
 from registry.handle_api import HandleApi as WritingHandleApi
 from registry.http_api import ManagementApi
@@ -222,6 +223,7 @@ def policy(config: Config) -> Policy:
         _patterns(config, "prefix.hold"),
         AddressPolicy(networks if production else (*networks, *_PRIVATE), public=True),
         config.integer("party.confirm_days") * _DAY_MS,
+        config.integer("complaint.days"),
     )
 
 
@@ -281,6 +283,7 @@ class Rates(NamedTuple):
     udp: memoryview  # apart: whoever forges an address must not use up what its owner may ask by TCP
     logins: memoryview  # of failures to log in
     lookups: memoryview  # of registration data and tickets
+    complaints: memoryview  # that were filed
 
 
 def make_rates() -> Rates:
@@ -309,6 +312,7 @@ class _Parts(NamedTuple):
     prover: Prover
     failures: LoginFailures
     lookups: SourceLimit
+    filing: SourceLimit
     site: SiteInfo
     rules: HandleRules
     root: bool
@@ -332,7 +336,8 @@ def make_fronts(
     parts = _Parts(
         config, store, run, turn, resolver, RegistrarClient(run_folder(config)), Prover(store, resolver.records),
         LoginFailures(rates.logins, clock.monotonic_ns),
-        _source_limit(config, counters, rates.lookups, limits.LOOKUPS, limits.LOOKUPS_S), site, rules, root,
+        _source_limit(config, counters, rates.lookups, limits.LOOKUPS, limits.LOOKUPS_S),
+        _source_limit(config, counters, rates.complaints, limits.COMPLAINTS, limits.COMPLAINTS_S), site, rules, root,
     )  # fmt: skip
     service = _handle_service(parts)
     routes = _routes(parts, HttpMessages(service, counters.of_messages(Transport.HTTP)))
@@ -390,8 +395,9 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
     store, registrar, resolver, turn = parts.store, parts.registrar, parts.resolver, parts.turn
     logins = Logins(parts.run, clock.now_ms)
     management = ManagementApi(
-        parts.rules, store, registrar, root=parts.root, server_admins=server_admins(parts.config), now_ms=clock.now_ms
-    )
+        parts.rules, store, registrar, root=parts.root, server_admins=server_admins(parts.config), now_ms=clock.now_ms,
+        public_limits={"complaint.file": parts.filing, "complaint.status": parts.lookups},
+    )  # fmt: skip
     return Routes(
         reading=ReadingApi(resolver, store, parts.site, turn),
         writing=WritingApi(parts.rules, store, registrar, root=parts.root),
@@ -407,6 +413,10 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
         messages=messages.answer,
         management=management,
         registrations=RegistrationData(store, parts.rules, rdap_registrar(parts.config), limit=parts.lookups),
+        complaints=ComplaintPages(
+            store, registrar, days=parts.config.integer("complaint.days"), now_ms=clock.now_ms,
+            filing=parts.filing, lookups=parts.lookups,
+        ),
         description=description(VERSION),
         ready=lambda: turn.writable and _can_read(store),
     )  # fmt: skip

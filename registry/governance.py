@@ -6,10 +6,11 @@ what it is about. The role is looked at first, so that a refusal tells nothing e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
 
 from core.errors import Outcome
+from core.who import Who
 from registry.bearers import issue_bearer, require_name, revoke_bearer
 from registry.commands import (
     AddParty,
@@ -17,10 +18,13 @@ from registry.commands import (
     ApplyPrefix,
     Command,
     ConfirmParty,
+    FileComplaint,
     Governance,
     IssueBearer,
+    MoveComplaint,
     MovePrefix,
     NoteRefusal,
+    ReadContact,
     ReadIdentity,
     RekeyParties,
     Result,
@@ -29,6 +33,8 @@ from registry.commands import (
     SitePrefix,
     VerifyParty,
 )
+from registry.complaints import MOVES as COMPLAINT_MOVES
+from registry.complaints import file_complaint, move_complaint, read_contact
 from registry.desk import Desk
 from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
 from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
@@ -38,11 +44,15 @@ from registry.standing import require_role
 
 
 class _Act(NamedTuple):
-    """``call``: of CALLS; that of MovePrefix ends in the event. ``names``: the member that says what it is about."""
+    """``call``: of CALLS. ``names``: the member that says what it is about.
+
+    ``events``: of a command that has an event, which ends its call.
+    """
 
     call: str
     decide: Callable[[Desk, Any], Result]
     names: str = ""
+    events: Collection[str] = ()
 
 
 _ACTS: Final[dict[type, _Act]] = {
@@ -55,9 +65,12 @@ _ACTS: Final[dict[type, _Act]] = {
     ApplyPrefix: _Act("prefix.apply", apply_prefix, "prefix"),
     ReviewPrefix: _Act("prefix.review", review_prefix, "prefix"),
     SitePrefix: _Act("prefix.site", site_prefix, "prefix"),
-    MovePrefix: _Act("prefix.", move_prefix, "prefix"),
+    MovePrefix: _Act("prefix.", move_prefix, "prefix", MOVES),
     IssueBearer: _Act("token.issue", issue_bearer),
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
+    FileComplaint: _Act("complaint.file", file_complaint),
+    MoveComplaint: _Act("complaint.", move_complaint, "ticket", COMPLAINT_MOVES),
+    ReadContact: _Act("complaint.contact", read_contact, "ticket"),
 }
 
 
@@ -65,12 +78,14 @@ def decide(desk: Desk, command: Governance) -> Result:
     """Decide one act. Errors: NodeError for a refusal."""
     if isinstance(command, NoteRefusal):
         return Result(Outcome.OK)  # who asks the registrar writes it down, as all refusals
-    if isinstance(command, MovePrefix) and command.event not in MOVES:
-        raise refusal("event", Outcome.INVALID_VALUE, choices=", ".join(MOVES))
+    act = _ACTS[type(command)]
+    if act.events and getattr(command, "event", "") not in act.events:
+        raise refusal("event", Outcome.INVALID_VALUE, choices=", ".join(act.events))
     call = CALL_NAMED[call_of(command)]
     require_role(desk.standing, allows(call, desk.standing.role))
-    require_name(desk.who.name)
-    result: Result = _ACTS[type(command)].decide(desk, command)
+    if desk.who != Who():
+        require_name(desk.who.name)
+    result: Result = act.decide(desk, command)
     return result
 
 
@@ -82,7 +97,7 @@ def call_of(command: Command) -> str:
     if act is None:
         about = "prefix" if hasattr(command, "prefix") else "record"
         return f"{about}.{type(command).__name__.lower()}"
-    return act.call + command.event if isinstance(command, MovePrefix) else act.call
+    return act.call + getattr(command, "event", "") if act.events else act.call
 
 
 def object_of(command: Command) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from core import limits
+from core.complaints import Event, State
 from core.errors import Outcome
 from core.store.prefix_rows import HOSTED, HOSTINGS
 from core.who import Role
@@ -20,12 +21,14 @@ from registry.commands import (
     Command,
     ConfirmParty,
     IssueBearer,
+    MoveComplaint,
     MovePrefix,
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
     VerifyParty,
 )
+from registry.complaints import FORM, REASON, REPLY, complaint_of
 from registry.members import Kind, Member, Members
 from registry.reading import (
     COUNT,
@@ -34,11 +37,14 @@ from registry.reading import (
     View,
     list_bearers,
     list_changes,
+    list_complaints,
     list_entries,
     list_parties,
     list_prefixes,
+    show_complaint,
     show_party,
     show_prefix,
+    show_status,
 )
 
 _YES: Final = True
@@ -83,6 +89,7 @@ class Operation(NamedTuple):
 PLACEHOLDERS: Final = {
     "party": Member("party", Kind.TEXT, "主体编号", "Id of a party: P000001", _YES, high=_ID_CHARS),
     "prefix": Member("prefix", Kind.TEXT, "前缀", "A prefix: 88.118.7", _YES, high=_ID_CHARS),
+    "ticket": Member("ticket", Kind.TEXT, "投诉编号", "Ticket of a complaint", _YES, high=_ID_CHARS),
     "token": Member("token", Kind.TEXT, "令牌编号", "Id of a token: 12 hexadecimal digits", _YES, high=_ID_CHARS),
 }
 
@@ -176,6 +183,24 @@ def _issue(asked: Asked) -> Command:
     return IssueBearer(given["role"], given["holder"], given.get("party", ""), given.get("days", limits.BEARER_DAYS))
 
 
+def _answer_complaint(event: Event, member: Member | None = None) -> Operation:
+    path = {Event.ACCEPT: "acceptance", Event.ANSWER: "answer", Event.REJECT: "rejection", Event.CLOSE: "closure"}
+    return Operation(
+        f"complaint.{event.value}", "POST", f"/v1/complaints/{{ticket}}/{path[event]}", "ComplaintSummary",
+        refusals=(_MISSING, _CONFLICT), body=() if member is None else (member,),
+        command=lambda asked: MoveComplaint(
+            asked.members["ticket"], event.value, "" if member is None else asked.members[member.name]
+        ),
+    )  # fmt: skip
+
+
+_COMPLAINTS: Final = (
+    Member(
+        "state", Kind.TEXT, "状态", "In this state", choices=tuple(state.value for state in State)
+    ),
+    Member("overdue", Kind.TEXT, "是否逾期", "Whether overdue", choices=("true", "false")),
+    *_PAGE,
+)  # fmt: skip
 _MISSING: Final = Outcome.NOT_FOUND
 _CONFLICT: Final = Outcome.CONFLICT
 _CREATED: Final = (Outcome.CREATED,)
@@ -214,6 +239,17 @@ OPERATIONS: Final = (
     _O("token.list", "GET", "/v1/tokens", "Tokens", read=list_bearers, query=_PAGE, listed="tokens"),
     _O("token.revoke", "DELETE", "/v1/tokens/{token}", "Token", refusals=(_MISSING, _CONFLICT),
        command=lambda asked: RevokeBearer(asked.members["token"])),
+    _O("complaint.file", "POST", "/v1/complaints", "ComplaintStatus", _CREATED, body=FORM,
+       command=lambda asked: complaint_of(asked.members)),
+    _O("complaint.list", "GET", "/v1/complaints", "Complaints", read=list_complaints, query=_COMPLAINTS,
+       listed="complaints"),
+    _O("complaint.status", "GET", "/v1/complaints/{ticket}", "ComplaintStatus", refusals=(_MISSING,), read=show_status),
+    _O("complaint.show", "GET", "/v1/complaints/{ticket}/history", "Complaint", refusals=(_MISSING,),
+       read=show_complaint),
+    _answer_complaint(Event.ACCEPT),
+    _answer_complaint(Event.ANSWER, REPLY),
+    _answer_complaint(Event.REJECT, REASON),
+    _answer_complaint(Event.CLOSE),
     _O("change.list", "GET", "/v1/changes", "Changes", read=list_changes, query=_NUMBERED, listed="changes"),
     _O("journal.list", "GET", "/v1/journal", "Entries", read=list_entries, query=_NUMBERED, listed="entries"),
 )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from core.complaints import KINDS
+from core.complaints import State as ComplaintState
 from core.errors import Outcome
 from core.lifecycle import STATE_LABELS, State
 from core.party.fields import FIELDS, HINTS, Field
@@ -11,6 +13,7 @@ from core.party.rules import Fault
 from core.store.party_rows import Verified
 from core.store.prefix_rows import HOSTINGS
 from core.who import Role
+from registry.complaints import CONTACT
 from registry.reading import COUNT
 
 Schema = dict[str, Any]
@@ -118,6 +121,15 @@ _ENTRY: Final = {
     "number": _NUMBER, "at": _TIME, "at_ms": _NUMBER, "who": _WHO, "action": _TEXT, "object": _TEXT,
     "outcome": _TEXT, "rule": _OR_NONE, "reason": _OR_NONE, "evidence_sha256": _DIGEST,
 }  # fmt: skip
+_COMPLAINT: Final = {
+    "ticket": _TEXT,
+    "kind": {"enum": list(KINDS)},
+    "state": {"enum": [state.value for state in ComplaintState]},
+    "filed": _TIME,
+    "deadline": {"type": "string", "format": "date", "description": "北京时间 The last day, of Asia/Shanghai"},
+    "overdue": _FLAG,
+}
+_COMPLAINT_STEP: Final = {"state": _COMPLAINT["state"], "at": _TIME}
 _CHANGE: Final = {"serial": _NUMBER, "kind": _TEXT, "identifier": _TEXT, "at": _TIME}
 _RESULT: Final = {"identifier": _OR_NONE, "outcome": _TEXT, "message": _TEXT}
 _FAULT: Final = _object(dict.fromkeys(Fault._fields, _TEXT))
@@ -146,6 +158,18 @@ SCHEMAS: Final[Schema] = {
     "Token": _object(_TOKEN),
     "IssuedToken": _object(_TOKEN | {"secret": _TEXT | {"description": "只出现这一次 Shown this once"}}),
     "Tokens": _page("tokens", "Token", _NEXT_ROW),
+    "ComplaintStatus": _object(_COMPLAINT | {"steps": _array(_object(_COMPLAINT_STEP)), "reply": _OR_NONE}),
+    "ComplaintSummary": _object(_COMPLAINT | {"subject": _OR_NONE}),
+    "Complaint": _object(
+        _COMPLAINT
+        | {
+            "subject": _OR_NONE,
+            "text": _TEXT,
+            "contact": _array({"enum": list(CONTACT)}),
+            "steps": _array(_object(_COMPLAINT_STEP | {"event": _TEXT, "who": _TEXT, "note": _OR_NONE})),
+        }
+    ),
+    "Complaints": _page("complaints", "ComplaintSummary", _NEXT_ROW),
     "Change": _object(_CHANGE),
     "Changes": _page("changes", "Change", _NEXT_NUMBER),
     "Entry": _object(_ENTRY),

@@ -3,7 +3,8 @@
 Checked: every row of every table can be read; each record has its ready answer and
 no answer stands alone; counters count; the feed has no gap and ends at the serial;
 tokens and their times belong together; a prefix that is homed or suspended by its
-application is so in its row, and no other is; parties that are named are there; the
+application is so in its row, and no other is; parties that are named are there; complaints
+that wait are listed with their deadlines, and complaints counted by their states; the
 journal has no gap and ends at its number; no key is in a table that it does not fit, and
 none was made in another mode of case than the store's own.
 """
@@ -15,12 +16,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from core.changes import Serial, unpack_change
+from core.complaints import WAITING, parse_ticket
+from core.complaints import State as ComplaintState
 from core.errors import StoreError
 from core.ident.handle import HandleRules, prefix_of
 from core.lifecycle import State
 from core.store.application_rows import unpack_application
 from core.store.bearer_rows import unpack_bearer
 from core.store.case_row import stored_case
+from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_complaint, unpack_counts, waiting_key
 from core.store.engine import Snapshot, Table
 from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unpack_entry
 from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
@@ -44,7 +48,7 @@ def check_store(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _faults(snapshot: Snapshot) -> Iterator[str]:
-    for check in (_records, _prefixes, _parties, _applications, _bearers, _journal, _feed, _tokens):
+    for check in (_records, _prefixes, _parties, _applications, _bearers, _complaints, _journal, _feed, _tokens):
         yield from check(snapshot)
 
 
@@ -158,6 +162,40 @@ def _bearers(snapshot: Snapshot) -> Iterator[str]:
             yield f"bearers {key!r}: an enterprise has a party, and nobody else"
         elif bearer.party and snapshot.get(Table.PARTIES, bearer.party.encode()) is None:
             yield f"bearers {key!r}: its party is not there"
+
+
+def _complaints(snapshot: Snapshot) -> Iterator[str]:
+    counted: Counter[ComplaintState] = Counter()
+    waiting: set[bytes] = set()
+    for key, row in snapshot.scan(Table.COMPLAINTS, b""):
+        ticket = key.decode(errors="replace")
+        try:
+            complaint = unpack_complaint(row)
+        except StoreError as error:
+            yield f"complaints {key!r}: {error.message}"
+            continue
+        counted[complaint.state] += 1
+        if parse_ticket(ticket) != ticket:
+            yield f"complaints {key!r}: is no ticket"
+        if complaint.state in WAITING:
+            waiting.add(waiting_key(complaint.deadline, ticket))
+    for key, row in snapshot.scan(Table.WAITING_COMPLAINTS, b""):
+        try:
+            read_waiting(key, row)
+        except StoreError as error:
+            yield f"waiting_complaints {key!r}: {error.message}"
+        if key not in waiting:
+            yield f"waiting_complaints {key!r}: no complaint waits until then"
+        waiting.discard(key)
+    for key in sorted(waiting):
+        yield f"waiting_complaints {key!r}: missing"
+    try:
+        told = unpack_counts(snapshot.get(Table.META, COUNTS_KEY))
+    except StoreError as error:
+        yield f"complaints: {error.message}"
+        return
+    if told != {state: counted[state] for state in ComplaintState}:
+        yield "complaints: their numbers are not how many there are"
 
 
 def _journal(snapshot: Snapshot) -> Iterator[str]:

@@ -8,7 +8,7 @@ import click
 
 from core.config import SETTINGS, setting_named
 from node import VERSION
-from node.cli import doctor, party, prefix, record, resolve, token, trail
+from node.cli import complaint, doctor, party, prefix, record, resolve, token, trail
 from node.cli.common import Commands, config_option, json_option, load_config, print_json, start_logging
 
 
@@ -141,6 +141,7 @@ cli.add_command(record.record)
 cli.add_command(party.party)
 cli.add_command(prefix.prefix)
 cli.add_command(token.token)
+cli.add_command(complaint.complaint)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)

@@ -241,7 +241,7 @@ def test_a_body_is_json(desk: Desk) -> None:
     """415 for any other media type, in every call that takes a body."""
     for operation in OPERATIONS:
         if operation.body:
-            path = operation.path.format(party="P000001", prefix="88.118.7", token="x")
+            path = operation.path.format(party="P000001", prefix="88.118.7", token="x", ticket="x")
             answer = desk.ask(operation.method, path, {}, by=OPERATOR, headers={"content-type": "text/plain"})
             assert_problem(answer, Outcome.MEDIA_TYPE)
 

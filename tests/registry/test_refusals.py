@@ -28,8 +28,10 @@ from registry.commands import (
     ApplyPrefix,
     Command,
     ConfirmParty,
+    FileComplaint,
     Home,
     IssueBearer,
+    MoveComplaint,
     MovePrefix,
     NoteRefusal,
     Put,
@@ -121,6 +123,7 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
     auditor = office.bearer("auditor")[0]
     enterprise = office.bearer("enterprise", party=second)[0]
     approve = ReviewPrefix("88.118.8", approve=True)
+    ticket = str(office.do(FileComplaint("other", "x"))["ticket"])
     return {
         "role": (ConfirmParty(first), auditor, first),
         "own-party": (ConfirmParty(first), enterprise, first),
@@ -152,6 +155,10 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         "token-above": (IssueBearer("reviewer", "x"), office.bearer("operator", "Olga")[0], ""),
         "token-days": (IssueBearer("auditor", "x", days=0), ANNA, ""),
         "token-not-found": (RevokeBearer("0" * 12), ANNA, "0" * 12),
+        "members": (FileComplaint("other", " "), ANNA, ""),
+        "complaint-not-found": (MoveComplaint("C1", "accept"), ANNA, "C1"),
+        "complaint-state": (MoveComplaint(ticket, "close"), ANNA, ticket),
+        "complaint-text": (MoveComplaint(ticket, "reject", " "), ANNA, ticket),
         "invalid-handle": (ApplyPrefix("a..b", first), ANNA, "a..b"),
     }
 
@@ -163,7 +170,7 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
     elsewhere = {
         "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
         "site-file", "record-right", "locked-out", "prefix-characters", "prefix-count", "filers", "method-failed",
-        *(rule for rule in RULES if rule.startswith("member")),
+        *(rule for rule in RULES if rule.startswith("member-")), "complaints-full",
     }  # fmt: skip
     assert cases.keys() - {"authentication-needed", "invalid-handle"} == RULES.keys() - elsewhere
     for rule, (command, actor, about) in cases.items():
