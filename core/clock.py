@@ -17,7 +17,8 @@ from typing import NewType
 UnixSeconds = NewType("UnixSeconds", int)
 Millis = NewType("Millis", int)
 
-_SHANGHAI = datetime.timezone(datetime.timedelta(hours=8))
+_SHANGHAI_S = 8 * 3_600
+_SHANGHAI = datetime.timezone(datetime.timedelta(seconds=_SHANGHAI_S))
 _MILLIS_END = 2**32 * 1_000
 _UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z", re.ASCII)
 
@@ -47,6 +48,11 @@ def pause(seconds: float) -> None:
 def shanghai_date(at_ms: int) -> datetime.date:
     """Return the day of Unix milliseconds in Asia/Shanghai, which has no summer time (+08:00)."""
     return datetime.datetime.fromtimestamp(at_ms / 1_000, _SHANGHAI).date()
+
+
+def format_shanghai(at_ms: int) -> str:
+    """Return ``YYYY-MM-DDThh:mm:ss+08:00`` for Unix milliseconds: the time in Asia/Shanghai."""
+    return format_utc(at_ms // 1_000 + _SHANGHAI_S).replace("Z", "+08:00")
 
 
 def read_millis(stored: object) -> Millis:

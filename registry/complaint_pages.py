@@ -17,11 +17,12 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from core import limits
-from core.clock import Millis
+from core.clock import Millis, format_shanghai
 from core.complaints import KINDS, LABELS, State
 from core.errors import NodeError, Outcome, RecordError, WireError
 from core.outcomes import HTTP_SEE_OTHER
 from core.source_limit import NO_LIMIT, SourceLimit
+from core.store.complaint_rows import Complaint
 from core.store.engine import Snapshot
 from core.wire.form import FORM_TYPE, decode_form
 from core.wire.http import Request as HttpRequest
@@ -115,7 +116,7 @@ class ComplaintPages:
             notice = f'<p class="note" role="alert">{escape(error.message)}</p>'
             return retry_as(error, _page(error.ended, _TITLE, notice + _look_up(asked), headers))
         document = status_document(ticket, complaint, self._now_ms())
-        return _page(Outcome.OK, f"投诉 Complaint {ticket}", _standing(document), (_PRIVATE,))
+        return _page(Outcome.OK, f"投诉 Complaint {ticket}", _standing(document, complaint), (_PRIVATE,))
 
     def _form(
         self, outcome: Outcome, typed: Mapping[str, str], faults: _Faults | None = None, notice: str = ""
@@ -170,11 +171,11 @@ def _field(member: Member, value: str, fault: str) -> str:
         attributes += " required"
     if fault:
         attributes += ' aria-invalid="true"'
-    shown = f'<span class="note" id="{name}-fault">{escape(fault)}</span><br>' if fault else ""
+    shown = f'<p class="note" id="{name}-fault">{escape(fault)}</p>' if fault else ""
     told = f'<br><small id="{name}-hint">{escape(hint)}</small>' if hint else ""
     required = "（必填 required）" if member.required else ""
     label = f'<label for="{name}">{escape(member.zh)} {escape(member.en)}{required}</label>'
-    return f"<p>{label}{shown}{_input(member, attributes, value)}{told}</p>"
+    return f"{label}{shown}<p>{_input(member, attributes, value)}{told}</p>"
 
 
 def _input(member: Member, attributes: str, value: str) -> str:
@@ -200,16 +201,19 @@ def _look_up(ticket: str) -> str:
     )
 
 
-def _standing(document: Mapping[str, Any]) -> str:
+def _standing(document: Mapping[str, Any], complaint: Complaint) -> str:
     zh, en = LABELS[State(document["state"])]
     kind = " ".join(KINDS[document["kind"]])
     rows = [
         ("编号 Ticket", document["ticket"]),
         ("类别 About", kind),
         ("状态 State", f"{zh} {en}"),
-        ("答复期限（北京时间） To be answered by (Beijing time)", document["deadline"]),
+        ("答复期限 To be answered by", document["deadline"]),
     ]
-    rows += [(" ".join(LABELS[State(step["state"])]), step["at"]) for step in document["steps"]]
+    rows += [
+        (" ".join(LABELS[State(told["state"])]), format_shanghai(step.at_ms))
+        for told, step in zip(document["steps"], complaint.steps, strict=True)
+    ]
     table = "".join(f'<tr><th scope="row">{label}</th><td>{escape(text)}</td></tr>' for label, text in rows)
     late = (
         paragraph("已超过答复期限，请联系我们。The deadline is over; please contact us.") if document["overdue"] else ""
@@ -218,6 +222,6 @@ def _standing(document: Mapping[str, Any]) -> str:
     told = f"<h2>答复 Reply</h2><p>{escape(reply).replace(chr(10), '<br>')}</p>" if reply else ""
     return (
         paragraph("请记下编号：凭编号查询进度。Keep the ticket: it shows you how the complaint stands.")
-        + f"{late}<table>{table}</table>{told}"
+        + f"{late}<table>{table}</table>{paragraph('时间为北京时间。Times are those of Beijing.')}{told}"
         + f'<p><a href="{PATH}">再次投诉或查询 Complain again, or look up another one</a></p>'
     )

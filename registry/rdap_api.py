@@ -11,7 +11,7 @@ from html import escape
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from core.clock import format_utc
+from core.clock import format_shanghai
 from core.errors import NodeError, Outcome
 from core.ident.handle import HandleRules, check_prefix
 from core.outcomes import STATUSES
@@ -113,7 +113,7 @@ def _body(outcome: Outcome, words: str) -> bytes:
 def _page(found: Registration, registrar: Registrar) -> Response:
     public = found.public
     rows = [("前缀 Prefix", escape(found.prefix)), ("状态 Status", escape(_STATUSES[found.status]))]
-    rows += [(_ACTIONS[each.action], format_utc(each.at_ms // 1_000)) for each in found.happenings]
+    rows += [(_ACTIONS[each.action], format_shanghai(each.at_ms)) for each in found.happenings]
     rows.append(("注册服务机构 Registrar", escape(registrar.name)))
     if found.holder is None:
         rows.append(("持有者 Holder", escape(registrar.name)))
@@ -128,7 +128,7 @@ def _page(found: Registration, registrar: Registrar) -> Response:
     complain = f"/complaints?subject={quote(found.prefix, safe='')}"
     body = (
         f"<table>{table}</table>"
-        + paragraph("不公开任何个人信息。No personal data is public.")
+        + paragraph("时间为北京时间。不公开任何个人信息。Times are those of Beijing. No personal data is public.")
         + f'<p><a href="{complain}">数据有误？投诉 Wrong data? Complain</a></p>'
     )
     return page(Outcome.OK, f"注册信息 Registration data: {found.prefix}", body)

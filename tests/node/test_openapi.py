@@ -127,9 +127,18 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
         server["address"] = "10.1.2.3"
     asked.call("PUT /v1/prefixes/{prefix}/site", "operator", own, **delegated)
     asked.call("DELETE /v1/tokens/{token}", "operator", token=issued["token"])
+    complaint = {"kind": "service", "text": "太慢", "subject": PREFIX, "phone": "13800138000"}
+    ticket = {"ticket": asked.call("POST /v1/complaints", "nobody", complaint)["ticket"]}
+    asked.call("GET /v1/complaints/{ticket}", "nobody", **ticket)
+    asked.call("POST /v1/complaints/{ticket}/acceptance", "operator", **ticket)
+    asked.call("POST /v1/complaints/{ticket}/answer", "operator", {"text": "已改善"}, **ticket)
+    asked.call("POST /v1/complaints/{ticket}/closure", "operator", **ticket)
+    other = {"ticket": asked.call("POST /v1/complaints", "operator", {"kind": "other", "text": "x"})["ticket"]}
+    asked.call("POST /v1/complaints/{ticket}/rejection", "operator", {"reason": "内容不明"}, **other)
+    assert asked.call("GET /v1/complaints/{ticket}/history", "auditor", **ticket)["state"] == "closed"
     asked.call("GET /v1/parties/{party}", "auditor", **party)
     asked.call("GET /v1/prefixes/{prefix}", "auditor", **delegated)
-    for path in ("parties", "prefixes", "tokens", "changes", "journal"):
+    for path in ("parties", "prefixes", "tokens", "complaints", "changes", "journal"):
         assert len(next(iter(asked.call(f"GET /v1/{path}", "auditor").values()))) > 0
     records = [{"handle": f"{PREFIX}/X", "values": [{"index": 1, "type": "URL", "data": "https://x.cn"}]}]
     assert asked.call("POST /v1/records:batch", "operator", records)["counts"] == {"created": 1}
