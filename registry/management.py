@@ -239,7 +239,7 @@ OPERATIONS: Final = (
     _O("token.list", "GET", "/v1/tokens", "Tokens", read=list_bearers, query=_PAGE, listed="tokens"),
     _O("token.revoke", "DELETE", "/v1/tokens/{token}", "Token", refusals=(_MISSING, _CONFLICT),
        command=lambda asked: RevokeBearer(asked.members["token"])),
-    _O("complaint.file", "POST", "/v1/complaints", "ComplaintStatus", _CREATED, body=FORM,
+    _O("complaint.file", "POST", "/v1/complaints", "ComplaintStatus", _CREATED, (_CONFLICT,), body=FORM,
        command=lambda asked: complaint_of(asked.members)),
     _O("complaint.list", "GET", "/v1/complaints", "Complaints", read=list_complaints, query=_COMPLAINTS,
        listed="complaints"),
