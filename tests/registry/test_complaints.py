@@ -36,6 +36,7 @@ from core.wire.http import Response
 from registry.commands import (
     ANONYMOUS,
     LOG_IN,
+    AddParty,
     FileComplaint,
     MoveComplaint,
     NoteRefusal,
@@ -50,6 +51,7 @@ from registry.complaints import FORM
 from registry.desk import Seals
 from registry.policy import DEFAULT_POLICY
 from tests.kit.governance import ANNA, BEN, SEALS, Office
+from tests.kit.management import FORMS
 from tests.kit.management import Desk as Api
 
 CONTACT = {"name": "张三丰", "phone": "13800138000", "email": "zhang.sanfeng@example.cn"}
@@ -410,6 +412,20 @@ def test_an_auditor_reads_the_whole_history(api: Api) -> None:
         "complaint.file", "complaint.accept", "complaint.answer", "complaint.close",
     ]  # fmt: skip
     assert api.ask("POST", f"/v1/complaints/{ticket}/closure", by=auditor).rule == "role"
+
+
+def test_what_others_said_is_not_for_everybody(api: Api) -> None:
+    """Auditors and reviewers read it and handle nothing; an enterprise does neither, and files as anybody."""
+    path = f"/v1/complaints/{api.ask('POST', '/v1/complaints', GIVEN).json['ticket']}"
+    api.done(AddParty(json.dumps(FORMS[0]).encode()))
+    for role, party, reads in (("auditor", "", 200), ("reviewer", "", 200), ("enterprise", "P000001", 403)):
+        by = api.token(role, f"{role}甲", party)
+        assert api.ask("GET", "/v1/complaints", by=by).status == reads
+        assert api.ask("GET", f"{path}/history", by=by).status == reads
+        assert api.ask("GET", path, by=by).status == 200
+        assert api.ask("POST", "/v1/complaints", GIVEN, by=by).status == 201
+        for act, body in (("acceptance", None), ("answer", {"text": "x"}), ("rejection", {"reason": "x"})):
+            assert api.ask("POST", f"{path}/{act}", body, by=by).rule == "role"
 
 
 def test_lists_by_state_and_by_what_is_overdue(api: Api) -> None:
