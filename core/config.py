@@ -197,6 +197,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "主体联系信息确认后的有效期；逾期须重新确认，方可再申请前缀。", "days", 1, limits.CONFIRM_DAYS_MAX,
     ),
     Setting(
+        "complaint.days", "integer", limits.COMPLAINT_DAYS,
+        "Calendar days of Asia/Shanghai until a complaint is answered; it holds for those that are filed from now on.",
+        "投诉答复时限（北京时间，自然日）；适用于此后提交的投诉。", "days", 1, limits.COMPLAINT_DAYS_MAX,
+    ),
+    Setting(
         "prefix.deny", "list", (),
         "Patterns of names that are refused: a prefix, or the name of its party, that fits one; * is any characters, "
         "? is one.",

@@ -139,6 +139,19 @@ HTTP_FAILURE_COST: Final = 120  # of Basic and of a session: a hundred tries
 TOKEN_FAILURE_COST: Final = 1_200  # of a bearer token: ten tries
 LOGIN_FAILURE_S: Final = 6  # until one failure is forgotten: 14 400 guesses a day, of 2^256 for a token
 
+# --- what anybody may ask and send --------------------------------------------
+LOOKUPS: Final = 60  # of registration data and tickets, of one source in LOOKUPS_S: a person's pace, a slow copy
+LOOKUPS_S: Final = 60
+COMPLAINTS: Final = 10  # that one source may file in COMPLAINTS_S; nobody has so many reasons
+COMPLAINTS_S: Final = 3_600
+COMPLAINTS_WAITING_MAX: Final = 5_000  # that wait for an answer; more than a year of a busy node, 40 MB at most
+COMPLAINT_CHARS_MAX: Final = 2_000  # of what somebody complains of, and of the reply: a page and a half
+COMPLAINT_SUBJECT_CHARS_MAX: Final = 255  # an identifier
+COMPLAINT_BODY_BYTES_MAX: Final = 65_536  # of a form or JSON; the longest text, each octet of it as %XX, and the rest
+COMPLAINT_FIELDS_MAX: Final = 32  # of a form; four times what it has
+COMPLAINT_DAYS: Final = 15  # calendar days until the answer; the Measures say "in time"
+COMPLAINT_DAYS_MAX: Final = 90
+
 # --- listings --------------------------------------------------------------
 LIST_HANDLES_MAX: Final = 1_048_576  # handles in one answer; beyond it: ask by pages
 LIST_BYTES_MAX: Final = 33_554_432  # of a list of messages over HTTP; beyond it: ask over TCP

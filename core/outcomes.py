@@ -99,6 +99,7 @@ STATUSES: dict[Outcome, Status] = {
 
 # Statuses that no Outcome ends with: pieces of the HTTP dialogue itself.
 HTTP_FOUND = 302
+HTTP_SEE_OTHER = 303
 HTTP_NO_CONTENT = 204
 
 

@@ -23,8 +23,9 @@ from core.wire.http import Headers, Request, Response, parse_fields, prefers_jso
 from core.wire.page import page, paragraph
 from node.duties import Duties, validity
 
-_CACHED: Final[Headers] = (("Cache-Control", f"public, max-age={limits.PUBLIC_PAGE_S}"), ("Vary", "Accept"))
-_JSON: Final[Headers] = (("Content-Type", "application/json"), *_CACHED)
+_CACHE: Final = f"public, max-age={limits.PUBLIC_PAGE_S}"
+_VARY: Final[Headers] = (("Vary", "Accept"),)
+_JSON: Final[Headers] = (("Content-Type", "application/json"), ("Cache-Control", _CACHE), *_VARY)
 _NOTHING: Final = "未配置 not configured"
 _LOOK_UP: Final = (
     '<form action="/" method="get" role="search"><p><label for="identifier">查询标识 Look up an identifier</label>'
@@ -68,7 +69,7 @@ class PublicPages:
             '<p lang="en">A secondary node for industrial identifiers: look up what is registered here, and read about '
             '<a href="/about">services, time limits and fees</a>.</p>'
         )
-        return _kept(page(Outcome.OK, title, self._notice() + _LOOK_UP + body + _MACHINES))
+        return _kept(title, self._notice() + _LOOK_UP + body + _MACHINES)
 
     def about(self, request: Request) -> Response:
         """Answer ``/about``."""
@@ -105,9 +106,7 @@ class PublicPages:
                 ("公钥编号 Key id", "" if self._public_key is None else key_id(self._public_key)),
             )),
         )  # fmt: skip
-        return _kept(
-            page(Outcome.OK, "服务说明 About this node", self._notice() + "".join(_section(*each) for each in sections))
-        )
+        return _kept("服务说明 About this node", self._notice() + "".join(_section(*each) for each in sections))
 
     def _notice(self) -> str:
         """What is to be known before all else: registration is closed."""
@@ -168,10 +167,9 @@ def address_of(identifier: str) -> str:
     return f"/{quote(prefix, safe='')}{slash.decode()}{quote(suffix, safe='')}?noredirect"
 
 
-def _kept(response: Response) -> Response:
-    """Let others keep a page for a short while."""
-    others = tuple(each for each in response.headers if each[0] != "Cache-Control")
-    return response._replace(headers=(*others, *_CACHED))
+def _kept(title: str, body: str) -> Response:
+    """Return a page of which others may keep a copy for a short while."""
+    return page(Outcome.OK, title, body, cache=_CACHE, extra=_VARY)
 
 
 def _section(title: str, rows: Sequence[tuple[str, str | Sequence[str]]]) -> str:

@@ -92,7 +92,8 @@ def roles_page() -> str:
     ]
     for call in CALLS:
         cells = " | ".join(_allowed(call, role) for role in _ROLES)
-        lines.append(f"| `{call.name}` | {call.zh} | {call.en} | {cells} | {asked.get(call.name, '–')} |")
+        public = "（任何人 anybody）" if call.public else ""
+        lines.append(f"| `{call.name}` | {call.zh} | {call.en}{public} | {cells} | {asked.get(call.name, '–')} |")
     return "\n".join(lines) + "\n"
 
 

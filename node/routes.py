@@ -5,8 +5,10 @@
 /api/sessions, /api/verifications  the same
 POST of application/x-hdl-message  a message of the Handle protocol, whatever the path
 /v1/records:batch              our own API: many records
-/v1/…                          our own API: parties, prefixes, tokens, changes
+/v1/…                          our own API: parties, prefixes, tokens, complaints, changes
 /openapi.json                  its description
+/prefixes/{prefix}             public registration data
+/complaints                    the form of complaints, and how one stands
 /healthz, /readyz              for load balancers
 /                              home page, ?identifier=… leads to the page of that identifier
 /about                         services, time limits, fees, licence, who is responsible: HTML, or JSON by Accept
@@ -28,8 +30,12 @@ from node.handle_http import Messages, is_message
 from node.public_pages import PublicPages
 from node.sessions_api import SessionsApi
 from registry.batch_api import BatchApi
+from registry.complaint_pages import PATH as COMPLAINTS
+from registry.complaint_pages import ComplaintPages
 from registry.http_api import ManagementApi
 from registry.json_api import JsonApi as WritingApi
+from registry.rdap_api import SEGMENT as PREFIXES
+from registry.rdap_api import RegistrationData
 from resolver.browser import Browser
 from resolver.json_api import JsonApi as ReadingApi
 
@@ -40,14 +46,18 @@ _VERIFICATIONS: Final = "/api/verifications"
 _READS: Final = ("GET", "HEAD", "POST")
 _KNOWN_METHODS: Final = (*_READS, "PUT", "DELETE", "OPTIONS")
 _OWN_SEGMENTS: Final = frozenset(
-    ("api", "v1", "log", "prefixes", "about", "healthz", "readyz", "openapi.json", ".well-known")
+    ("api", "v1", "log", "prefixes", "complaints", "about", "healthz", "readyz", "openapi.json", ".well-known")
 )
+_BODY_BYTES: Final = {
+    BATCH_PATH: limits.BATCH_BODY_BYTES_MAX,
+    **dict.fromkeys((COMPLAINTS, f"/v1{COMPLAINTS}"), limits.COMPLAINT_BODY_BYTES_MAX),
+}
 _TEXT: Final = (("Content-Type", "text/plain;charset=utf-8"),)
 
 
 def body_bytes_max(path: str) -> int:
     """Return how long the body of a request to this path may be."""
-    return limits.BATCH_BODY_BYTES_MAX if path == BATCH_PATH else limits.BODY_BYTES_MAX
+    return _BODY_BYTES.get(path, limits.BODY_BYTES_MAX)
 
 
 class Routes:
@@ -68,6 +78,8 @@ class Routes:
         callers: Callers,
         messages: Messages,
         management: ManagementApi,
+        registrations: RegistrationData,
+        complaints: ComplaintPages,
         description: bytes,
         ready: Callable[[], bool],
     ) -> None:
@@ -80,6 +92,8 @@ class Routes:
         self._callers = callers
         self._messages = messages
         self._management = management
+        self._registrations = registrations
+        self._complaints = complaints
         self._description = description
         self._ready = ready
 
@@ -155,6 +169,10 @@ class Routes:
     async def _own(self, request: Request) -> Response:
         if request.path == "/openapi.json":
             return _told(request, self._description)
+        if request.path.startswith(PREFIXES):
+            return self._registrations.answer(request)
+        if request.path == COMPLAINTS:
+            return await self._complaints.answer(request)
         if _is_ours(request.path) and request.path != BATCH_PATH:
             return await self._management.answer(request)
         match request.path:
@@ -200,7 +218,7 @@ def _proves_itself(request: Request) -> bool:
 
 
 def _is_ours(path: str) -> bool:
-    """Whether a path is one of our own API, all of which needs credentials."""
+    """Whether a path is one of our own API, where credentials are looked at."""
     return path == "/v1" or path.startswith("/v1/")
 
 

@@ -20,10 +20,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from core import clock
 from core.clock import Millis
+from core.complaints import is_past
 from core.errors import Outcome
 from core.hdl.exchange import Transport
 from core.incidents import Severity
-from core.store.engine import Engine, Table
+from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_counts
+from core.store.engine import Engine, Snapshot, Table
 from core.store.hold_rows import HoldKind
 from core.store.holding import hold_counts
 from core.store.incident_rows import Incident, unpack_incident
@@ -137,6 +139,7 @@ class Collector:
         self._is_overdue = is_overdue
         self._licence_days_left = licence_days_left
         self._now_ms = now_ms
+        self._now_ms = now_ms
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of this moment."""
@@ -187,6 +190,7 @@ class Collector:
             holds = hold_counts(snapshot)
             overdue = sum(self._is_overdue(unpack_party(row)) for _, row in snapshot.scan(Table.PARTIES, b""))
             incidents = [unpack_incident(row) for _, row in snapshot.scan(Table.INCIDENTS, b"")]
+            yield from _of_complaints(snapshot, self._now_ms())
         yield from _of_incidents(incidents, self._now_ms())
         yield GaugeMetricFamily(
             "saltern_parties_to_confirm", "Parties whose contact is to be confirmed again", value=overdue
@@ -213,6 +217,17 @@ def _of_incidents(incidents: list[Incident], now_ms: Millis) -> Iterator[Metric]
             "saltern_incident_report_due_seconds", "Until the next report of an incident is due; below 0: overdue",
             value=(min(due) - now_ms) / 1_000,
         )  # fmt: skip
+
+
+def _of_complaints(snapshot: Snapshot, now_ms: Millis) -> Iterator[Metric]:
+    """Yield how many there are in each state, and how many should have been answered."""
+    series = GaugeMetricFamily("saltern_complaints", "Complaints by state", labels=("state",))
+    for state, count in unpack_counts(snapshot.get(Table.META, COUNTS_KEY)).items():
+        series.add_metric((state.value,), count)
+    yield series
+    deadlines = (read_waiting(key, row)[0] for key, row in snapshot.scan(Table.WAITING_COMPLAINTS, b""))
+    overdue = sum(is_past(deadline, now_ms) for deadline in deadlines)
+    yield GaugeMetricFamily("saltern_complaints_overdue", "Complaints not answered in time", value=overdue)
 
 
 def _sum(files: Iterable[bytes]) -> list[int]:

@@ -24,6 +24,7 @@ from core.hdl.prover import Prover
 from core.ident.handle import HandleRules
 from core.party.seal import NONCE_BYTES
 from core.records import SiteInfo
+from core.source_limit import SourceLimit
 from core.store.case_row import adopt_case, require_case
 from core.store.lmdb_engine import EarlierStoreError, LmdbEngine
 from core.store.run_store import RunStore
@@ -48,6 +49,7 @@ from node.telemetry import Counters, Front
 from node.turn import Turn
 from registry.batch_api import BatchApi
 from registry.client import RegistrarClient
+from registry.complaint_pages import ComplaintPages
 from registry.desk import Seals
 from registry.handle_api import HandleApi as WritingHandleApi
 from registry.http_api import ManagementApi
@@ -55,6 +57,8 @@ from registry.incident_report import Reporting
 from registry.json_api import JsonApi as WritingApi
 from registry.openapi import description
 from registry.policy import Policy
+from registry.rdap import Registrar as RdapRegistrar
+from registry.rdap_api import RegistrationData
 from registry.registrar import Registrar
 from registry.service import Registry
 from registry.verification import METHODS, Method
@@ -135,6 +139,23 @@ def rate_limit(config: Config, front: Front, table: memoryview, refused: Callabl
     return RateLimit(per_second, table, exempt, clock.monotonic_ns, lambda: refused(front))
 
 
+def _source_limit(
+    config: Config, counters: Counters, table: memoryview, requests: int, window_s: int
+) -> SourceLimit:  # fmt: skip
+    """The limit of something that anybody may ask, whatever http.rate_limit is. Errors: ConfigError."""
+    limited = RateLimit(
+        requests, table, rate_limit_exempt(config), clock.monotonic_ns, lambda: counters.limited("http"),
+        window_s=window_s,
+    )  # fmt: skip
+    return SourceLimit(limited.admits, -(-window_s // requests))
+
+
+def rdap_registrar(config: Config) -> RdapRegistrar:
+    """Who this node is in registration data. Errors: ConfigError."""
+    duties = load_duties(config)
+    return RdapRegistrar(duties.prefix, duties.public_url, duties.operator)
+
+
 def open_store(config: Config, *, read_only: bool = False, create: bool = False) -> LmdbEngine:
     """Open the store; whoever may write keeps in it whether case matters in its keys.
 
@@ -204,6 +225,7 @@ def policy(config: Config) -> Policy:
         AddressPolicy(networks if production else (*networks, *_PRIVATE), public=True),
         config.integer("party.confirm_days") * _DAY_MS,
         load_duties(config).registration,
+        config.integer("complaint.days"),
     )
 
 
@@ -262,11 +284,13 @@ class Rates(NamedTuple):
     tcp: memoryview
     udp: memoryview  # apart: whoever forges an address must not use up what its owner may ask by TCP
     logins: memoryview  # of failures to log in
+    lookups: memoryview  # of registration data and tickets
+    complaints: memoryview  # that were filed
 
 
 def make_rates() -> Rates:
     """The memory of the limits, all buckets full."""
-    return Rates(shared_table(), shared_table(), shared_table(), shared_table())
+    return Rates(*(shared_table() for _ in Rates._fields))
 
 
 class Fronts(NamedTuple):
@@ -289,6 +313,8 @@ class _Parts(NamedTuple):
     registrar: RegistrarClient
     prover: Prover
     failures: LoginFailures
+    lookups: SourceLimit
+    filing: SourceLimit
     site: SiteInfo
     rules: HandleRules
     root: bool
@@ -311,7 +337,9 @@ def make_fronts(
     site = site_info(config, ports)
     parts = _Parts(
         config, store, run, turn, resolver, RegistrarClient(run_folder(config)), Prover(store, resolver.records),
-        LoginFailures(rates.logins, clock.monotonic_ns), site, rules, root,
+        LoginFailures(rates.logins, clock.monotonic_ns),
+        _source_limit(config, counters, rates.lookups, limits.LOOKUPS, limits.LOOKUPS_S),
+        _source_limit(config, counters, rates.complaints, limits.COMPLAINTS, limits.COMPLAINTS_S), site, rules, root,
     )  # fmt: skip
     service = _handle_service(parts)
     routes = _routes(parts, HttpMessages(service, counters.of_messages(Transport.HTTP)))
@@ -369,8 +397,9 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
     store, registrar, resolver, turn = parts.store, parts.registrar, parts.resolver, parts.turn
     logins = Logins(parts.run, clock.now_ms)
     management = ManagementApi(
-        parts.rules, store, registrar, root=parts.root, server_admins=server_admins(parts.config), now_ms=clock.now_ms
-    )
+        parts.rules, store, registrar, root=parts.root, server_admins=server_admins(parts.config), now_ms=clock.now_ms,
+        public_limits={"complaint.file": parts.filing, "complaint.status": parts.lookups},
+    )  # fmt: skip
     return Routes(
         reading=ReadingApi(resolver, store, parts.site, turn),
         writing=WritingApi(parts.rules, store, registrar, root=parts.root),
@@ -386,6 +415,11 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
         ),
         messages=messages.answer,
         management=management,
+        registrations=RegistrationData(store, parts.rules, rdap_registrar(parts.config), limit=parts.lookups),
+        complaints=ComplaintPages(
+            store, registrar, days=parts.config.integer("complaint.days"), now_ms=clock.now_ms,
+            filing=parts.filing, lookups=parts.lookups,
+        ),
         description=description(VERSION),
         ready=lambda: turn.writable and _can_read(store),
     )  # fmt: skip

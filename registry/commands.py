@@ -240,6 +240,31 @@ class CloseIncident(NamedTuple):
     incident: str
 
 
+class FileComplaint(NamedTuple):
+    """Complain of something. Anybody may; ``name``, ``phone`` and ``email`` are sealed, and may be empty."""
+
+    kind: str
+    text: str
+    subject: str = ""
+    name: str = ""
+    phone: str = ""
+    email: str = ""
+
+
+class MoveComplaint(NamedTuple):
+    """Accept, answer, reject or close a complaint. ``text``: the reply or why it is rejected; it is public."""
+
+    ticket: str
+    event: str
+    text: str = ""
+
+
+class ReadContact(NamedTuple):
+    """Show who filed a complaint. Local only; the body of the result holds it, and nothing else does."""
+
+    ticket: str
+
+
 LOG_IN: Final = "log-in"
 """What a NoteRefusal calls a failure to prove who somebody is."""
 
@@ -261,9 +286,13 @@ Governance = (
     | PlaceHold | LiftHold
     | AddTemplate | PublishTemplate | WithdrawTemplate
     | OpenIncident | UpdateIncident | ReportIncident | CloseIncident
+    | FileComplaint | MoveComplaint | ReadContact
     | NoteRefusal
 )  # fmt: skip
 """What ``registry/governance.py`` decides: who may hold a prefix, and how that is proven."""
+
+FOR_ANYBODY: Final = (NoteRefusal, FileComplaint)
+"""Acts that need no proof of who asks."""
 
 Command = Put | Add | Modify | Remove | Delete | PutBatch | Home | Unhome | Governance
 

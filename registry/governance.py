@@ -6,10 +6,11 @@ what it is about. The role is looked at first, so that a refusal tells nothing e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
 
 from core.errors import Outcome
+from core.who import Who
 from registry.bearers import issue_bearer, require_name, revoke_bearer
 from registry.commands import (
     AddParty,
@@ -19,14 +20,17 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    FileComplaint,
     Governance,
     IssueBearer,
     LiftHold,
+    MoveComplaint,
     MovePrefix,
     NoteRefusal,
     OpenIncident,
     PlaceHold,
     PublishTemplate,
+    ReadContact,
     ReadIdentity,
     RekeyParties,
     ReportIncident,
@@ -38,6 +42,8 @@ from registry.commands import (
     VerifyParty,
     WithdrawTemplate,
 )
+from registry.complaints import MOVES as COMPLAINT_MOVES
+from registry.complaints import file_complaint, move_complaint, read_contact
 from registry.desk import Desk
 from registry.holds import lift_hold, place_hold
 from registry.incidents import close_incident, open_incident, report_incident, update_incident
@@ -50,11 +56,15 @@ from registry.templates import add_template, publish_template, withdraw_template
 
 
 class _Act(NamedTuple):
-    """``call``: of CALLS; that of MovePrefix ends in the event. ``names``: the member that says what it is about."""
+    """``call``: of CALLS. ``names``: the member that says what it is about.
+
+    ``events``: of a command that has an event, which ends its call.
+    """
 
     call: str
     decide: Callable[[Desk, Any], Result]
     names: str = ""
+    events: Collection[str] = ()
 
 
 _ACTS: Final[dict[type, _Act]] = {
@@ -67,7 +77,7 @@ _ACTS: Final[dict[type, _Act]] = {
     ApplyPrefix: _Act("prefix.apply", apply_prefix, "prefix"),
     ReviewPrefix: _Act("prefix.review", review_prefix, "prefix"),
     SitePrefix: _Act("prefix.site", site_prefix, "prefix"),
-    MovePrefix: _Act("prefix.", move_prefix, "prefix"),
+    MovePrefix: _Act("prefix.", move_prefix, "prefix", MOVES),
     IssueBearer: _Act("token.issue", issue_bearer),
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
     PlaceHold: _Act("hold.place", place_hold, "target"),
@@ -79,6 +89,9 @@ _ACTS: Final[dict[type, _Act]] = {
     UpdateIncident: _Act("incident.update", update_incident, "incident"),
     ReportIncident: _Act("incident.report", report_incident, "incident"),
     CloseIncident: _Act("incident.close", close_incident, "incident"),
+    FileComplaint: _Act("complaint.file", file_complaint),
+    MoveComplaint: _Act("complaint.", move_complaint, "ticket", COMPLAINT_MOVES),
+    ReadContact: _Act("complaint.contact", read_contact, "ticket"),
 }
 
 
@@ -86,12 +99,14 @@ def decide(desk: Desk, command: Governance) -> Result:
     """Decide one act. Errors: NodeError for a refusal."""
     if isinstance(command, NoteRefusal):
         return Result(Outcome.OK)  # who asks the registrar writes it down, as all refusals
-    if isinstance(command, MovePrefix) and command.event not in MOVES:
-        raise refusal("event", Outcome.INVALID_VALUE, choices=", ".join(MOVES))
+    act = _ACTS[type(command)]
+    if act.events and getattr(command, "event", "") not in act.events:
+        raise refusal("event", Outcome.INVALID_VALUE, choices=", ".join(act.events))
     call = CALL_NAMED[call_of(command)]
     require_role(desk.standing, allows(call, desk.standing.role))
-    require_name(desk.who.name)
-    result: Result = _ACTS[type(command)].decide(desk, command)
+    if desk.who != Who():
+        require_name(desk.who.name)
+    result: Result = act.decide(desk, command)
     return result
 
 
@@ -103,7 +118,7 @@ def call_of(command: Command) -> str:
     if act is None:
         about = "prefix" if hasattr(command, "prefix") else "record"
         return f"{about}.{type(command).__name__.lower()}"
-    return act.call + command.event if isinstance(command, MovePrefix) else act.call
+    return act.call + getattr(command, "event", "") if act.events else act.call
 
 
 def object_of(command: Command) -> str:

@@ -20,16 +20,17 @@ from core.clock import Millis
 from core.errors import NodeError, Outcome, StoreError, WireError
 from core.ident.handle import HandleRules
 from core.outcomes import STATUSES
+from core.source_limit import NO_LIMIT, SourceLimit
 from core.store.engine import Snapshot
 from core.store.homing import ServedRecords
 from core.wire.http import (
     Headers,
     Response,
-    accepts_html,
     decode_path,
     media_type,
     not_allowed,
     nothing_there,
+    prefers_html,
     problem,
     problem_of,
 )
@@ -37,7 +38,7 @@ from core.wire.http import Request as HttpRequest
 from registry.batch_api import admit
 from registry.commands import ANONYMOUS, LOG_IN, Actor, NoteRefusal, Request, Result
 from registry.desk import dump
-from registry.json_api import Registrar, idempotency_token
+from registry.json_api import Registrar, actor_of, idempotency_token
 from registry.management import OPERATIONS, Asked, Operation
 from registry.members import Members, read_body, read_query
 from registry.reading import COUNT, Page, View
@@ -77,11 +78,11 @@ _PLACES: Final = _places()
 
 
 class ManagementApi:
-    """Answers all calls. ``now_ms``: by which tokens expire."""
+    """Answers all calls. ``now_ms``: by which tokens expire. ``public_limits``: of calls that anybody may make."""
 
     def __init__(
         self, rules: HandleRules, store: Store, registrar: Registrar, *, root: bool, server_admins: ServerAdmins,
-        now_ms: Callable[[], Millis],
+        now_ms: Callable[[], Millis], public_limits: Mapping[str, SourceLimit] | None = None,
     ) -> None:  # fmt: skip
         self._rules = rules
         self._store = store
@@ -89,6 +90,7 @@ class ManagementApi:
         self._root = root
         self._server_admins = server_admins
         self._now_ms = now_ms
+        self._public_limits = public_limits or {}
 
     async def answer(self, request: HttpRequest) -> Response:
         """Answer one call, whatever it is."""
@@ -113,16 +115,24 @@ class ManagementApi:
                 await self._registrar.call(Request(note, ANONYMOUS))
 
     async def _call(self, request: HttpRequest, operation: Operation, members: Members) -> Response:
-        actor = admit(request)
+        actor = actor_of(request) if CALL_NAMED[operation.call].public else admit(request)
         if operation.command is None:
-            document = await self._read(operation, {**read_query(request.query, operation.query), **members}, actor)
-            if operation.page is not None and accepts_html(request.headers):
+            members = {**read_query(request.query, operation.query), **members}
+            self._limit(request, operation, actor)
+            document = await self._read(operation, members, actor)
+            if operation.page is not None and prefers_html(request.headers.get("accept", "")):
                 return operation.page(document)
             return Response(STATUSES[Outcome.OK].http, _HEADERS, dump(document))
         asked = Asked({**read_query(request.query, ()), **_body(request, operation), **members}, request.body)
         token = idempotency_token(request)
+        self._limit(request, operation, actor)
         result = await self._registrar.call(Request(operation.command(asked), actor, token))
         return _told(result, request.path)
+
+    def _limit(self, request: HttpRequest, operation: Operation, actor: Actor) -> None:
+        """Errors: RateError for a stranger who makes a public call too often; what he sent wrong did not count."""
+        if actor.anonymous:
+            self._public_limits.get(operation.call, NO_LIMIT).take(request.peer)
 
     # --- reading ---
     async def _read(self, operation: Operation, members: Members, actor: Actor) -> dict[str, Any]:
@@ -153,7 +163,7 @@ class ManagementApi:
             records = ServedRecords(snapshot, self._rules, self._root)
             standing = standing_of(actor, records, self._server_admins, self._now_ms())
             require_role(standing, allows(CALL_NAMED[operation.call], standing.role))
-            return operation.read(View(snapshot, standing, self._rules, members))
+            return operation.read(View(snapshot, standing, self._rules, members, self._now_ms()))
 
 
 def _find(path: str) -> tuple[Mapping[str, Operation], Members] | None:

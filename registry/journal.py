@@ -4,8 +4,8 @@
    of governance, and of a record those of a right.
 2. A refusal names a rule: of ``registry/refusals.py``, or else the outcome.
 3. REFUSALS_KEPT_PER_S: a flood of refusals must not fill the disk; what is beyond is counted in the log.
-   Failed log-ins, which any stranger can cause, have LOGIN_REFUSALS_KEPT_PER_S of their own: no
-   flood of them hides another refusal.
+   Failed log-ins and complaints, which any stranger can cause, have LOGIN_REFUSALS_KEPT_PER_S of
+   their own: no flood of them hides another refusal.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _LOG: Final = logging.getLogger("saltern.refusals")
 _REFUSED: Final = (
     Outcome.FORBIDDEN, Outcome.ACCESS_DENIED, Outcome.AUTHENTICATION_FAILED, Outcome.REGISTRATION_CLOSED,
 )  # fmt: skip
+_STRANGERS: Final = (LOG_IN, "complaint.file")
 _CALL_CHARS_MAX: Final = 40
 
 
@@ -70,7 +71,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._refusals = _Quota(limits.REFUSALS_KEPT_PER_S, "refusals")
-        self._logins = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S, "failed log-ins")
+        self._strangers = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S, "failed log-ins and complaints")
 
     def enter(self, staging: Staging, who: Who, now_ms: Millis, command: Command, result: Result) -> None:
         """Stage the entry of an act of governance, or of a refusal."""
@@ -84,7 +85,7 @@ class Journal:
         entry = entry_of(who, now_ms, command, result)
         if result.done and not isinstance(command, NoteRefusal):
             staging.enter(entry)
-        elif (self._logins if entry.action == LOG_IN else self._refusals).admits(now_ms):
+        elif (self._strangers if entry.action in _STRANGERS else self._refusals).admits(now_ms):
             _LOG.info("refused %s", json.dumps(dump_entry(entry), ensure_ascii=False))
             staging.enter(entry)
 

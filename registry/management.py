@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from core import limits
+from core.complaints import Event, State
 from core.errors import Outcome
 from core.store.prefix_rows import HOSTED, HOSTINGS
 from core.who import Role
@@ -24,6 +25,7 @@ from registry.commands import (
     ConfirmParty,
     IssueBearer,
     LiftHold,
+    MoveComplaint,
     MovePrefix,
     OpenIncident,
     PlaceHold,
@@ -36,6 +38,7 @@ from registry.commands import (
     VerifyParty,
     WithdrawTemplate,
 )
+from registry.complaints import FORM, REASON, REPLY, complaint_of
 from registry.incident_report import report_page
 from registry.members import Kind, Member, Members
 from registry.reading import (
@@ -45,16 +48,19 @@ from registry.reading import (
     View,
     list_bearers,
     list_changes,
+    list_complaints,
     list_entries,
     list_holds,
     list_incidents,
     list_parties,
     list_prefixes,
     list_templates,
+    show_complaint,
     show_incident,
     show_party,
     show_prefix,
     show_report,
+    show_status,
     show_template,
 )
 
@@ -103,6 +109,7 @@ class Operation(NamedTuple):
 PLACEHOLDERS: Final = {
     "party": Member("party", Kind.TEXT, "主体编号", "Id of a party: P000001", _YES, high=_ID_CHARS),
     "prefix": Member("prefix", Kind.TEXT, "前缀", "A prefix: 88.118.7", _YES, high=_ID_CHARS),
+    "ticket": Member("ticket", Kind.TEXT, "投诉编号", "Ticket of a complaint", _YES, high=_ID_CHARS),
     "token": Member("token", Kind.TEXT, "令牌编号", "Id of a token: 12 hexadecimal digits", _YES, high=_ID_CHARS),
     "code": Member("code", Kind.TEXT, "模板编码", "Code of a metadata template", _YES, high=_ID_CHARS),
     "incident": Member("incident", Kind.TEXT, "事件编号", "Id of an incident: I000001", _YES, high=_ID_CHARS),
@@ -222,6 +229,24 @@ def _issue(asked: Asked) -> Command:
     return IssueBearer(given["role"], given["holder"], given.get("party", ""), given.get("days", limits.BEARER_DAYS))
 
 
+def _answer_complaint(event: Event, member: Member | None = None) -> Operation:
+    path = {Event.ACCEPT: "acceptance", Event.ANSWER: "answer", Event.REJECT: "rejection", Event.CLOSE: "closure"}
+    return Operation(
+        f"complaint.{event.value}", "POST", f"/v1/complaints/{{ticket}}/{path[event]}", "ComplaintSummary",
+        refusals=(_MISSING, _CONFLICT), body=() if member is None else (member,),
+        command=lambda asked: MoveComplaint(
+            asked.members["ticket"], event.value, "" if member is None else asked.members[member.name]
+        ),
+    )  # fmt: skip
+
+
+_COMPLAINTS: Final = (
+    Member(
+        "state", Kind.TEXT, "状态", "In this state", choices=tuple(state.value for state in State)
+    ),
+    Member("overdue", Kind.TEXT, "是否逾期", "Whether overdue", choices=("true", "false")),
+    *_PAGE,
+)  # fmt: skip
 _MISSING: Final = Outcome.NOT_FOUND
 _CONFLICT: Final = Outcome.CONFLICT
 _CREATED: Final = (Outcome.CREATED,)
@@ -292,6 +317,17 @@ OPERATIONS: Final = (
        read=show_report, page=report_page),
     _O("incident.close", "POST", _ONE_INCIDENT + "/closure", "Incident", refusals=(_MISSING, _CONFLICT),
        command=lambda asked: CloseIncident(asked.members["incident"])),
+    _O("complaint.file", "POST", "/v1/complaints", "ComplaintStatus", _CREATED, (_CONFLICT,), body=FORM,
+       command=lambda asked: complaint_of(asked.members)),
+    _O("complaint.list", "GET", "/v1/complaints", "Complaints", read=list_complaints, query=_COMPLAINTS,
+       listed="complaints"),
+    _O("complaint.status", "GET", "/v1/complaints/{ticket}", "ComplaintStatus", refusals=(_MISSING,), read=show_status),
+    _O("complaint.show", "GET", "/v1/complaints/{ticket}/history", "Complaint", refusals=(_MISSING,),
+       read=show_complaint),
+    _answer_complaint(Event.ACCEPT),
+    _answer_complaint(Event.ANSWER, REPLY),
+    _answer_complaint(Event.REJECT, REASON),
+    _answer_complaint(Event.CLOSE),
     _O("change.list", "GET", "/v1/changes", "Changes", read=list_changes, query=_NUMBERED, listed="changes"),
     _O("journal.list", "GET", "/v1/journal", "Entries", read=list_entries, query=_NUMBERED, listed="entries"),
 )  # fmt: skip

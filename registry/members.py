@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,9 @@ import msgspec
 
 from core import limits
 from core.errors import Outcome, RecordError, WireError
-from core.party.rules import Fault
+from core.party.contacts import parse_email, parse_phone
+from core.party.readers import is_visible, narrow
+from core.party.rules import Fault, RuleError
 from core.wire.http import parse_fields
 from core.wire.jsontext import parse
 from registry.refusals import RULES, fault, refusal
@@ -27,6 +30,8 @@ Given = Mapping[str, bytes]
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _DIGITS: Final = re.compile(r"\d{1,19}", re.ASCII)
+_JOINERS: Final = "\u200c\u200d"  # within words of some scripts, and pictures made of several
+_PLAIN_LINES: Final = str.maketrans(dict.fromkeys("\n\t" + _JOINERS, " "))
 _NAME_SHOWN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}", re.ASCII)
 _NAMED_MAX: Final = limits.PARTY_UNKNOWN_NAMED_MAX
 
@@ -41,6 +46,13 @@ class Kind(Enum):
     OBJECT = ("JSON对象", "a JSON object")
     DOCUMENT = ("JSON", "JSON")
     REASONS = ("JSON对象：字段和理由", "a JSON object of fields and reasons")
+    LINE = ("一行可见文字", "one line of visible text")
+    PROSE = ("可见文字，不含控制字符", "visible text without control characters")
+    PHONE = (
+        "手机号（11位）、带区号的固定电话，或以+国家码开头的号码",
+        "a mobile number (11 digits), a landline with its area code, or + and a country code",
+    )
+    EMAIL = ("邮箱地址：名称@域名", "an e-mail address: name@domain, in ASCII")
 
     __hash__ = object.__hash__  # members are singletons
 
@@ -87,14 +99,21 @@ def read_query(query: str, members: tuple[Member, ...]) -> Members:
     return _read({name: _as_json(values[0], name in numbers) for name, values in fields.items()}, members)
 
 
+def read_texts(given: Mapping[str, Sequence[str]], members: tuple[Member, ...]) -> Members:
+    """Read the fields of a form; one that is left empty is as if not given. Errors: RecordError with all faults."""
+    repeated = [fault(_shown(name, 0), "member-once") for name, values in given.items() if len(values) > 1]
+    filled = {name: msgspec.json.encode(values[0]) for name, values in given.items() if values[0].strip()}
+    return _read(filled, members, repeated)
+
+
 def _as_json(text: str, number: bool) -> bytes:
     """Return the JSON text of a parameter, a number where it is to be one and can be."""
     return msgspec.json.encode(int(text) if number and _DIGITS.fullmatch(text) else text)
 
 
-def _read(given: Given, members: tuple[Member, ...]) -> Members:
+def _read(given: Given, members: tuple[Member, ...], known_faults: Sequence[Fault] = ()) -> Members:
     """Return the members that were given. A null is as if not given."""
-    found, faults = {}, []
+    found, faults = {}, list(known_faults)
     for member in members:
         raw = given.get(member.name)
         try:
@@ -147,6 +166,41 @@ def _text(raw: bytes, member: Member) -> str:
     return text
 
 
+def _line(raw: bytes, member: Member) -> str:
+    text: str = _parsed(raw, member, str)
+    return _visible(text.strip(), member)
+
+
+def _prose(raw: bytes, member: Member) -> str:
+    """Return text of several lines. Signs that only say how it is set, as editors leave them, are left out."""
+    text: str = _parsed(raw, member, str)
+    lines = text.replace("\r\n", "\n").strip()
+    kept = "".join(char for char in lines if char in _JOINERS or unicodedata.category(char) != "Cf")
+    _visible(kept.translate(_PLAIN_LINES), member)
+    return kept
+
+
+def _visible(text: str, member: Member) -> str:
+    if not member.low <= len(text) <= member.high:
+        raise _MemberError("member-length", low=member.low, high=member.high)
+    if not is_visible(text):
+        zh, en = member.kind.value
+        raise _MemberError("member-type", kind_zh=zh, kind_en=en)
+    return text
+
+
+def _contact(parse_contact: Callable[[str], str]) -> Callable[[bytes, Member], str]:
+    def read(raw: bytes, member: Member) -> str:
+        text = _line(raw, member)
+        try:
+            return parse_contact(narrow(text))
+        except RuleError:
+            zh, en = member.kind.value
+            raise _MemberError("member-type", kind_zh=zh, kind_en=en) from None
+
+    return read
+
+
 def _flag(raw: bytes, member: Member) -> bool:
     flag: bool = _parsed(raw, member, bool)
     return flag
@@ -193,6 +247,10 @@ _READERS: Final[Mapping[Kind, Callable[[bytes, Member], Any]]] = {
     Kind.OBJECT: _object,
     Kind.DOCUMENT: _document,
     Kind.REASONS: _reasons,
+    Kind.LINE: _line,
+    Kind.PROSE: _prose,
+    Kind.PHONE: _contact(parse_phone),
+    Kind.EMAIL: _contact(parse_email),
 }
 
 
@@ -219,7 +277,7 @@ def _text_schema(member: Member) -> dict[str, Any]:
 
 
 _SCHEMAS: Final[Mapping[Kind, Callable[[Member], dict[str, Any]]]] = {
-    Kind.TEXT: _text_schema,
+    **dict.fromkeys((Kind.TEXT, Kind.LINE, Kind.PROSE, Kind.PHONE, Kind.EMAIL), _text_schema),
     Kind.FLAG: lambda _: {"type": "boolean"},
     Kind.INTEGER: lambda member: {"type": "integer", "minimum": member.low, "maximum": member.high},
     Kind.DIGEST: lambda _: {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},

@@ -95,6 +95,8 @@ def _operation(operation: Operation) -> _Part:
         "description": f"角色 Roles: {roles}",
         "responses": _responses(outcomes_of(operation), operation.answer, html=operation.page is not None),
     }
+    if call.public:
+        made |= {"security": [], "description": "任何人 Anybody"}
     if parameters:
         made["parameters"] = parameters
     if operation.body:

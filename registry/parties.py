@@ -37,6 +37,7 @@ from core.store.party_rows import (
 )
 from core.who import Role
 from registry.commands import AddParty, AmendParty, ConfirmParty, ReadIdentity, RekeyParties, Result, VerifyParty
+from registry.complaints import reseal_contacts
 from registry.desk import (
     Desk,
     Seals,
@@ -151,7 +152,7 @@ def read_identity(desk: Desk, command: ReadIdentity) -> Result:
 
 
 def rekey_parties(desk: Desk, _: RekeyParties) -> Result:
-    """Seal all identity fields under the current key. The body is JSON: how many parties were changed.
+    """Seal all identity fields under the current key. The body is JSON: how many parties and complaints were changed.
 
     Errors: RecordError for a field that cannot be opened, and then nothing is changed; ConfigError, StoreError.
     """
@@ -170,7 +171,8 @@ def rekey_parties(desk: Desk, _: RekeyParties) -> Result:
             changed[key] = pack_party(row._replace(sealed=sealed))
     for key, packed in changed.items():
         desk.staging.put(Table.PARTIES, key, packed)
-    return told("", Outcome.OK, {"rekeyed": len(changed), "key": ring.current})
+    complaints = reseal_contacts(desk, seals, ring)
+    return told("", Outcome.OK, {"rekeyed": len(changed), "complaints": complaints, "key": ring.current})
 
 
 # --- pieces ---

@@ -11,6 +11,7 @@ import unicodedata
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from core import limits
 from core.clock import Millis
 from core.licence import ALWAYS, Window
 from core.store.party_rows import PartyRow
@@ -20,7 +21,8 @@ from core.wire.sitefile import AddressPolicy
 class Policy(NamedTuple):
     """What the configuration says. ``production``: people are told apart by uid or token.
 
-    ``confirm_ms``: how long a confirmed contact counts. ``registration``: when it is open.
+    ``confirm_ms``: how long a confirmed contact counts. ``registration``: when it is open. ``complaint_days``: until
+    a complaint is answered.
     """
 
     production: bool = False
@@ -29,6 +31,7 @@ class Policy(NamedTuple):
     addresses: AddressPolicy = AddressPolicy((), public=True)
     confirm_ms: int = 365 * 86_400_000
     registration: Window = ALWAYS
+    complaint_days: int = limits.COMPLAINT_DAYS
 
     def is_overdue(self, party: PartyRow, now_ms: Millis) -> bool:
         """Whether the contact of a party has to be confirmed again."""

@@ -12,10 +12,13 @@ from typing import Any, Final, NamedTuple
 
 from core import limits
 from core.changes import Serial, unpack_change
+from core.clock import Millis
+from core.complaints import parse_ticket
 from core.errors import Outcome
 from core.ident.handle import HandleRules, check_prefix
 from core.store.application_rows import Application, unpack_application
 from core.store.bearer_rows import unpack_bearer
+from core.store.complaint_rows import Complaint, unpack_complaint
 from core.store.engine import Snapshot, Table
 from core.store.hold_rows import unpack_hold
 from core.store.incident_rows import report_key, unpack_incident, unpack_report
@@ -25,6 +28,7 @@ from core.store.template_rows import TemplateRow, TemplateState, unpack_template
 from core.who import Role
 from core.wire.metadata import code_range, is_code
 from registry.bearers import dump_bearer
+from registry.complaints import complaint_document, complaint_not_found, status_document, summary_document
 from registry.documents import (
     SEALED,
     application_document,
@@ -52,12 +56,13 @@ Document = dict[str, Any]
 
 
 class View(NamedTuple):
-    """What is looked at. ``members``: of the path and the query."""
+    """What is looked at. ``members``: of the path and the query. ``now_ms``: by which something is overdue."""
 
     snapshot: Snapshot
     standing: Standing
     rules: HandleRules
     members: Members
+    now_ms: Millis
 
     @property
     def role(self) -> Role | None:
@@ -176,6 +181,40 @@ def _is_told(view: View, row: TemplateRow) -> bool:
     """Whether somebody sees it: what was published is for everybody, a draft is not for other enterprises."""
     others = view.role is Role.ENTERPRISE and row.template.party != view.standing.party
     return row.state is not TemplateState.DRAFT or not others
+
+
+def show_status(view: View) -> Document:
+    """Return what anybody may know of a complaint who has its ticket. Errors: NodeError."""
+    return status_document(*find_complaint(view.snapshot, view.members["ticket"]), view.now_ms)
+
+
+def show_complaint(view: View) -> Document:
+    """Return a complaint and its history, without who filed it. Errors: NodeError."""
+    return complaint_document(*find_complaint(view.snapshot, view.members["ticket"]), view.now_ms)
+
+
+def find_complaint(snapshot: Snapshot, name: str) -> tuple[str, Complaint]:
+    """Return the complaint of a ticket, however it is typed. Errors: NodeError."""
+    ticket = parse_ticket(name)
+    row = None if ticket is None else snapshot.get(Table.COMPLAINTS, ticket.encode())
+    if ticket is None or row is None:
+        raise complaint_not_found(name)
+    return ticket, unpack_complaint(row)
+
+
+def list_complaints(view: View) -> Page:
+    """Return a page of complaints, of one state or of those that are overdue where that is asked."""
+
+    def document(key: bytes, row: bytes) -> Document | None:
+        told = summary_document(key.decode(), unpack_complaint(row), view.now_ms)
+        wanted = all(view.members.get(name, _said(told[name])) == _said(told[name]) for name in ("state", "overdue"))
+        return told if wanted else None
+
+    return _page(view, Table.COMPLAINTS, document)
+
+
+def _said(member: str | bool) -> str:
+    return member if isinstance(member, str) else str(member).lower()
 
 
 def list_changes(view: View) -> Page:

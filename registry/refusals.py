@@ -92,7 +92,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "前缀{prefix}处于“{label}”（{state}），此时不能{event}",
         "The prefix {prefix} is {state}, from which it cannot {event}",
     ),
-    "event": ("操作应为以下之一：{choices}", "What is done to a prefix is one of {choices}"),
+    "event": ("操作应为以下之一：{choices}", "What is done is one of {choices}"),
     "review": (
         "须且只须给出其一：通过、拒绝（附理由）、更正（字段与理由）",
         "Give exactly one of: approve, reject (with a reason), correct (fields with reasons)",
@@ -247,6 +247,20 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     ),
     "report-not-found": ("没有这一版报告", "There is no such revision of the report"),
     "signing-key": ("未生成报告：{zh}", "No report was made: {en}"),
+    # --- complaints
+    "complaint-not-found": ("没有投诉{ticket}", "There is no complaint {ticket}"),
+    "complaint-state": (
+        "投诉{ticket}处于“{label}”（{state}），此时不能{event}",
+        "The complaint {ticket} is {state}, from which it cannot {event}",
+    ),
+    "complaint-text": (
+        "答复或不予受理的理由应为1至{chars}个可见字符，将向投诉人公开",
+        "A reply, or a reason to reject, takes 1 to {chars} visible characters; whoever complained reads it",
+    ),
+    "complaints-full": (
+        "待处理的投诉过多，暂不接收，请稍后再试或电话联系",
+        "Too many complaints wait for an answer; try again later, or call us",
+    ),
     # --- what is sent to the management API
     "members": ("请求中有{count}处错误", "Wrong members of the request: {count}"),
     "member-unknown": ("没有这个成员{near_zh}", "There is no such member{near_en}"),

@@ -5,7 +5,7 @@
 Rules:
 
 1. What is not in the table is refused. A call that ``own`` marks is for an enterprise only where
-   its own party, or a prefix of it, is named.
+   its own party, or a prefix of it, is named; one that ``public`` marks is for anybody.
 2. Whoever files does not review: an operator files and allocates nothing, a reviewer reviews and
    files nothing. A person at this machine may do both, but not both of one thing.
 3. An auditor reads and never writes.
@@ -19,13 +19,14 @@ from core.who import Role
 
 
 class Call(NamedTuple):
-    """One management call. ``own``: an enterprise may make it for what is its own."""
+    """One management call. ``own``: an enterprise may make it for what is its own. ``public``: anybody may."""
 
     name: str
     roles: frozenset[Role]
     zh: str
     en: str
     own: bool = False
+    public: bool = False
 
 
 _FILING: Final = frozenset((Role.LOCAL, Role.OPERATOR))
@@ -71,6 +72,15 @@ CALLS: Final = (
     Call("incident.show", _READING, "查看突发事件", "Show an incident"),
     Call("incident.list", _READING, "列出突发事件", "List incidents"),
     Call("incident.form", _READING, "取得已签署的事件报告", "Get a signed report of an incident"),
+    Call("complaint.file", frozenset(Role), "提交投诉", "File a complaint", public=True),
+    Call("complaint.status", frozenset(Role), "查询投诉进度", "See how a complaint stands", public=True),
+    Call("complaint.list", _READING, "列出投诉", "List complaints"),
+    Call("complaint.show", _READING, "查看投诉及其经过", "Show a complaint and its history"),
+    Call("complaint.contact", frozenset((Role.LOCAL,)), "查看投诉人联系方式", "Read who filed a complaint"),
+    Call("complaint.accept", _FILING, "受理投诉", "Take a complaint in hand"),
+    Call("complaint.answer", _FILING, "答复投诉", "Answer a complaint"),
+    Call("complaint.reject", _FILING, "不予受理投诉", "Reject a complaint"),
+    Call("complaint.close", _FILING, "办结投诉", "Close a complaint"),
     Call("change.list", _INSPECTING, "查看变更流", "Read the change feed"),
     Call("journal.list", _INSPECTING, "查看操作与拒绝记录", "Read the journal of acts and refusals"),
 )
@@ -80,4 +90,4 @@ CALL_NAMED: Final = {call.name: call for call in CALLS}
 
 def allows(call: Call, role: Role | None) -> bool:
     """Whether the role may make the call; an enterprise for its own alone, which the caller still checks."""
-    return role in call.roles or (call.own and role is Role.ENTERPRISE)
+    return call.public or role in call.roles or (call.own and role is Role.ENTERPRISE)

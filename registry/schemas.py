@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from core import limits
+from core.complaints import KINDS as COMPLAINT_KINDS
+from core.complaints import State as ComplaintState
 from core.errors import Outcome
 from core.incidents import KINDS, SEVERITIES, Kind, Severity
 from core.incidents import STATE_LABELS as INCIDENT_LABELS
@@ -18,6 +20,7 @@ from core.store.prefix_rows import HOSTINGS
 from core.store.template_rows import TemplateState
 from core.who import Role
 from core.wire.metadata import DATA_TYPES
+from registry.complaints import CONTACT
 from registry.incident_report import report_schema
 from registry.reading import COUNT
 from registry.template_forms import ACTIVE, LEVELS, PASSIVE
@@ -181,6 +184,15 @@ def _incident_form(*, whole: bool) -> Schema:
     return _object(properties, *(optional if whole else properties))
 
 
+_COMPLAINT: Final = {
+    "ticket": _TEXT,
+    "kind": {"enum": list(COMPLAINT_KINDS)},
+    "state": {"enum": [state.value for state in ComplaintState]},
+    "filed": _TIME,
+    "deadline": {"type": "string", "format": "date", "description": "北京时间 The last day, of Asia/Shanghai"},
+    "overdue": _FLAG,
+}
+_COMPLAINT_STEP: Final = {"state": _COMPLAINT["state"], "at": _TIME}
 _CHANGE: Final = {"serial": _NUMBER, "kind": _TEXT, "identifier": _TEXT, "at": _TIME}
 _OR_TIME: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
 _TEMPLATE_STATE: Final[Schema] = {"enum": [state.value for state in TemplateState]}
@@ -275,6 +287,18 @@ SCHEMAS: Final[Schema] = {
     "Incident": _object(_WHOLE_INCIDENT),
     "Incidents": _page("incidents", "IncidentSummary", _NEXT_ROW),
     "IncidentReport": report_schema(),
+    "ComplaintStatus": _object(_COMPLAINT | {"steps": _array(_object(_COMPLAINT_STEP)), "reply": _OR_NONE}),
+    "ComplaintSummary": _object(_COMPLAINT | {"subject": _OR_NONE}),
+    "Complaint": _object(
+        _COMPLAINT
+        | {
+            "subject": _OR_NONE,
+            "text": _TEXT,
+            "contact": _array({"enum": list(CONTACT)}),
+            "steps": _array(_object(_COMPLAINT_STEP | {"event": _TEXT, "who": _TEXT, "note": _OR_NONE})),
+        }
+    ),
+    "Complaints": _page("complaints", "ComplaintSummary", _NEXT_ROW),
     "Change": _object(_CHANGE),
     "Changes": _page("changes", "Change", _NEXT_NUMBER),
     "Entry": _object(_ENTRY),

@@ -42,6 +42,7 @@ from core.wire.jsonform import RecordForm, load_values
 from registry import batch, own_prefixes, tokens
 from registry.bindings import check_binding
 from registry.commands import (
+    FOR_ANYBODY,
     Actor,
     Add,
     Command,
@@ -49,7 +50,6 @@ from registry.commands import (
     Governance,
     Home,
     Modify,
-    NoteRefusal,
     Put,
     PutBatch,
     Remove,
@@ -254,7 +254,7 @@ class _Work:
 
     def _govern(self, command: Governance | Home | Unhome) -> Result:
         """Decide one act. Errors: NodeError; a row that cannot be read fails this act and no other."""
-        if self._actor.anonymous and not isinstance(command, NoteRefusal):
+        if self._actor.anonymous and not isinstance(command, FOR_ANYBODY):
             raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
         try:
             desk = self._registry.desk(self.staging, self._actor, self._now_ms, self._stage_prefix)

@@ -18,7 +18,17 @@ from core.errors import NodeError, Outcome
 from core.ident.handle import HandleRules
 from core.store.engine import Table
 from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key, unpack_token
-from registry.commands import AddParty, AmendParty, Command, IssueBearer, ReadIdentity, Request, Result
+from registry.commands import (
+    AddParty,
+    AmendParty,
+    Command,
+    FileComplaint,
+    IssueBearer,
+    ReadContact,
+    ReadIdentity,
+    Request,
+    Result,
+)
 from registry.desk import Seals
 from registry.staging import Staging
 
@@ -26,7 +36,7 @@ TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.STORE_FULL, Outcome.INTERNAL)
 _NOT_KEPT: Final = (*TEMPORARY, Outcome.REGISTRATION_CLOSED)  # the same request may come again with a new licence
 
 
-_SECRET: Final = (IssueBearer, ReadIdentity)
+_SECRET: Final = (IssueBearer, ReadIdentity, ReadContact)
 """Commands whose answer holds a secret: it is given once, and kept nowhere."""
 
 
@@ -64,7 +74,7 @@ def keyed(request: Request, seals: Seals | None) -> Request:
     The oldest key of identity data makes it one that nobody can guess at. Without a key the request
     itself is refused, and its token need not be kept.
     """
-    if request.token is None or not isinstance(request.command, AddParty | AmendParty):
+    if request.token is None or not isinstance(request.command, AddParty | AmendParty | FileComplaint):
         return request
     try:
         keys = seals.load_keys().keys if seals else {}

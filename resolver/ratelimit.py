@@ -1,8 +1,8 @@
 """How many requests one source may make: token buckets in memory that all workers share.
 
 A bucket is one number of 64 bits, its theoretical arrival time (GCRA, ITU-T I.371
-annex A): the nanosecond at which it will be full again. It holds one second's worth of
-requests and gains one every ``1/per_second``. There are 2 rows of RATE_SLOTS such
+annex A): the nanosecond at which it will be full again. It holds the requests of one window,
+a second where nothing else is said, and gains them evenly in that time. There are 2 rows of RATE_SLOTS such
 numbers and no more, however many sources come: a source is hashed to one slot of each
 row, as in the rate limiting of Knot DNS.
 
@@ -76,9 +76,9 @@ def slots_of(key: bytes, source: bytes) -> tuple[int, int]:
 
 
 class RateLimit:
-    """At most ``per_second`` requests of one source at once, and as many a second over time; 0: no limit.
+    """At most ``requests`` of one source at once, and as many in ``window_s`` over time; 0: no limit.
 
-    ``per_second``: 0 … RATE_PER_S_MAX. ``table``: of ``shared_table``, for this limit alone.
+    ``requests``: 0 … RATE_PER_S_MAX. ``table``: of ``shared_table``, for this limit alone.
     ``exempt``: whoever is in one of these networks is never refused. ``now_ns``: nanoseconds, 0 … 2⁶³.
     ``refused`` counts.
     """
@@ -88,12 +88,12 @@ class RateLimit:
     )  # fmt: skip
 
     def __init__(
-        self, per_second: int, table: memoryview, exempt: Iterable[Network], now_ns: Callable[[], int],
-        refused: Callable[[], None] = lambda: None,
+        self, requests: int, table: memoryview, exempt: Iterable[Network], now_ns: Callable[[], int],
+        refused: Callable[[], None] = lambda: None, *, window_s: int = 1,
     ) -> None:  # fmt: skip
         # Rounded down: whoever keeps to the rate is never refused; at the highest rates it is 0.1 % too generous.
-        self._interval_ns = _SECOND_NS // per_second if per_second else 0
-        self._window_ns = self._interval_ns * per_second
+        self._interval_ns = window_s * _SECOND_NS // requests if requests else 0
+        self._window_ns = self._interval_ns * requests
         self._table = table
         self._key = key_of(table)
         networks = tuple(exempt)

@@ -37,6 +37,8 @@ class Table(Enum):
     PARTY_NUMBERS = "party_numbers"
     APPLICATIONS = "applications"
     BEARERS = "bearers"
+    COMPLAINTS = "complaints"
+    WAITING_COMPLAINTS = "waiting_complaints"
     JOURNAL = "journal"
     HOLDS = "holds"
     TEMPLATES = "templates"

@@ -4,7 +4,8 @@ Checked: every row of every table can be read; each record has its ready answer 
 no answer stands alone; counters count; the feed has no gap and ends at the serial;
 tokens and their times belong together; a prefix that is homed or suspended by its
 application is so in its row, and no other is; parties that are named are there; the
-journal has no gap and ends at its number; the counts of holds count; a version of a metadata
+journal has no gap and ends at its number; the counts of holds count; complaints that wait are
+listed with their deadlines, and complaints counted by their states; a version of a metadata
 template that a record is bound to is there and was published; incidents are as many as were
 numbered, and each of their reports is there as it was signed; no key is in a table that it does
 not fit, and none was made in another mode of case than the store's own.
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from core.changes import Serial, unpack_change
+from core.complaints import WAITING, parse_ticket
+from core.complaints import State as ComplaintState
 from core.errors import StoreError
 from core.ident.handle import HandleRules, prefix_of
 from core.incidents import PURPOSE
@@ -25,6 +28,7 @@ from core.signature import verify_document
 from core.store.application_rows import unpack_application
 from core.store.bearer_rows import unpack_bearer
 from core.store.case_row import stored_case
+from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_complaint, unpack_counts, waiting_key
 from core.store.engine import Snapshot, Table
 from core.store.hold_rows import HoldCounts, HoldKind, hold_target, unpack_hold
 from core.store.holding import hold_counts
@@ -254,6 +258,40 @@ def _is_signed(snapshot: Snapshot, incident: str, revision: int, key_id: str) ->
     return signature is not None and signature.key_id == key_id and told == (incident, revision)
 
 
+def _complaints(snapshot: Snapshot) -> Iterator[str]:
+    counted: Counter[ComplaintState] = Counter()
+    waiting: set[bytes] = set()
+    for key, row in snapshot.scan(Table.COMPLAINTS, b""):
+        ticket = key.decode(errors="replace")
+        try:
+            complaint = unpack_complaint(row)
+        except StoreError as error:
+            yield f"complaints {key!r}: {error.message}"
+            continue
+        counted[complaint.state] += 1
+        if parse_ticket(ticket) != ticket:
+            yield f"complaints {key!r}: is no ticket"
+        if complaint.state in WAITING:
+            waiting.add(waiting_key(complaint.deadline, ticket))
+    for key, row in snapshot.scan(Table.WAITING_COMPLAINTS, b""):
+        try:
+            read_waiting(key, row)
+        except StoreError as error:
+            yield f"waiting_complaints {key!r}: {error.message}"
+        if key not in waiting:
+            yield f"waiting_complaints {key!r}: no complaint waits until then"
+        waiting.discard(key)
+    for key in sorted(waiting):
+        yield f"waiting_complaints {key!r}: missing"
+    try:
+        told = unpack_counts(snapshot.get(Table.META, COUNTS_KEY))
+    except StoreError as error:
+        yield f"complaints: {error.message}"
+        return
+    if told != {state: counted[state] for state in ComplaintState}:
+        yield "complaints: their numbers are not how many there are"
+
+
 def _journal(snapshot: Snapshot) -> Iterator[str]:
     before: bytes | None = None
     for key, row in snapshot.scan(Table.JOURNAL, b""):
@@ -311,6 +349,7 @@ _CHECKS: Final = (
     _holds,
     _templates,
     _incidents,
+    _complaints,
     _journal,
     _feed,
     _tokens,

@@ -48,6 +48,7 @@ _LATER: Final = frozenset((
     Table.HOLDS,
     Table.TEMPLATES,
     Table.INCIDENTS, Table.INCIDENT_REPORTS,
+    Table.COMPLAINTS, Table.WAITING_COMPLAINTS,
 ))  # fmt: skip
 """Tables that a store of an earlier version lacks: whoever may write makes them, empty."""
 

@@ -7,6 +7,7 @@ to it. Source: RFC 9110; RFC 9457 (problem details).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -20,6 +21,9 @@ from core.wire.jsontext import quote
 Headers = tuple[tuple[str, str], ...]
 
 CHALLENGED: Final = (Outcome.AUTHENTICATION_NEEDED, Outcome.AUTHENTICATION_FAILED, Outcome.SESSION_UNKNOWN)
+_HTML: Final = "text/html"
+_JSON: Final = "application/json"
+_WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 _TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.RATE_LIMITED)
 _LATER: Final = (("Retry-After", str(limits.RETRY_AFTER_S)),)
 BASIC_CHALLENGE: Final = ("WWW-Authenticate", 'Basic realm="handle"')
@@ -85,26 +89,29 @@ def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def prefers_json(accept: str) -> bool:
+def prefers_json(header: str) -> bool:
     """Whether Accept names JSON, and HTML not or less (RFC 9110 §12.5.1). ``*/*`` names nothing: a person asks."""
-    weights = {"text/html": 0.0, "application/json": 0.0}
-    for part in accept.lower().split(","):
-        kind, *parameters = (piece.strip() for piece in part.split(";"))
-        if kind in weights:
-            weights[kind] = _weight(parameters)
-    return weights["application/json"] > weights["text/html"]
+    weights = _weights(header)
+    return weights.get(_JSON, 0.0) > weights.get(_HTML, 0.0)
 
 
-def _weight(parameters: Sequence[str]) -> float:
-    """Return the q of a media range: 1 without, 0 for what is no number."""
-    for parameter in parameters:
-        name, _, weight = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(weight)
-            except ValueError:
-                return 0.0
-    return 1.0
+def prefers_html(header: str, other: str = "") -> bool:
+    """Whether Accept names HTML with a higher weight than JSON, or than ``other``, a media type (RFC 9110 §12.5.1).
+
+    Ranges with ``*`` do not count: what names no type is a program.
+    """
+    weights = _weights(header)
+    return weights.get(_HTML, 0.0) > max(weights.get(other, 0.0), weights.get(_JSON, 0.0))
+
+
+def _weights(header: str) -> dict[str, float]:
+    """Return the weights of the media types that Accept names. Bounds: HTTP_HEADERS_MAX of them."""
+    weights: dict[str, float] = {}
+    for part in header.lower().split(",")[: limits.HTTP_HEADERS_MAX]:
+        kind, *parameters = (each.strip() for each in part.split(";"))
+        weight = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        weights[kind] = float(weight) if _WEIGHT.fullmatch(weight) else 0.0
+    return weights
 
 
 def accepts_gzip(header: str) -> bool:
@@ -118,11 +125,6 @@ def accepts_gzip(header: str) -> bool:
             except ValueError:
                 return False
     return False
-
-
-def accepts_html(headers: Mapping[str, str]) -> bool:
-    """Whether Accept names HTML, as browsers do; ``*/*`` is JSON here."""
-    return "text/html" in headers.get("accept", "").lower()
 
 
 def retry_after(outcome: Outcome) -> Headers:

@@ -47,14 +47,19 @@ _HEADERS: Final[Headers] = (
     ),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
-    ("Cache-Control", "no-cache"),
 )
+KEPT_BY_NOBODY: Final = "no-store"
+"""``cache`` of a page that shows what somebody typed, or what is his alone."""
+
 _LINKS: Final = (("/", "首页 Home"), ("/about", "服务说明 About"), ("/complaints", "投诉 Complaints"))
 _FOOT: Final = "Saltern · 工业互联网标识解析二级节点 Secondary node for industrial identifiers"
 
 
-def page(outcome: Outcome, title: str, body: str) -> Response:
-    """Return a page; ``body`` is HTML, ``title`` is text. A copy that somebody keeps is asked for again."""
+def page(outcome: Outcome, title: str, body: str, *, cache: str = "no-cache", extra: Headers = ()) -> Response:
+    """Return a page; ``body`` is HTML, ``title`` is text.
+
+    ``cache``: Cache-Control; a copy that somebody keeps is asked for again, where nothing else is said.
+    """
     links = "".join(f'<a href="{path}">{name}</a>' for path, name in _LINKS)
     text = (
         f'<!doctype html><html lang="zh"><head><meta charset="utf-8">'
@@ -62,7 +67,7 @@ def page(outcome: Outcome, title: str, body: str) -> Response:
         f"<style>{_STYLE}</style></head><body><header><nav>{links}</nav></header>"
         f"<main><h1>{escape(title)}</h1>{body}</main><footer>{_FOOT}</footer></body></html>"
     )
-    return Response(STATUSES[outcome].http, _HEADERS, text.encode())
+    return Response(STATUSES[outcome].http, (*extra, *_HEADERS, ("Cache-Control", cache)), text.encode())
 
 
 def paragraph(text: str) -> str:

@@ -8,7 +8,7 @@ import click
 
 from core.config import SETTINGS, setting_named
 from node import VERSION
-from node.cli import doctor, hold, incident, party, prefix, record, resolve, template, token, trail
+from node.cli import complaint, doctor, hold, incident, party, prefix, record, resolve, template, token, trail
 from node.cli.common import Commands, config_option, json_option, load_config, print_json, start_logging
 
 
@@ -144,6 +144,7 @@ cli.add_command(hold.hold)
 cli.add_command(token.token)
 cli.add_command(template.template)
 cli.add_command(incident.incident)
+cli.add_command(complaint.complaint)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)

@@ -172,4 +172,8 @@ def rekey(desk: Desk) -> None:
     """
     number = add_key(wiring.party_keys_file(desk.config))
     told = desk.run(RekeyParties())
-    desk.say(told, f"密钥 Key {number}: {told['rekeyed']} 个主体已重新加密 parties were sealed anew")
+    parties, complaints = told["rekeyed"], told["complaints"]
+    desk.say(
+        told, f"密钥 Key {number}: {parties} 个主体、{complaints} 件投诉已重新加密 "
+        f"{parties} parties and {complaints} complaints were sealed anew",
+    )  # fmt: skip

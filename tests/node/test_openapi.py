@@ -129,6 +129,15 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
         server["address"] = "10.1.2.3"
     asked.call("PUT /v1/prefixes/{prefix}/site", "operator", own, **delegated)
     asked.call("DELETE /v1/tokens/{token}", "operator", token=issued["token"])
+    complaint = {"kind": "service", "text": "太慢", "subject": PREFIX, "phone": "13800138000"}
+    ticket = {"ticket": asked.call("POST /v1/complaints", "nobody", complaint)["ticket"]}
+    asked.call("GET /v1/complaints/{ticket}", "nobody", **ticket)
+    asked.call("POST /v1/complaints/{ticket}/acceptance", "operator", **ticket)
+    asked.call("POST /v1/complaints/{ticket}/answer", "operator", {"text": "已改善"}, **ticket)
+    asked.call("POST /v1/complaints/{ticket}/closure", "operator", **ticket)
+    other = {"ticket": asked.call("POST /v1/complaints", "operator", {"kind": "other", "text": "x"})["ticket"]}
+    asked.call("POST /v1/complaints/{ticket}/rejection", "operator", {"reason": "内容不明"}, **other)
+    assert asked.call("GET /v1/complaints/{ticket}/history", "auditor", **ticket)["state"] == "closed"
     asked.call("GET /v1/parties/{party}", "auditor", **party)
     asked.call("GET /v1/prefixes/{prefix}", "auditor", **delegated)
     opened = asked.call("POST /v1/incidents", "operator", json.loads(INCIDENT))
@@ -147,7 +156,17 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
     asked.call("POST /v1/holds", "operator", held | {"reason": "测试", "public": True})
     asked.call("POST /v1/holds", "operator", held | {"order": "令2", "reason": "测试"})
     asked.call("POST /v1/holds/liftings", "operator", held)
-    for path in ("parties", "prefixes", "tokens", "templates", "holds", "incidents", "changes", "journal"):
+    for path in (
+        "parties",
+        "prefixes",
+        "tokens",
+        "templates",
+        "holds",
+        "incidents",
+        "complaints",
+        "changes",
+        "journal",
+    ):
         assert len(next(iter(asked.call(f"GET /v1/{path}", "auditor").values()))) > 0
     records = [{"handle": f"{PREFIX}/X", "values": [{"index": 1, "type": "URL", "data": "https://x.cn"}]}]
     assert asked.call("POST /v1/records:batch", "operator", records)["counts"] == {"created": 1}

@@ -10,15 +10,25 @@ import pytest
 from core.clock import Millis, parse_given
 from core.errors import Outcome
 from core.incidents import Severity
+from core.store.engine import Engine
 from core.store.memory_engine import MemoryEngine
 from node.telemetry import Collector, Counters, render
-from registry.commands import CloseIncident, OpenIncident, ReportIncident, UpdateIncident
+from registry.commands import (
+    ANONYMOUS,
+    CloseIncident,
+    FileComplaint,
+    MoveComplaint,
+    OpenIncident,
+    ReportIncident,
+    UpdateIncident,
+)
 from tests.kit.governance import INCIDENT, Office
 
 
-def shown(folder: Path) -> dict[str, float]:
+def shown(folder: Path, store: Engine | None = None, now_ms: int = 0) -> dict[str, float]:
     """Return the series of /metrics, name and labels to value."""
-    lines = render(Collector(folder, MemoryEngine(), lambda _: False)).decode().splitlines()
+    collector = Collector(folder, store or MemoryEngine(), lambda _: False, now_ms=lambda: Millis(now_ms))
+    lines = render(collector).decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
@@ -40,6 +50,26 @@ def test_turns_whose_log_failed_are_counted(tmp_path: Path) -> None:
     one.log_failed()
     other.log_failed()
     assert shown(tmp_path)["saltern_log_failures_total"] == 3
+
+
+def test_complaints_are_counted_by_state_and_by_their_deadline(tmp_path: Path) -> None:
+    """Overdue from the day after the last one, in Shanghai, while somebody waits."""
+    office = Office()
+    tickets = [office.do(FileComplaint("other", "x"), ANONYMOUS)["ticket"] for _ in range(3)]
+    office.do(MoveComplaint(tickets[0], "accept"))
+    office.do(MoveComplaint(tickets[1], "reject", "no"))
+    series = shown(tmp_path, office.store)
+    states = {name: value for name, value in series.items() if name.startswith("saltern_complaints{")}
+    assert states == {
+        'saltern_complaints{state="received"}': 1,
+        'saltern_complaints{state="accepted"}': 1,
+        'saltern_complaints{state="answered"}': 0,
+        'saltern_complaints{state="closed"}': 0,
+        'saltern_complaints{state="rejected"}': 1,
+    }
+    end = 1_701_360_000_000  # 2023-12-01T00:00:00+08:00; they were filed on the 15th of November
+    overdue = [shown(tmp_path, office.store, at)["saltern_complaints_overdue"] for at in (0, end - 1, end)]
+    assert overdue == [0, 0, 2]
 
 
 def test_each_counter_has_a_slot_of_its_own(tmp_path: Path) -> None:

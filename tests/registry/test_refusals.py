@@ -30,9 +30,11 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    FileComplaint,
     Home,
     IssueBearer,
     LiftHold,
+    MoveComplaint,
     MovePrefix,
     NoteRefusal,
     OpenIncident,
@@ -137,6 +139,7 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
     approve = ReviewPrefix("88.118.8", approve=True)
     office.do(AddTemplate(template_form()))
     office.do(PublishTemplate(CODE))
+    ticket = str(office.do(FileComplaint("other", "x"))["ticket"])
     return {
         "role": (ConfirmParty(first), auditor, first),
         "own-party": (ConfirmParty(first), enterprise, first),
@@ -181,6 +184,10 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         "template-state": (PublishTemplate(CODE), ANNA, CODE),
         "incident-not-found": (CloseIncident("I000009"), ANNA, "I000009"),
         "incident-closed": (CloseIncident(closed), ANNA, closed),
+        "members": (FileComplaint("other", " "), ANNA, ""),
+        "complaint-not-found": (MoveComplaint("C1", "accept"), ANNA, "C1"),
+        "complaint-state": (MoveComplaint(ticket, "close"), ANNA, ticket),
+        "complaint-text": (MoveComplaint(ticket, "reject", " "), ANNA, ticket),
         "invalid-handle": (ApplyPrefix("a..b", first), ANNA, "a..b"),
     }
 
@@ -193,10 +200,10 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
         "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
         "site-file", "record-right", "locked-out", "prefix-characters", "prefix-count", "filers", "method-failed",
         "hold-absent", "hold-orders", "hold-count", "page",
-        *(rule for rule in RULES if rule.startswith(("member", "industry-", "binding-", "item-"))),
+        *(rule for rule in RULES if rule.startswith(("member-", "industry-", "binding-", "item-"))),
         "template-code", "template-version", "template-industry", "template-items", "template-item-name",
         "template-item-twice", "template-length", "template-more", "template-count",
-        "licence",
+        "licence", "complaints-full",
         "incident-reports", "incident-time", "incident-future", "incident-order", "incident-text", "closing-cause",
         "closing-measures", "closing-report", "report-not-found", "signing-key",
     }  # fmt: skip

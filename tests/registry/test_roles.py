@@ -19,11 +19,14 @@ from registry.commands import (
     AddTemplate,
     ApplyPrefix,
     Command,
+    FileComplaint,
+    MoveComplaint,
     MovePrefix,
     OpenIncident,
     PlaceHold,
     PublishTemplate,
     Put,
+    ReadContact,
     ReadIdentity,
     RekeyParties,
     ReportIncident,
@@ -74,12 +77,20 @@ ASK: dict[str, tuple[str, str, Any]] = {
     "incident.report": ("POST", "/v1/incidents/I000001/reports", {"to": "省通信管理局"}),
     "incident.form": ("GET", "/v1/incidents/I000001/reports/1", None),
     "incident.close": ("POST", "/v1/incidents/I000001/closure", None),
+    "complaint.file": ("POST", "/v1/complaints", {"kind": "other", "text": "不对"}),
+    "complaint.status": ("GET", "/v1/complaints/{received}", None),
+    "complaint.list": ("GET", "/v1/complaints", None),
+    "complaint.show": ("GET", "/v1/complaints/{received}/history", None),
+    "complaint.accept": ("POST", "/v1/complaints/{received}/acceptance", None),
+    "complaint.answer": ("POST", "/v1/complaints/{accepted}/answer", {"text": "已更正"}),
+    "complaint.reject": ("POST", "/v1/complaints/{received}/rejection", {"reason": "不属于本节点"}),
+    "complaint.close": ("POST", "/v1/complaints/{answered}/closure", None),
     "change.list": ("GET", "/v1/changes", None),
     "journal.list": ("GET", "/v1/journal", None),
 }
 """How each call is made over HTTP: about P000001 and its prefixes."""
 
-NOT_OVER_HTTP = {"party.identity", "party.rekey", "record.write"}
+NOT_OVER_HTTP = {"party.identity", "party.rekey", "record.write", "complaint.contact"}
 FOR_ALL_OWN = ("party.list", "prefix.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
 
@@ -94,10 +105,11 @@ class Asker(NamedTuple):
 
 
 class World(NamedTuple):
-    """Two verified parties, prefixes of the first in several states, and a token for each role."""
+    """Two verified parties, prefixes of the first in several states, a token for each role, complaints by state."""
 
     desk: Desk
     tokens: dict[str, Actor]
+    complaints: dict[str, str]
 
 
 def made() -> World:
@@ -124,7 +136,13 @@ def made() -> World:
         "own": desk.token("enterprise", "企业甲", "P000001"),
         "other": desk.token("enterprise", "企业乙", "P000002"),
     }
-    return World(desk, tokens)
+    complaints = {}
+    for state, events in {"received": (), "accepted": ("accept",), "answered": ("accept", "answer")}.items():
+        ticket = desk.done(FileComplaint("other", "不对", phone="13800138000"))["ticket"]
+        complaints[state] = ticket
+        for event in events:
+            desk.done(MoveComplaint(ticket, event, "已更正"))
+    return World(desk, tokens, complaints)
 
 
 WORLD = made()
@@ -132,7 +150,7 @@ WORLD = made()
 
 @pytest.fixture
 def world() -> World:
-    return World(WORLD.desk.copy(), WORLD.tokens)
+    return WORLD._replace(desk=WORLD.desk.copy())
 
 
 def token(name: str) -> Callable[[World], Actor]:
@@ -155,7 +173,7 @@ every_asker = pytest.mark.parametrize("asker", ASKERS, ids=lambda asker: asker.n
 def expected(asker: Asker, call: str) -> str:
     """Return the rule that refuses it, empty where nothing does, "login" where nobody is known."""
     if asker.name == "anybody":
-        return "login"
+        return "" if CALL_NAMED[call].public else "login"
     if not allows(CALL_NAMED[call], asker.role):
         return "role"
     own = CALL_NAMED[call].own and call not in FOR_ALL_OWN
@@ -175,7 +193,9 @@ def test_a_call_over_http(world: World, asker: Asker, call: str) -> None:
     """Done, 403 with the rule, or 401; and a refusal stands in the journal."""
     method, path, body = ASK[call]
     by = asker.actor(world)
-    answer: Answer = world.desk.ask(method, path.format(token=world.tokens["auditor"].bearer), body, by=by)
+    answer: Answer = world.desk.ask(
+        method, path.format(token=world.tokens["auditor"].bearer, **world.complaints), body, by=by
+    )
     rule = expected(asker, call)
     if rule == "login":
         assert answer.status == STATUSES[Outcome.AUTHENTICATION_NEEDED].http
@@ -203,9 +223,11 @@ def test_a_record_is_written(world: World, asker: Asker) -> None:
 
 
 @every_asker
-@pytest.mark.parametrize("command", [RekeyParties(), ReadIdentity("P000001")], ids=repr)
-def test_identity_is_opened_at_this_machine_alone(world: World, asker: Asker, command: Command) -> None:
+@pytest.mark.parametrize("kind", [RekeyParties, ReadIdentity, ReadContact])
+def test_identity_is_opened_at_this_machine_alone(world: World, asker: Asker, kind: type) -> None:
     """Reading it and sealing it anew are no calls of anybody else."""
+    about = {RekeyParties: (), ReadIdentity: ("P000001",), ReadContact: (world.complaints["received"],)}
+    command: Command = kind(*about[kind])
     result = world.desk.run(command, asker.actor(world))
     assert result.outcome in (Outcome.FORBIDDEN, Outcome.AUTHENTICATION_NEEDED)
     assert not result.body

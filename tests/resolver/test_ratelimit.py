@@ -130,6 +130,19 @@ def test_nought_is_no_limit_and_looks_at_nothing() -> None:
     assert table.tobytes() == before
 
 
+def test_a_window_may_be_longer_than_a_second() -> None:
+    """Ten at once, and then one each six minutes."""
+    clock = Clock()
+    limited = RateLimit(10, fixed_table(), [], clock, window_s=3_600)
+    assert admitted(limited, A, 20) == 10
+    clock.now += 359 * SECOND
+    assert admitted(limited, A, 2) == 0
+    clock.now += SECOND
+    assert admitted(limited, A, 2) == 1
+    clock.now += 7_200 * SECOND
+    assert admitted(limited, A, 20) == 10
+
+
 # --- who a source is --------------------------------------------------------
 
 
