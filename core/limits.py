@@ -217,6 +217,12 @@ LISTED_MAX: Final = 1_000  # rows of one page of the management API
 POLICY_NAMES_MAX: Final = 1_000
 POLICY_NAME_CHARS_MAX: Final = 100
 
+# --- transfer of prefixes --------------------------------------------------
+TRANSFER_LINE_BYTES_MAX: Final = 2_097_152  # a record of RECORD_BYTES_MAX in base64; an application with its site
+TRANSFER_HEAD_BYTES_MAX: Final = 4 * TRANSFER_LINE_BYTES_MAX  # header, application, party, prefix handle
+TRANSFER_KINDS_MAX: Final = 64  # of lines that a last line counts
+IMPORT_KEYS_MAX: Final = 1_000
+
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
 LISTEN_BACKLOG: Final = 1_024

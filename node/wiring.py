@@ -43,6 +43,7 @@ from node.sessions_api import SessionsApi
 from node.signing import load_signer
 from node.site import Ports, configured_site, server_choice, server_key, site_info
 from node.telemetry import Counters, Front
+from node.transfer_keys import import_keys
 from node.turn import Turn
 from registry.batch_api import BatchApi
 from registry.client import RegistrarClient
@@ -193,6 +194,7 @@ def policy(config: Config) -> Policy:
         _patterns(config, "prefix.hold"),
         AddressPolicy(networks if production else (*networks, *_PRIVATE), public=True),
         config.integer("party.confirm_days") * _DAY_MS,
+        import_keys(config),
     )
 
 

@@ -14,6 +14,7 @@ from core.party.fields import FIELDS
 from core.store.application_rows import Application
 from core.store.journal_rows import Entry, dump_entry
 from core.store.party_rows import PartyRow
+from core.store.transfer_rows import Past
 from registry.prefixes import dump_application
 
 SEALED: Final = "***"
@@ -97,6 +98,15 @@ def change_document(serial: int, change: Change) -> dict[str, Any]:
 def entry_document(number: int, entry: Entry) -> dict[str, Any]:
     """Return an entry of the journal."""
     return {"number": number} | dump_entry(entry)
+
+
+def past_document(line: int, past: Past) -> dict[str, Any]:
+    """Return what happened to a prefix elsewhere. ``origin``: id of the key of the node there."""
+    if isinstance(past.what, Change):
+        document = change_document(past.number, past.what)
+    else:
+        document = entry_document(past.number, past.what)
+    return {"line": line, "origin": past.origin} | document
 
 
 def _utc(at_ms: int) -> str:

@@ -12,12 +12,16 @@ from typing import Any, Final, NamedTuple
 from core.errors import Outcome
 from registry.bearers import issue_bearer, require_name, revoke_bearer
 from registry.commands import (
+    AbandonImport,
     AddParty,
     AmendParty,
     ApplyPrefix,
     Command,
     ConfirmParty,
+    ExportPrefix,
     Governance,
+    ImportLines,
+    ImportPrefix,
     IssueBearer,
     MovePrefix,
     NoteRefusal,
@@ -35,6 +39,7 @@ from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, s
 from registry.refusals import refusal
 from registry.roles import CALL_NAMED, allows
 from registry.standing import require_role
+from registry.transfer import abandon_import, export_prefix, import_lines, import_prefix
 
 
 class _Act(NamedTuple):
@@ -56,6 +61,10 @@ _ACTS: Final[dict[type, _Act]] = {
     ReviewPrefix: _Act("prefix.review", review_prefix, "prefix"),
     SitePrefix: _Act("prefix.site", site_prefix, "prefix"),
     MovePrefix: _Act("prefix.", move_prefix, "prefix"),
+    ExportPrefix: _Act("prefix.export", export_prefix, "prefix"),
+    ImportPrefix: _Act("prefix.import", import_prefix, "prefix"),
+    ImportLines: _Act("prefix.import", import_lines, "prefix"),
+    AbandonImport: _Act("prefix.abandon", abandon_import, "prefix"),
     IssueBearer: _Act("token.issue", issue_bearer),
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
 }

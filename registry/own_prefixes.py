@@ -68,7 +68,7 @@ def _application(desk: Desk, prefix: PrefixKey) -> Application | None:
 
 def _require_not_suspended(prefix: PrefixKey, application: Application | None) -> None:
     """Errors: NodeError(CONFLICT): what is suspended is resumed first, so that nothing lifts it unseen."""
-    if application is not None and application.state == State.SUSPENDED.value:
+    if application is not None and application.state in (State.SUSPENDED.value, State.IMPORTING.value):
         require_move(prefix, application, Event.HOME)
 
 

@@ -19,7 +19,8 @@ from core.wire.sitefile import AddressPolicy
 class Policy(NamedTuple):
     """What the configuration says. ``production``: people are told apart by uid or token.
 
-    ``confirm_ms``: how long a confirmed contact counts.
+    ``confirm_ms``: how long a confirmed contact counts. ``import_keys``: ids of the keys whose
+    exports are taken over; in development also those of others.
     """
 
     production: bool = False
@@ -27,6 +28,7 @@ class Policy(NamedTuple):
     hold: tuple[str, ...] = ()
     addresses: AddressPolicy = AddressPolicy((), public=True)
     confirm_ms: int = 365 * 86_400_000
+    import_keys: frozenset[str] = frozenset()
 
     def is_overdue(self, party: PartyRow, now_ms: Millis) -> bool:
         """Whether the contact of a party has to be confirmed again."""

@@ -37,6 +37,8 @@ class Table(Enum):
     PARTY_NUMBERS = "party_numbers"
     APPLICATIONS = "applications"
     BEARERS = "bearers"
+    TRANSFERS = "transfers"
+    HISTORY = "history"
     JOURNAL = "journal"
     TOKENS = "tokens"
     TOKEN_TIMES = "token_times"  # noqa: S105 - a table's name

@@ -3,7 +3,8 @@
 Checked: every row of every table can be read; each record has its ready answer and
 no answer stands alone; counters count; the feed has no gap and ends at the serial;
 tokens and their times belong together; a prefix that is homed or suspended by its
-application is so in its row, and no other is; parties that are named are there; the
+application is so in its row, and no other is; parties that are named are there; a
+prefix is being imported where a transfer is under way, and history came with one; the
 journal has no gap and ends at its number; no key is in a table that it does not fit, and
 none was made in another mode of case than the store's own.
 """
@@ -27,11 +28,13 @@ from core.store.party_rows import PartyRow, number_key, pack_number, unpack_part
 from core.store.prefix_rows import unpack_count, unpack_prefix
 from core.store.record_rows import pack_record, record_key, unpack_handle, unpack_values
 from core.store.token_rows import time_key, unpack_token
+from core.store.transfer_rows import prefix_of_history, unpack_past, unpack_transfer
 from core.who import Role
 
 _FAULTS_MAX: Final = 100
 _FEED_CHUNK: Final = 10_000
-_ANSWERED: Final = (State.HOMED, State.SUSPENDED)
+_ANSWERED: Final = (State.HOMED, State.SUSPENDED, State.IMPORTING)
+_HELD: Final = (State.SUSPENDED, State.IMPORTING)
 
 
 def check_store(snapshot: Snapshot) -> Iterator[str]:
@@ -44,7 +47,7 @@ def check_store(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _faults(snapshot: Snapshot) -> Iterator[str]:
-    for check in (_records, _prefixes, _parties, _applications, _bearers, _journal, _feed, _tokens):
+    for check in (_records, _prefixes, _parties, _applications, _bearers, _transfers, _journal, _feed, _tokens):
         yield from check(snapshot)
 
 
@@ -135,7 +138,7 @@ def _applications(snapshot: Snapshot) -> Iterator[str]:
         if state not in _ANSWERED:
             if found is not None:
                 yield f"applications {key!r}: {state.value}, and yet homed"
-        elif found is None or (found.hosting, found.suspended) != (application.hosting, state is State.SUSPENDED):
+        elif found is None or (found.hosting, found.suspended) != (application.hosting, state in _HELD):
             yield f"applications {key!r}: {state.value}, which the row of the prefix does not say"
 
 
@@ -158,6 +161,37 @@ def _bearers(snapshot: Snapshot) -> Iterator[str]:
             yield f"bearers {key!r}: an enterprise has a party, and nobody else"
         elif bearer.party and snapshot.get(Table.PARTIES, bearer.party.encode()) is None:
             yield f"bearers {key!r}: its party is not there"
+
+
+def _transfers(snapshot: Snapshot) -> Iterator[str]:
+    importing = {key for key, row in snapshot.scan(Table.APPLICATIONS, b"") if _is_importing(row)}
+    for key, row in snapshot.scan(Table.TRANSFERS, b""):
+        try:
+            under_way = not unpack_transfer(row).ended_ms
+        except StoreError as error:
+            yield f"transfers {key!r}: {error.message}"
+            continue
+        if under_way is not (key in importing):
+            yield f"transfers {key!r}: under way or not, which its application does not say"
+    for key in importing:
+        if snapshot.get(Table.TRANSFERS, key) is None:
+            yield f"transfers {key!r}: missing, it is being imported"
+    for key, row in snapshot.scan(Table.HISTORY, b""):
+        try:
+            unpack_past(row)
+            known = snapshot.get(Table.TRANSFERS, prefix_of_history(key)) is not None
+        except StoreError as error:
+            yield f"history {key!r}: {error.message}"
+            continue
+        if not known:
+            yield f"history {key!r}: its prefix did not come by a transfer"
+
+
+def _is_importing(row: bytes) -> bool:
+    try:
+        return unpack_application(row).state == State.IMPORTING.value
+    except StoreError:
+        return False  # which is said of the row itself
 
 
 def _journal(snapshot: Snapshot) -> Iterator[str]:

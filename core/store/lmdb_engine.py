@@ -43,7 +43,12 @@ _SERIAL_KEY: Final = b"serial"
 _DATA_FILE: Final = "data.mdb"
 _LOCK_FILE: Final = "lock.mdb"
 
-_LATER: Final = frozenset((Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATIONS, Table.BEARERS, Table.JOURNAL))
+_LATER: Final = frozenset(
+    (
+        Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATIONS, Table.BEARERS, Table.JOURNAL,
+        Table.TRANSFERS, Table.HISTORY,
+    )
+)  # fmt: skip
 """Tables that a store of an earlier version lacks: whoever may write makes them, empty."""
 
 _Tables = dict[Table, Any]

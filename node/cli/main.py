@@ -8,7 +8,7 @@ import click
 
 from core.config import SETTINGS, setting_named
 from node import VERSION
-from node.cli import doctor, party, prefix, record, resolve, token, trail
+from node.cli import doctor, party, prefix, record, resolve, token, trail, transfer
 from node.cli.common import Commands, config_option, json_option, load_config, print_json, start_logging
 
 
@@ -140,6 +140,8 @@ def config_explain(name: str | None, as_json: bool) -> None:
 cli.add_command(record.record)
 cli.add_command(party.party)
 cli.add_command(prefix.prefix)
+for command in (transfer.export_prefix, transfer.import_prefix, transfer.abandon_import, transfer.prefix_history):
+    prefix.prefix.add_command(command)
 cli.add_command(token.token)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)

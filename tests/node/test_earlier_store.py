@@ -18,7 +18,9 @@ from node import wiring
 from tests.kit.node import Node, saltern
 
 PREFIX = "88.118"
-LATER = (Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATIONS, Table.BEARERS, Table.JOURNAL)
+LATER = (
+    Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATIONS, Table.BEARERS, Table.JOURNAL, Table.TRANSFERS, Table.HISTORY
+)  # fmt: skip
 READING = (
     ("record", "get", f"0.NA/{PREFIX}"), ("record", "export", "-"), ("prefix", "list"), ("party", "list"),
     ("token", "list"), ("journal",), ("changes",), ("doctor",), ("doctor", "--deep"),

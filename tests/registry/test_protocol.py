@@ -16,6 +16,7 @@ from core.records import HandleValue, ValueReference
 from registry.commands import (
     ANONYMOUS,
     OPERATOR,
+    AbandonImport,
     Actor,
     Add,
     AddParty,
@@ -24,7 +25,10 @@ from registry.commands import (
     Command,
     ConfirmParty,
     Delete,
+    ExportPrefix,
     Home,
+    ImportLines,
+    ImportPrefix,
     IssueBearer,
     Modify,
     MovePrefix,
@@ -84,6 +88,10 @@ COMMAND: st.SearchStrategy[Command] = st.one_of(
     st.builds(IssueBearer, TEXT, TEXT, TEXT, INDEX),
     st.builds(RevokeBearer, TEXT),
     st.builds(NoteRefusal, TEXT, TEXT, TEXT, TEXT, TEXT),
+    st.builds(ExportPrefix, TEXT),
+    st.builds(ImportPrefix, TEXT, OCTETS, OCTETS, OCTETS),
+    st.builds(ImportLines, TEXT, INDEX, OCTETS),
+    st.builds(AbandonImport, TEXT),
 )
 ACTOR = st.one_of(
     st.sampled_from([OPERATOR, ANONYMOUS]),

@@ -22,13 +22,16 @@ from core.store.engine import Table
 from registry.commands import (
     ANONYMOUS,
     LOG_IN,
+    AbandonImport,
     Actor,
     AddParty,
     AmendParty,
     ApplyPrefix,
     Command,
     ConfirmParty,
+    ExportPrefix,
     Home,
+    ImportLines,
     IssueBearer,
     MovePrefix,
     NoteRefusal,
@@ -45,6 +48,7 @@ from registry.commands import (
 from registry.refusals import RULES, fault, refusal
 from registry.roles import CALL_NAMED
 from tests.kit.governance import ANNA, BEN, EVIDENCE, OWN, ROWS, SITE, Office, form, person
+from tests.kit.transfers import altered, begin, export, signed
 
 REGISTRY = Path(__file__).parent.parent.parent / "registry"
 TREES = [ast.parse(path.read_text("utf-8")) for path in sorted(REGISTRY.glob("*.py"))]
@@ -153,6 +157,27 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         "token-days": (IssueBearer("auditor", "x", days=0), ANNA, ""),
         "token-not-found": (RevokeBearer("0" * 12), ANNA, "0" * 12),
         "invalid-handle": (ApplyPrefix("a..b", first), ANNA, "a..b"),
+        "not-homed": (ExportPrefix("88.118.8"), ANNA, "88.118.8"),
+        **refused_imports(office),
+    }
+
+
+def refused_imports(office: Office) -> dict[str, tuple[Command, Actor, str]]:
+    """Return the same of imports; one of 88.118.5 is under way."""
+    other = Office()
+    other.allocated("88.118.5", 2)
+    lines = export(other, "88.118.5")
+    office.do(begin(lines))
+    whole = begin(lines)
+    unverified = signed(altered(lines, "party", lambda party: party.update(state="failed")))
+    return {
+        "transfer-file": (whole._replace(evidence=EVIDENCE), ANNA, "88.118.5"),
+        "transfer-prefix": (whole._replace(prefix="88.118.6"), ANNA, "88.118.6"),
+        "transfer-unverified": (begin(unverified), ANNA, "88.118.5"),
+        "import-other": (begin(signed(altered(lines, "header", lambda h: h.update(node="x")))), ANNA, "88.118.5"),
+        "import-order": (ImportLines("88.118.5", 1, b"{}"), ANNA, "88.118.5"),
+        "import-none": (AbandonImport("88.118.7"), ANNA, "88.118.7"),
+        "malformed": (whole._replace(trailer=b"{}"), ANNA, "88.118.5"),
     }
 
 
@@ -163,9 +188,10 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
     elsewhere = {
         "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
         "site-file", "record-right", "locked-out", "prefix-characters", "prefix-count", "filers", "method-failed",
+        "import-altered", "import-exists", "transfer-identity", "transfer-case", "transfer-key", "identity-awaited",
         *(rule for rule in RULES if rule.startswith("member")),
     }  # fmt: skip
-    assert cases.keys() - {"authentication-needed", "invalid-handle"} == RULES.keys() - elsewhere
+    assert cases.keys() - {"authentication-needed", "invalid-handle", "malformed"} == RULES.keys() - elsewhere
     for rule, (command, actor, about) in cases.items():
         before, entries = office.dump(Table.JOURNAL, Table.META), len(office.journal())
         result = office.ask(command, actor)
