@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import random
 import resource
@@ -152,6 +153,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             told = cli(there, "export", prefix, "--out", str(out))
             assert stat.S_IMODE(out.stat().st_mode) == 0o600
             assert told["bytes"] == out.stat().st_size
+            signed_octets = b"".join(out.read_bytes().splitlines(keepends=True)[:-1])
+            assert told["sha256"] == hashlib.sha256(signed_octets).hexdigest()
             told = cli(here, "import", str(out))
             assert (told["state"], told["ended"], told["trusted"]) == ("homed", True, False)
         yield World(there, here, folder)

@@ -25,7 +25,7 @@ from core.store.memory_engine import MemoryEngine
 from core.store.party_rows import Verified
 from core.store.prefix_rows import unpack_prefix
 from core.store.transfer_rows import unpack_past, unpack_transfer
-from core.wire.transferfile import RecordLine, encode_line
+from core.wire.transferfile import KINDS, RecordLine, encode_line
 from core.wire.values import encode_values
 from registry.commands import (
     AbandonImport,
@@ -725,6 +725,41 @@ def test_a_signed_file_that_says_what_cannot_be_is_refused_with_its_line(
     with pytest.raises(NodeError, match=r"^第 \d+ 行 Line \d+: ") as caught:
         check(signed(lines))
     assert what in caught.value.message
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.data())
+def test_a_signed_file_that_says_anything_is_taken_whole_or_refused(data: st.DataObject) -> None:
+    """Total: no member of any line breaks the check or the registrar, and what is taken leaves a right store."""
+    lines = a_file()[:-1]
+    at = data.draw(st.integers(0, len(lines) - 1))
+    document = json.loads(lines[at])
+    path: list[Any] = []
+    inner: Any = document
+    while isinstance(inner, dict | list) and inner and (not path or data.draw(st.booleans())):
+        path.append(data.draw(st.sampled_from(sorted(inner) if isinstance(inner, dict) else range(len(inner)))))
+        inner = inner[path[-1]]
+    place: Any = document
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = data.draw(ANY)
+    lines[at] = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    if document.get("kind") not in KINDS[:-1]:
+        return
+    file = signed(lines)
+    target = Office()
+    fine = not refused(b"".join(file))
+    if document["kind"] in HEADS or fine:
+        result = take_over(target, file) if isinstance(json.loads(file[0])["prefix"], str) else None
+        assert result is None or result.outcome is not Outcome.INTERNAL
+        assert result is None or not result.done or fine
+        assert right(target)
 
 
 def test_a_record_that_breaks_a_rule_of_records_is_refused() -> None:
