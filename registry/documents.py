@@ -42,6 +42,7 @@ def party_document(name: str, row: PartyRow, hidden: Mapping[str, str]) -> dict[
         "filed_by": str(row.filer),
         "confirmed": _utc(row.confirmed_ms),
         "kind": kind_of(row),
+        "awaits_identity": not row.sealed,  # it came with a prefix from another node
         **{field.name: fields[field.name] for field in FIELDS if field.name in fields},
         "verification": {"state": row.state.value, "steps": steps},
     }

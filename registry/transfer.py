@@ -75,7 +75,6 @@ class _File(NamedTuple):
     """What the registrar is shown of a file: its head and its last line, which belong together."""
 
     head: Head
-    octets: bytes
     trailer: Trailer
     total: int
     trusted: bool
@@ -177,7 +176,7 @@ def _opened(desk: Desk, prefix: PrefixKey, command: ImportPrefix) -> _File:
         raise refusal("transfer-prefix", Outcome.INVALID_VALUE, prefix=head.header.prefix[: limits.PREFIX_CHARS_MAX])
     if head.party is not None and head.party.state is not Verified.VERIFIED:
         raise refusal("transfer-unverified", state=head.party.state.value)
-    return _File(head, command.head, trailer, body_lines(trailer.counts), trusted)
+    return _File(head, trailer, body_lines(trailer.counts), trusted)
 
 
 def _faults(desk: Desk, prefix: PrefixKey, head: Head) -> list[Fault]:

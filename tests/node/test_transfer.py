@@ -305,6 +305,9 @@ def test_the_party_came_without_its_identity(world: World) -> None:
     assert told["name"] == ROWS[0]["name"]
     assert told["verification"]["steps"][-1]["method"] == "transfer"
     assert "phone" not in told
+    assert told["awaits_identity"] is True
+    text = saltern("party", "show", party, "--config", str(world.here.config)).stdout.decode()
+    assert f"saltern party amend {party}" in text
     assert cli(world.here, "show", DELEGATED)["party"] == party
     content = (world.folder / f"{HOSTED}.transfer").read_text("utf-8")
     for field in ("legal_rep", "legal_rep_id", "phone", "contact", "email"):

@@ -252,11 +252,14 @@ def test_every_sample_party_comes_without_its_identity(number: int, kind: str) -
     party = target.party_row(name)
     assert party.plain == source.party_row(source.application(P).party).plain
     assert (party.sealed, party.state, party.steps[-1].method) == ({}, Verified.VERIFIED, "transfer")
-    assert party_document(name, party, {})["party"] == name
+    document = party_document(name, party, {})
+    assert document["awaits_identity"] is True
+    assert not hidden & document.keys()
     target.do(AmendParty(name, form(number)))
     amended = target.party_row(name)
     assert amended.sealed.keys() >= {"contact", "phone"}
     assert amended.state is Verified.UNVERIFIED
+    assert party_document(name, amended, {})["awaits_identity"] is False
     assert right(target)
 
 
