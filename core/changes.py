@@ -41,6 +41,9 @@ class ChangeKind(IntEnum):
     PREFIX_SUSPENDED = 26
     PREFIX_RESUMED = 27
     PREFIX_DELETED = 28
+    PREFIX_IMPORTING = 29  # comes from another node, and is not answered yet
+    PREFIX_IMPORTED = 30
+    PREFIX_ABANDONED = 31
     PARTY_ADDED = 32
     PARTY_CHANGED = 33
     PARTY_VERIFIED = 34  # one step of its verification; how it ended stands in its row

@@ -213,6 +213,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "须由两名审核人通过的名称模式。",
     ),
     Setting(
+        "prefix.import_keys", "list", (),
+        "Ids of the keys whose exports this node takes over (`saltern prefix import`): 16 hexadecimal digits each, "
+        "as the other node tells them. In production a prefix that another key signed is refused.",
+        "本节点接受其导出文件的签名密钥编号（`saltern prefix import`），各为 16 位十六进制数字，由对方节点告知。"
+        "production 中，其他密钥签署的前缀不予导入。",
+    ),
+    Setting(
         "prefix.site_networks", "list", (),
         "Networks that service sites of delegated prefixes may lie in beside public addresses; in the development "
         "profile loopback and private networks are allowed, too.",

@@ -6,7 +6,8 @@
                        needs-correction          rejected        national-review
                                                                            │ allocate
                        suspended ◀── suspend ── homed ◀── home ── allocated ◀
-                           └────── resume ───────▶
+                           └────── resume ───────▶  ▲
+                                       importing ───┘ imported
 
 Rules:
 
@@ -14,7 +15,8 @@ Rules:
 2. ``allocate`` is reached only through ``approve``, and nobody approves without an approved
    verification of the party (Measures art. 10). The operator's own prefixes begin as homed,
    by ``saltern init`` alone.
-3. *Synced* is no state: nothing waits for it.
+3. What another node exported comes by ``import``, and is answered only when all of it is here.
+4. *Synced* is no state: nothing waits for it.
 
 Source: design §4; status and hosting codes: national-node.md §5, as seen in the ecosystem.
 """
@@ -41,6 +43,7 @@ class State(Enum):
     HOMED = "homed"
     SUSPENDED = "suspended"
     DELETED = "deleted"
+    IMPORTING = "importing"  # comes from another node, and is not whole yet
 
 
 class Event(Enum):
@@ -59,6 +62,9 @@ class Event(Enum):
     SUSPEND = "suspend"
     RESUME = "resume"
     DELETE = "delete"
+    IMPORT = "import"  # begin to take over what another node exported
+    IMPORTED = "imported"
+    ABANDON = "abandon"  # give such an import up
 
 
 _S, _E = State, Event
@@ -81,6 +87,9 @@ TRANSITIONS: Final[dict[tuple[State | None, Event], State]] = {
     (_S.HOMED, _E.SUSPEND): _S.SUSPENDED,
     (_S.SUSPENDED, _E.RESUME): _S.HOMED,
     **dict.fromkeys([(each, _E.DELETE) for each in (_S.ALLOCATED, _S.HOMED, _S.SUSPENDED)], _S.DELETED),
+    **dict.fromkeys([(each, _E.IMPORT) for each in (None, _S.DRAFT, _S.REJECTED, _S.HOMED)], _S.IMPORTING),
+    (_S.IMPORTING, _E.IMPORTED): _S.HOMED,
+    (_S.IMPORTING, _E.ABANDON): _S.HOMED,  # of an own prefix that was homed before; others are gone
 }  # fmt: skip
 
 STATUS_CODES: Final[dict[State, int]] = {
@@ -95,6 +104,7 @@ STATUS_CODES: Final[dict[State, int]] = {
     _S.HOMED: 1,
     _S.SUSPENDED: 0,
     _S.DELETED: 2,
+    _S.IMPORTING: 0,
 }
 """The status codes of the national ecosystem: 0 stopped, 1 enabled, 2 to be deleted, 3 rejected,
 4 waiting for review, 5 in review. Which of our states means which is our reading."""
@@ -111,6 +121,7 @@ STATE_LABELS: Final[dict[State, str]] = {
     _S.HOMED: "已启用",
     _S.SUSPENDED: "已暂停",
     _S.DELETED: "已删除",
+    _S.IMPORTING: "导入中",
 }
 
 

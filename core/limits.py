@@ -265,6 +265,12 @@ DUTY_TEXT_CHARS_MAX: Final = 500  # of one text that /about publishes
 DUTY_ITEMS_MAX: Final = 50  # services, time limits, fees: of each
 PUBLIC_PAGE_S: Final = 60  # how long others may keep a copy of / and /about
 
+# --- transfer of prefixes --------------------------------------------------
+TRANSFER_LINE_BYTES_MAX: Final = 2_097_152  # a record of RECORD_BYTES_MAX in base64; an application with its site
+TRANSFER_HEAD_BYTES_MAX: Final = 4 * TRANSFER_LINE_BYTES_MAX  # header, application, party, prefix handle
+TRANSFER_KINDS_MAX: Final = 64  # of lines that a last line counts
+IMPORT_KEYS_MAX: Final = 1_000
+
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
 LISTEN_BACKLOG: Final = 1_024

@@ -46,6 +46,7 @@ from node.sessions_api import SessionsApi
 from node.signing import load_signer, public_key
 from node.site import Ports, configured_site, server_choice, server_key, site_info
 from node.telemetry import Counters, Front
+from node.transfer_keys import import_keys
 from node.turn import Turn
 from registry.batch_api import BatchApi
 from registry.client import RegistrarClient
@@ -226,6 +227,7 @@ def policy(config: Config) -> Policy:
         config.integer("party.confirm_days") * _DAY_MS,
         load_duties(config).registration,
         config.integer("complaint.days"),
+        import_keys(config),
     )
 
 

@@ -265,6 +265,38 @@ class ReadContact(NamedTuple):
     ticket: str
 
 
+class ExportPrefix(NamedTuple):
+    """Note that a prefix is exported with all of its values, secret ones too. Local only; the file is written later."""
+
+    prefix: str
+
+
+class ImportPrefix(NamedTuple):
+    """Begin to take over a prefix, or end it once all lines are there. Local only.
+
+    ``head``, ``trailer``: these lines of the file. ``evidence``: SHA-256 of the file before its last line.
+    """
+
+    prefix: str
+    head: bytes
+    trailer: bytes
+    evidence: bytes
+
+
+class ImportLines(NamedTuple):
+    """Write lines of the body of an import. ``after``: how many are there already. Local only."""
+
+    prefix: str
+    after: int
+    lines: bytes
+
+
+class AbandonImport(NamedTuple):
+    """Take away what an import has written, so many rows at once; the body of the result says how many are left."""
+
+    prefix: str
+
+
 LOG_IN: Final = "log-in"
 """What a NoteRefusal calls a failure to prove who somebody is."""
 
@@ -288,6 +320,7 @@ Governance = (
     | OpenIncident | UpdateIncident | ReportIncident | CloseIncident
     | FileComplaint | MoveComplaint | ReadContact
     | NoteRefusal
+    | ExportPrefix | ImportPrefix | ImportLines | AbandonImport
 )  # fmt: skip
 """What ``registry/governance.py`` decides: who may hold a prefix, and how that is proven."""
 

@@ -15,6 +15,7 @@ from core.store.application_rows import Application
 from core.store.journal_rows import Entry, dump_entry
 from core.store.party_rows import PartyRow
 from core.store.template_rows import TemplateRow
+from core.store.transfer_rows import Past
 from registry.prefixes import dump_application
 from registry.template_forms import ACTIVE, LEVELS, PASSIVE
 
@@ -43,6 +44,7 @@ def party_document(name: str, row: PartyRow, hidden: Mapping[str, str]) -> dict[
         "filed_by": str(row.filer),
         "confirmed": _utc(row.confirmed_ms),
         "kind": kind_of(row),
+        "awaits_identity": not row.sealed,  # it came with a prefix from another node
         **{field.name: fields[field.name] for field in FIELDS if field.name in fields},
         "verification": {"state": row.state.value, "steps": steps},
     }
@@ -126,6 +128,15 @@ def change_document(serial: int, change: Change) -> dict[str, Any]:
 def entry_document(number: int, entry: Entry) -> dict[str, Any]:
     """Return an entry of the journal."""
     return {"number": number} | dump_entry(entry)
+
+
+def past_document(line: int, past: Past) -> dict[str, Any]:
+    """Return what happened to a prefix elsewhere. ``origin``: id of the key of the node there."""
+    if isinstance(past.what, Change):
+        document = change_document(past.number, past.what)
+    else:
+        document = entry_document(past.number, past.what)
+    return {"line": line, "origin": past.origin} | document
 
 
 def _utc(at_ms: int) -> str:

@@ -13,6 +13,7 @@ from core.errors import Outcome
 from core.who import Who
 from registry.bearers import issue_bearer, require_name, revoke_bearer
 from registry.commands import (
+    AbandonImport,
     AddParty,
     AddTemplate,
     AmendParty,
@@ -20,8 +21,11 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    ExportPrefix,
     FileComplaint,
     Governance,
+    ImportLines,
+    ImportPrefix,
     IssueBearer,
     LiftHold,
     MoveComplaint,
@@ -53,6 +57,7 @@ from registry.refusals import refusal
 from registry.roles import CALL_NAMED, allows
 from registry.standing import require_role
 from registry.templates import add_template, publish_template, withdraw_template
+from registry.transfer import abandon_import, export_prefix, import_lines, import_prefix
 
 
 class _Act(NamedTuple):
@@ -78,6 +83,10 @@ _ACTS: Final[dict[type, _Act]] = {
     ReviewPrefix: _Act("prefix.review", review_prefix, "prefix"),
     SitePrefix: _Act("prefix.site", site_prefix, "prefix"),
     MovePrefix: _Act("prefix.", move_prefix, "prefix", MOVES),
+    ExportPrefix: _Act("prefix.export", export_prefix, "prefix"),
+    ImportPrefix: _Act("prefix.import", import_prefix, "prefix"),
+    ImportLines: _Act("prefix.import", import_lines, "prefix"),
+    AbandonImport: _Act("prefix.abandon", abandon_import, "prefix"),
     IssueBearer: _Act("token.issue", issue_bearer),
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
     PlaceHold: _Act("hold.place", place_hold, "target"),

@@ -24,6 +24,7 @@ from registry.commands import (
     Command,
     Governance,
     Home,
+    ImportLines,
     NoteRefusal,
     PutBatch,
     ReportIncident,
@@ -80,6 +81,8 @@ class Journal:
         governance = isinstance(command, Governance | Home | Unhome)
         if not governance and result.outcome not in _REFUSED:
             return
+        if isinstance(command, ImportLines) and result.done:
+            return  # the acts that begin and end an import tell of its lines
         if not result.done and result.outcome in TEMPORARY:
             return
         entry = entry_of(who, now_ms, command, result)

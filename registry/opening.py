@@ -12,6 +12,7 @@ from core.clock import Millis, shanghai_date
 from core.errors import Outcome
 from core.licence import Window
 from registry.commands import (
+    AbandonImport,
     Add,
     AddParty,
     AddTemplate,
@@ -21,8 +22,11 @@ from registry.commands import (
     Command,
     ConfirmParty,
     Delete,
+    ExportPrefix,
     FileComplaint,
     Home,
+    ImportLines,
+    ImportPrefix,
     IssueBearer,
     LiftHold,
     Modify,
@@ -67,6 +71,10 @@ WITHOUT_LICENCE: Final[dict[type, tuple[bool, str]]] = {
     ReviewPrefix: (CLOSED, "ends in a registration"),
     SitePrefix: (CLOSED, "changes a route, and may put a prefix into service"),
     MovePrefix: (OPEN, "suspends, resumes or ends what was registered: resolution goes on"),
+    ExportPrefix: (OPEN, "looks; who leaves may leave"),
+    ImportPrefix: (CLOSED, "ends in a registration"),
+    ImportLines: (CLOSED, "registers records"),
+    AbandonImport: (OPEN, "takes away what was never answered"),
     # --- parties
     AddParty: (CLOSED, "registers a party"),
     AmendParty: (CLOSED, "changes what is registered of a party"),

@@ -1,7 +1,8 @@
-"""Prefixes that the operator holds by itself: they become its own when the node is made, and by nothing else.
+"""Prefixes that the operator holds by itself: they become its own when the node is made.
 
 Later they can only be homed otherwise, unhomed and homed again, as the Handle protocol's
-operations 300 and 301 do. A prefix that a party applied for is not touched here.
+operations 300 and 301 do. Another operator's own comes by ``registry/transfer.py``. A prefix that
+a party applied for is not touched here.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def _application(desk: Desk, prefix: PrefixKey) -> Application | None:
 
 def _require_not_suspended(prefix: PrefixKey, application: Application | None) -> None:
     """Errors: NodeError(CONFLICT): what is suspended is resumed first, so that nothing lifts it unseen."""
-    if application is not None and application.state == State.SUSPENDED.value:
+    if application is not None and application.state in (State.SUSPENDED.value, State.IMPORTING.value):
         require_move(prefix, application, Event.HOME)
 
 

@@ -22,7 +22,8 @@ class Policy(NamedTuple):
     """What the configuration says. ``production``: people are told apart by uid or token.
 
     ``confirm_ms``: how long a confirmed contact counts. ``registration``: when it is open. ``complaint_days``: until
-    a complaint is answered.
+    a complaint is answered. ``import_keys``: ids of the keys whose exports are taken over; in development also
+    those of others.
     """
 
     production: bool = False
@@ -32,6 +33,7 @@ class Policy(NamedTuple):
     confirm_ms: int = 365 * 86_400_000
     registration: Window = ALWAYS
     complaint_days: int = limits.COMPLAINT_DAYS
+    import_keys: frozenset[str] = frozenset()
 
     def is_overdue(self, party: PartyRow, now_ms: Millis) -> bool:
         """Whether the contact of a party has to be confirmed again."""

@@ -60,6 +60,9 @@ _KINDS: Final = {
     Event.SUSPEND: _K.PREFIX_SUSPENDED,
     Event.RESUME: _K.PREFIX_RESUMED,
     Event.DELETE: _K.PREFIX_DELETED,
+    Event.IMPORT: _K.PREFIX_IMPORTING,
+    Event.IMPORTED: _K.PREFIX_IMPORTED,
+    Event.ABANDON: _K.PREFIX_ABANDONED,
 }
 """Changes of the feed. A draft is nobody's business yet; homing has its change with the row of the prefix."""
 
@@ -78,7 +81,7 @@ def apply_prefix(desk: Desk, command: ApplyPrefix) -> Result:
         *_name_faults(desk, prefix, command, party),
         *_taken_faults(desk, prefix, command, old),
         *_hosting_faults(desk, command),
-        *_count_faults(party, prefix),
+        *count_faults(party, prefix),
     ]
     if faults:
         return refused_form(command.prefix, faults)
@@ -88,7 +91,7 @@ def apply_prefix(desk: Desk, command: ApplyPrefix) -> Result:
         "", command.party, command.hosting, command.site, desk.now_ms, desk.who, held=held,
         steps=old.steps if old and old.party == command.party else (), filers=_filers(desk, old, command.party),
     )  # fmt: skip
-    _note_prefix(desk, command.party, party, prefix)
+    note_prefix(desk, command.party, party, prefix)
     moved = move(desk, prefix, application, event, before=None if old is None else State(old.state))
     if moved.state == State.SUBMITTED.value and is_begun(party):
         moved = move(desk, prefix, moved, Event.VERIFY)
@@ -123,7 +126,7 @@ def site_prefix(desk: Desk, command: SitePrefix) -> Result:
     require_move(prefix, application, Event.SITE)
     if application.hosting != DELEGATED:
         raise refusal("site-hosted", Outcome.INVALID_VALUE)
-    faults = _site_faults(desk, command.site)
+    faults = faults_of_site(desk, command.site)
     if faults:
         return refused_form(command.prefix, faults)
     moved = move(desk, prefix, application._replace(site=command.site), Event.SITE)
@@ -192,11 +195,13 @@ def _approve(desk: Desk, prefix: PrefixKey, application: Application) -> Applica
     party = desk.party(application.party)
     if party.state is not Verified.VERIFIED:
         raise refusal("verified", party=application.party, state=party.state.value)
+    if not party.sealed:  # verified elsewhere, for a prefix that was allocated there
+        raise refusal("identity-awaited", party=application.party)
     names = _names(desk, prefix, application.party, party)
     denied = pattern_of(desk.policy.deny, *names)  # the list and the name may be others than when it was filed
     if denied is not None:
         raise refusal("name-denied", pattern=denied)
-    faults = _site_faults(desk, application.site) if application.site else []
+    faults = faults_of_site(desk, application.site) if application.site else []
     if faults:
         raise refusal("site-file", Outcome.INVALID_VALUE, error=faults[0].zh, error_en=faults[0].en)
     if any(same_person(desk.who, each, by_proof=desk.policy.production) for each in application.approvals):
@@ -270,13 +275,7 @@ def _name_faults(desk: Desk, prefix: PrefixKey, command: ApplyPrefix, party: Par
     if not any(prefix.startswith(code + b".") for code in codes):
         shown = ", ".join(code.decode() for code in codes) or "-"
         faults.append(fault("prefix", "prefix-below-node", codes=shown))
-    for above in ancestors(prefix)[1:]:
-        holder = application_of(desk, PrefixKey(above)) if above else None
-        if holder and not holder.own and holder.party != command.party and State(holder.state) not in (*_FREE, *_ENDED):
-            faults.append(fault("prefix", "prefix-above", above=above.decode()))
-            break
-    if not _PLAIN.fullmatch(prefix):
-        faults.append(fault("prefix", "prefix-characters"))
+    faults += place_faults(desk, prefix, command.party)
     pattern = pattern_of(desk.policy.deny, *_names(desk, prefix, command.party, party))
     if pattern is not None:
         faults.append(fault("prefix", "name-denied", pattern=pattern))
@@ -285,24 +284,43 @@ def _name_faults(desk: Desk, prefix: PrefixKey, command: ApplyPrefix, party: Par
     return faults
 
 
+def place_faults(desk: Desk, prefix: PrefixKey, party: str) -> list[Fault]:
+    """Return what is wrong with the place of a prefix that a party is to hold, and with its characters."""
+    faults = []
+    for above in ancestors(prefix)[1:]:
+        holder = application_of(desk, PrefixKey(above)) if above else None
+        if holder and not holder.own and holder.party != party and State(holder.state) not in (*_FREE, *_ENDED):
+            faults.append(fault("prefix", "prefix-above", above=above.decode()))
+            break
+    if not _PLAIN.fullmatch(prefix):
+        faults.append(fault("prefix", "prefix-characters"))
+    return faults
+
+
+def is_free(application: Application) -> bool:
+    """Whether an application reserves nothing, and nobody ever had the prefix by it."""
+    deleted = any(step.event == Event.DELETE.value for step in application.steps)
+    return State(application.state) in _FREE and not application.own and not deleted
+
+
 def _taken_faults(desk: Desk, prefix: PrefixKey, command: ApplyPrefix, old: Application | None) -> list[Fault]:
     if old is not None and old.party == command.party:
         return []
     if old is None:
         free = desk.staging.get(Table.PREFIXES, prefix) is None
     else:
-        deleted = any(step.event == Event.DELETE.value for step in old.steps)
-        free = State(old.state) in _FREE and not old.own and not deleted
+        free = is_free(old)
     used = unpack_count(desk.staging.get(Table.COUNTERS, prefix)) > 0  # what was registered below it is another's
     return [] if free and not used else [fault("prefix", "prefix-taken")]
 
 
-def _count_faults(party: PartyRow, prefix: PrefixKey) -> list[Fault]:
+def count_faults(party: PartyRow, prefix: PrefixKey) -> list[Fault]:
+    """Return the fault of a party that can have no other prefix."""
     full = len(party.prefixes) >= limits.PARTY_PREFIXES_MAX and prefix.decode() not in party.prefixes
     return [fault("party", "prefix-count", prefixes=limits.PARTY_PREFIXES_MAX)] if full else []
 
 
-def _note_prefix(desk: Desk, name: str, party: PartyRow, prefix: PrefixKey) -> None:
+def note_prefix(desk: Desk, name: str, party: PartyRow, prefix: PrefixKey) -> None:
     """Stage that a party has an application for a prefix."""
     if prefix.decode() not in party.prefixes:
         row = party._replace(prefixes=(*party.prefixes, prefix.decode()))
@@ -314,10 +332,11 @@ def _hosting_faults(desk: Desk, command: ApplyPrefix) -> list[Fault]:
         return [fault("hosting", "hosting", choices=", ".join(HOSTINGS))]
     if not command.site:
         return []
-    return [fault("site", "site-hosted")] if command.hosting == HOSTED else _site_faults(desk, command.site)
+    return [fault("site", "site-hosted")] if command.hosting == HOSTED else faults_of_site(desk, command.site)
 
 
-def _site_faults(desk: Desk, site: bytes) -> list[Fault]:
+def faults_of_site(desk: Desk, site: bytes) -> list[Fault]:
+    """Return what is wrong with the sites of a delegated prefix, as JSON."""
     try:
         sites = read_sites(site)
     except WireError as error:

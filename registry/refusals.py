@@ -261,6 +261,56 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "待处理的投诉过多，暂不接收，请稍后再试或电话联系",
         "Too many complaints wait for an answer; try again later, or call us",
     ),
+    # --- transfer of prefixes
+    "not-homed": (
+        "前缀{prefix}处于{state}状态，只有启用或暂停的前缀可以导出",
+        "The prefix {prefix} is {state}: only one that is homed or suspended is exported",
+    ),
+    "transfer-key": (
+        "文件由密钥{key}签署，不在 prefix.import_keys 之列；请经另一途径核对后列入",
+        "The file is signed by the key {key}, which prefix.import_keys does not name: "
+        "ask the other node for it by another way, then list it",
+    ),
+    "transfer-file": (
+        "文件的签名、摘要或行数与所给的文件头不符",
+        "Signature, digests or counts of the file are not those of its head",
+    ),
+    "transfer-prefix": ("文件中的前缀是{prefix}", "The file is of the prefix {prefix}"),
+    "transfer-unverified": (
+        "文件中的主体未经核验（{state}），其前缀不能导入",
+        "The party in the file is not verified (it is {state}): its prefix is not taken over",
+    ),
+    "transfer-case": (
+        "导出节点的 handle.case_sensitive 与本节点不同",
+        "handle.case_sensitive of the node that exported it is another one than here",
+    ),
+    "transfer-identity": (
+        "转移文件不得含身份信息",
+        "A transfer file holds no field of identity",
+    ),
+    "import-other": (
+        "前缀{prefix}正由另一份文件导入；请完成该导入，或先执行 saltern prefix abandon {prefix}",
+        "The prefix {prefix} is being imported from another file: go on with that one, "
+        "or first run saltern prefix abandon {prefix}",
+    ),
+    "import-none": ("没有进行中的前缀{prefix}导入", "No import of the prefix {prefix} is under way"),
+    "import-order": (
+        "该导入已写到第{done}行，请重新执行命令",
+        "That import has come to line {done} of the body: run the command again",
+    ),
+    "import-exists": (
+        "{handle}在本节点已存在；须先删除，或执行 saltern prefix abandon",
+        "There is a record of {handle} here: delete it first, or run saltern prefix abandon",
+    ),
+    "import-altered": (
+        "写入的内容与签名不符；请执行 saltern prefix abandon {prefix} 后重新导入",
+        "What was written is not what was signed: run saltern prefix abandon {prefix}, then import again",
+    ),
+    "identity-awaited": (
+        "主体{party}由转移而来，尚无身份信息；先执行 saltern party amend {party} 补齐并核验",
+        "The party {party} came by a transfer without its identity data: "
+        "first complete it with saltern party amend {party}, and verify it",
+    ),
     # --- what is sent to the management API
     "members": ("请求中有{count}处错误", "Wrong members of the request: {count}"),
     "member-unknown": ("没有这个成员{near_zh}", "There is no such member{near_en}"),

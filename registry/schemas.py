@@ -98,6 +98,10 @@ _FIELDS: Final = {field.name: _shown(field) for field in FIELDS}
 _SHOWN_PARTY: Final = _PARTY | {
     "filed_by": _TEXT,
     "confirmed": _TIME,
+    "awaits_identity": {
+        "type": "boolean",
+        "description": "由转移而来，身份信息待补齐。It came by a transfer: its identity data is to be filed",
+    },
     "verification": _object({"state": _VERIFIED, "steps": _array(_CHECK)}),
 }
 

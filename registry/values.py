@@ -12,7 +12,7 @@ from core.wire.values import encode_values
 from core.wire.valuetypes import HS_ADMIN, HS_NAMESPACE, HS_PUBKEY, HS_SECKEY, HS_VLIST
 
 _PERMISSIONS_ALL: Final = 0b1111
-_RIGHTS: Final = frozenset((HS_ADMIN, HS_VLIST, HS_PUBKEY, HS_SECKEY))
+RIGHTS: Final = frozenset((HS_ADMIN, HS_VLIST, HS_PUBKEY, HS_SECKEY))
 """Types by which somebody gets a right; no value is or becomes one of these without proof."""
 
 
@@ -86,7 +86,7 @@ def public_writes(stored: Values, named: Values, *, to_first: bool) -> tuple[lis
         known = before.get(value.value_index)
         if known is None:
             raise RecordError("", outcome=Outcome.VALUE_NOT_FOUND)
-        if known.permissions & ValuePermission.PUBLIC_WRITE and _RIGHTS.isdisjoint((known.type, value.type)):
+        if known.permissions & ValuePermission.PUBLIC_WRITE and RIGHTS.isdisjoint((known.type, value.type)):
             free.append(value.value_index)
             continue
         if not known.permissions & ValuePermission.ADMIN_WRITE:

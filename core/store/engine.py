@@ -39,6 +39,8 @@ class Table(Enum):
     BEARERS = "bearers"
     COMPLAINTS = "complaints"
     WAITING_COMPLAINTS = "waiting_complaints"
+    TRANSFERS = "transfers"
+    HISTORY = "history"
     JOURNAL = "journal"
     HOLDS = "holds"
     TEMPLATES = "templates"

@@ -7,8 +7,9 @@ application is so in its row, and no other is; parties that are named are there;
 journal has no gap and ends at its number; the counts of holds count; complaints that wait are
 listed with their deadlines, and complaints counted by their states; a version of a metadata
 template that a record is bound to is there and was published; incidents are as many as were
-numbered, and each of their reports is there as it was signed; no key is in a table that it does
-not fit, and none was made in another mode of case than the store's own.
+numbered, and each of their reports is there as it was signed; a prefix is being imported where a
+transfer is under way, and history came with one; no key is in a table that it does not fit, and
+none was made in another mode of case than the store's own.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ from core.store.prefix_rows import unpack_count, unpack_prefix
 from core.store.record_rows import pack_record, record_key, unpack_handle, unpack_values
 from core.store.template_rows import TemplateRow, TemplateState, unpack_template
 from core.store.token_rows import time_key, unpack_token
+from core.store.transfer_rows import prefix_of_history, unpack_past, unpack_transfer
 from core.who import Role
 from core.wire.metadata import is_binding, parse_binding, template_key
 
 _FAULTS_MAX: Final = 100
 _FEED_CHUNK: Final = 10_000
-_ANSWERED: Final = (State.HOMED, State.SUSPENDED)
+_ANSWERED: Final = (State.HOMED, State.SUSPENDED, State.IMPORTING)
+_HELD: Final = (State.SUSPENDED, State.IMPORTING)
 
 
 def check_store(snapshot: Snapshot) -> Iterator[str]:
@@ -150,7 +153,7 @@ def _applications(snapshot: Snapshot) -> Iterator[str]:
         if state not in _ANSWERED:
             if found is not None:
                 yield f"applications {key!r}: {state.value}, and yet homed"
-        elif found is None or (found.hosting, found.suspended) != (application.hosting, state is State.SUSPENDED):
+        elif found is None or (found.hosting, found.suspended) != (application.hosting, state in _HELD):
             yield f"applications {key!r}: {state.value}, which the row of the prefix does not say"
 
 
@@ -292,6 +295,37 @@ def _complaints(snapshot: Snapshot) -> Iterator[str]:
         yield "complaints: their numbers are not how many there are"
 
 
+def _transfers(snapshot: Snapshot) -> Iterator[str]:
+    importing = {key for key, row in snapshot.scan(Table.APPLICATIONS, b"") if _is_importing(row)}
+    for key, row in snapshot.scan(Table.TRANSFERS, b""):
+        try:
+            under_way = not unpack_transfer(row).ended_ms
+        except StoreError as error:
+            yield f"transfers {key!r}: {error.message}"
+            continue
+        if under_way is not (key in importing):
+            yield f"transfers {key!r}: under way or not, which its application does not say"
+    for key in importing:
+        if snapshot.get(Table.TRANSFERS, key) is None:
+            yield f"transfers {key!r}: missing, it is being imported"
+    for key, row in snapshot.scan(Table.HISTORY, b""):
+        try:
+            unpack_past(row)
+            known = snapshot.get(Table.TRANSFERS, prefix_of_history(key)) is not None
+        except StoreError as error:
+            yield f"history {key!r}: {error.message}"
+            continue
+        if not known:
+            yield f"history {key!r}: its prefix did not come by a transfer"
+
+
+def _is_importing(row: bytes) -> bool:
+    try:
+        return unpack_application(row).state == State.IMPORTING.value
+    except StoreError:
+        return False  # which is said of the row itself
+
+
 def _journal(snapshot: Snapshot) -> Iterator[str]:
     before: bytes | None = None
     for key, row in snapshot.scan(Table.JOURNAL, b""):
@@ -350,6 +384,7 @@ _CHECKS: Final = (
     _templates,
     _incidents,
     _complaints,
+    _transfers,
     _journal,
     _feed,
     _tokens,

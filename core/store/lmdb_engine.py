@@ -49,6 +49,7 @@ _LATER: Final = frozenset((
     Table.TEMPLATES,
     Table.INCIDENTS, Table.INCIDENT_REPORTS,
     Table.COMPLAINTS, Table.WAITING_COMPLAINTS,
+    Table.TRANSFERS, Table.HISTORY,
 ))  # fmt: skip
 """Tables that a store of an earlier version lacks: whoever may write makes them, empty."""
 

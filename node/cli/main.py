@@ -8,7 +8,7 @@ import click
 
 from core.config import SETTINGS, setting_named
 from node import VERSION
-from node.cli import complaint, doctor, hold, incident, party, prefix, record, resolve, template, token, trail
+from node.cli import complaint, doctor, hold, incident, party, prefix, record, resolve, template, token, trail, transfer
 from node.cli.common import Commands, config_option, json_option, load_config, print_json, start_logging
 
 
@@ -141,6 +141,8 @@ cli.add_command(record.record)
 cli.add_command(party.party)
 cli.add_command(prefix.prefix)
 cli.add_command(hold.hold)
+for command in (transfer.export_prefix, transfer.import_prefix, transfer.abandon_import, transfer.prefix_history):
+    prefix.prefix.add_command(command)
 cli.add_command(token.token)
 cli.add_command(template.template)
 cli.add_command(incident.incident)

@@ -126,6 +126,10 @@ def show(desk: Desk, name: str, identity: bool) -> None:
         print_json(document)
         return
     verification = document.pop("verification")
+    if document.pop("awaits_identity"):
+        click.echo(
+            f"由转移而来，身份信息待补齐 It came by a transfer, complete it: saltern party amend {name} --file FILE"
+        )
     for field, value in document.items():
         shown = "; ".join(value) if isinstance(value, list) else value
         click.echo(f"{field} {_LABELS.get(field, '')}: {shown}")

@@ -30,7 +30,7 @@ _NEXT = {
 
 @click.group(cls=Commands)
 def prefix() -> None:
-    """前缀：申请、审核、站点、暂停、恢复、删除。Prefixes: apply, review, site, suspend, resume, delete."""
+    """前缀：申请、审核、站点、暂停、恢复、删除、转移。Prefixes: apply, review, site, suspend, resume, end, transfer."""
 
 
 @prefix.command()

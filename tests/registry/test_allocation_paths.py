@@ -26,6 +26,7 @@ from core.wire.codepoints import VERSION, OpCode, OpFlag
 from core.wire.cursor import text
 from registry.commands import (
     ANONYMOUS,
+    AbandonImport,
     Actor,
     Add,
     AddParty,
@@ -36,8 +37,11 @@ from registry.commands import (
     Command,
     ConfirmParty,
     Delete,
+    ExportPrefix,
     FileComplaint,
     Home,
+    ImportLines,
+    ImportPrefix,
     IssueBearer,
     LiftHold,
     Modify,
@@ -84,6 +88,7 @@ from tests.kit.governance import (
     plain_sites,
 )
 from tests.kit.templates import template_form
+from tests.kit.transfers import altered, begin, bodies, export, kind_of, signed, take_over
 
 PARTIES = {
     "P000001": "unverified",
@@ -99,6 +104,26 @@ URL = (HandleValue(1, "URL", b"https://a.example"),)
 RIGHTS = (HandleValue(100, "HS_ADMIN", encode_admin(AdminRecord(0xFFF, "88.118.1", 300))),)
 PARTY_OF = dict(zip(PREFIXES, PARTIES, strict=False))
 EVENTS = [*(event.value for event in Event), "home", "allocate", "approve", "", "list", "show"]
+
+
+def files() -> list[list[bytes]]:
+    """Return exports of the first prefix whose party no other node verified, or that nobody signed so."""
+    with plain_sites():
+        office = Office()
+        office.allocated(PREFIXES[0], 7)
+    lines = export(office, PREFIXES[0])
+    tampered = altered(lines, "party", lambda party: party.update(party="P000001"))
+    own = altered([line for line in lines if kind_of(line) != "party"], "application", lambda line: line.update(own=1))
+    states = [state.value for state in Verified if state is not Verified.VERIFIED]
+    return [
+        *(signed(altered(lines, "party", lambda party, state=state: party.update(state=state))) for state in states),
+        signed(line for line in lines if kind_of(line) != "party"),
+        signed(own),
+        tampered,
+    ]
+
+
+IMPORTS = [begin(lines) for lines in files()]
 CASES: dict[type, list[Command]] = {
     Put: [Put(f"{kind}{prefix}", RIGHTS, overwrite=True) for prefix in PREFIXES for kind in ("0.NA/", "")]
     + [Put(f"{prefix}/x", URL) for prefix in PREFIXES],
@@ -149,6 +174,10 @@ CASES: dict[type, list[Command]] = {
     FileComplaint: [FileComplaint("other", "x", PREFIXES[0])],
     MoveComplaint: [MoveComplaint("C20231114-2222222222", event) for event in ("accept", "close", "")],
     ReadContact: [ReadContact("C20231114-2222222222")],
+    ExportPrefix: [ExportPrefix(prefix) for prefix in (*PREFIXES, OWN)],
+    ImportPrefix: list(IMPORTS),
+    ImportLines: [ImportLines(PREFIXES[0], 0, b"".join(bodies(lines)[:5])) for lines in files()],
+    AbandonImport: [AbandonImport(prefix) for prefix in (*PREFIXES, OWN)],
     NoteRefusal: [NoteRefusal("prefix.apply", PREFIXES[0], "ok", "", "")],
     AddTemplate: [AddTemplate(template_form(code=PREFIXES[0])), AddTemplate(template_form(party="P000001"))],
     PublishTemplate: [PublishTemplate(PREFIXES[0]), PublishTemplate("SALT-PRODUCT")],
@@ -356,6 +385,37 @@ def test_records_without_an_application_are_somebodys_too() -> None:
     batch.put(Table.APPLICATIONS, prefix.encode(), None)
     office.store.commit(batch)
     assert office.ask(ApplyPrefix(prefix, office.verified())).rule == "form"
+
+
+# --- transfer ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(len(IMPORTS)))
+def test_no_import_allocates_without_a_verified_party(number: int) -> None:
+    """On an empty node, and by somebody who may: a statement that is missing, says another thing or is not signed."""
+    office = Office()
+    before = office.dump(Table.JOURNAL, Table.META)
+    result = take_over(office, files()[number])
+    assert not result.done
+    assert result.outcome is not Outcome.INTERNAL
+    assert office.dump(Table.JOURNAL, Table.META) == before
+
+
+def test_a_party_that_came_by_a_transfer_gets_no_other_prefix_by_it() -> None:
+    """The verification of another node allocated there; here its papers are filed and looked at first."""
+    there, here = Office(), Office()
+    there.allocated("88.118.7")
+    assert take_over(here, export(there, "88.118.7")).done
+    party = here.application("88.118.7").party
+    assert here.party_row(party).state is Verified.VERIFIED
+    here.do(ApplyPrefix("88.118.8", party))
+    assert here.ask(ReviewPrefix("88.118.8", approve=True), BEN).rule == "identity-awaited"
+    here.do(AmendParty(party, form(0)))
+    assert here.ask(ReviewPrefix("88.118.8", approve=True), BEN).rule == "verified"
+    for reviewer in (BEN, CARLA):
+        here.do(VerifyParty(party, "manual", EVIDENCE), reviewer)
+    here.do(ReviewPrefix("88.118.8", approve=True), BEN)
+    assert here.homed() == {OWN, "88.118.7", "88.118.8"}
 
 
 # --- homing -----------------------------------------------------------------

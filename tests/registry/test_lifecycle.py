@@ -23,6 +23,7 @@ from core.store.fsck import check_store
 from core.store.party_rows import Verified, pack_party
 from core.store.prefix_rows import HOSTINGS, HomedPrefix, pack_prefix, unpack_prefix
 from core.store.record_rows import record_key
+from core.store.transfer_rows import Transfer, pack_transfer
 from core.who import Who
 from registry.commands import (
     Actor,
@@ -65,8 +66,8 @@ def test_the_codes_are_total() -> None:
 
 
 def test_allocated_is_reached_through_approve_alone() -> None:
-    """Rule 2 of the table: whatever way leads there has approve on it; no way leads round it."""
-    without = {pair: after for pair, after in TRANSITIONS.items() if pair[1] is not Event.APPROVE}
+    """Rule 2 of the table: whatever way leads there has approve on it; no way but an import leads round it."""
+    without = {pair: after for pair, after in TRANSITIONS.items() if pair[1] not in (Event.APPROVE, Event.IMPORT)}
     reached: set[State | None] = {None}
     for _ in STATES:
         reached |= {after for (before, _), after in without.items() if before in reached}
@@ -75,6 +76,12 @@ def test_allocated_is_reached_through_approve_alone() -> None:
     for _ in STATES:
         everything |= {after for (before, _), after in TRANSITIONS.items() if before in everything}
     assert everything == set(STATES)
+
+
+def test_what_is_imported_is_answered_when_it_is_whole() -> None:
+    """Rule 3: nothing but the end of the import, or giving it up, leads out of it."""
+    assert {after for (_, event), after in TRANSITIONS.items() if event is Event.IMPORT} == {State.IMPORTING}
+    assert {event for before, event in TRANSITIONS if before is State.IMPORTING} == {Event.IMPORTED, Event.ABANDON}
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(STATES, Event)))
@@ -135,9 +142,12 @@ def test_every_command_in_every_state(state: State | None, event: Event) -> None
         batch.put(Table.APPLICATIONS, PREFIX.encode(), pack_application(application))
         party = office.party_row("P000001")._replace(prefixes=(PREFIX,))
         batch.put(Table.PARTIES, b"P000001", pack_party(party))
-        if state in (State.HOMED, State.SUSPENDED):
-            row = HomedPrefix("delegated", NOW, suspended=state is State.SUSPENDED)
+        if state in (State.HOMED, State.SUSPENDED, State.IMPORTING):
+            row = HomedPrefix("delegated", NOW, suspended=state is not State.HOMED)
             batch.put(Table.PREFIXES, PREFIX.encode(), pack_prefix(row))
+        if state is State.IMPORTING:
+            transfer = Transfer("0" * 16, bytes(32), bytes(32), 1, 0, bytes(32), NOW)
+            batch.put(Table.TRANSFERS, PREFIX.encode(), pack_transfer(transfer))
         office.store.commit(batch)
     before, entries = office.dump(Table.JOURNAL, Table.META), len(office.journal())
     command, actor = COMMANDS[event]

@@ -16,6 +16,7 @@ from core.records import HandleValue, ValueReference
 from registry.commands import (
     ANONYMOUS,
     OPERATOR,
+    AbandonImport,
     Actor,
     Add,
     AddParty,
@@ -26,8 +27,11 @@ from registry.commands import (
     Command,
     ConfirmParty,
     Delete,
+    ExportPrefix,
     FileComplaint,
     Home,
+    ImportLines,
+    ImportPrefix,
     IssueBearer,
     LiftHold,
     Modify,
@@ -108,6 +112,10 @@ COMMAND: st.SearchStrategy[Command] = st.one_of(
     st.builds(UpdateIncident, TEXT, OCTETS),
     st.builds(ReportIncident, TEXT, TEXT),
     st.builds(CloseIncident, TEXT),
+    st.builds(ExportPrefix, TEXT),
+    st.builds(ImportPrefix, TEXT, OCTETS, OCTETS, OCTETS),
+    st.builds(ImportLines, TEXT, INDEX, OCTETS),
+    st.builds(AbandonImport, TEXT),
 )
 ACTOR = st.one_of(
     st.sampled_from([OPERATOR, ANONYMOUS]),

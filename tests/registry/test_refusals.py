@@ -22,6 +22,7 @@ from core.store.engine import Table
 from registry.commands import (
     ANONYMOUS,
     LOG_IN,
+    AbandonImport,
     Actor,
     AddParty,
     AddTemplate,
@@ -30,8 +31,10 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    ExportPrefix,
     FileComplaint,
     Home,
+    ImportLines,
     IssueBearer,
     LiftHold,
     MoveComplaint,
@@ -56,6 +59,7 @@ from registry.refusals import RULES, fault, refusal
 from registry.roles import CALL_NAMED
 from tests.kit.governance import ANNA, BEN, EVIDENCE, INCIDENT, OWN, ROWS, SITE, Office, form, person
 from tests.kit.templates import CODE, template_form
+from tests.kit.transfers import altered, begin, export, signed
 
 REGISTRY = Path(__file__).parent.parent.parent / "registry"
 TREES = [ast.parse(path.read_text("utf-8")) for path in sorted(REGISTRY.glob("*.py"))]
@@ -189,6 +193,27 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         "complaint-state": (MoveComplaint(ticket, "close"), ANNA, ticket),
         "complaint-text": (MoveComplaint(ticket, "reject", " "), ANNA, ticket),
         "invalid-handle": (ApplyPrefix("a..b", first), ANNA, "a..b"),
+        "not-homed": (ExportPrefix("88.118.8"), ANNA, "88.118.8"),
+        **refused_imports(office),
+    }
+
+
+def refused_imports(office: Office) -> dict[str, tuple[Command, Actor, str]]:
+    """Return the same of imports; one of 88.118.5 is under way."""
+    other = Office()
+    other.allocated("88.118.5", 2)
+    lines = export(other, "88.118.5")
+    office.do(begin(lines))
+    whole = begin(lines)
+    unverified = signed(altered(lines, "party", lambda party: party.update(state="failed")))
+    return {
+        "transfer-file": (whole._replace(evidence=EVIDENCE), ANNA, "88.118.5"),
+        "transfer-prefix": (whole._replace(prefix="88.118.6"), ANNA, "88.118.6"),
+        "transfer-unverified": (begin(unverified), ANNA, "88.118.5"),
+        "import-other": (begin(signed(altered(lines, "header", lambda h: h.update(node="x")))), ANNA, "88.118.5"),
+        "import-order": (ImportLines("88.118.5", 1, b"{}"), ANNA, "88.118.5"),
+        "import-none": (AbandonImport("88.118.7"), ANNA, "88.118.7"),
+        "malformed": (whole._replace(trailer=b"{}"), ANNA, "88.118.5"),
     }
 
 
@@ -206,8 +231,9 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
         "licence", "complaints-full",
         "incident-reports", "incident-time", "incident-future", "incident-order", "incident-text", "closing-cause",
         "closing-measures", "closing-report", "report-not-found", "signing-key",
+        "import-altered", "import-exists", "transfer-identity", "transfer-case", "transfer-key", "identity-awaited",
     }  # fmt: skip
-    assert cases.keys() - {"authentication-needed", "invalid-handle"} == RULES.keys() - elsewhere
+    assert cases.keys() - {"authentication-needed", "invalid-handle", "malformed"} == RULES.keys() - elsewhere
     for rule, (command, actor, about) in cases.items():
         before, entries = office.dump(Table.JOURNAL, Table.META), len(office.journal())
         result = office.ask(command, actor)

@@ -14,12 +14,16 @@ from core.records import HandleValue
 from core.who import Role
 from registry.commands import (
     ANONYMOUS,
+    AbandonImport,
     Actor,
     AddParty,
     AddTemplate,
     ApplyPrefix,
     Command,
+    ExportPrefix,
     FileComplaint,
+    ImportLines,
+    ImportPrefix,
     MoveComplaint,
     MovePrefix,
     OpenIncident,
@@ -90,7 +94,10 @@ ASK: dict[str, tuple[str, str, Any]] = {
 }
 """How each call is made over HTTP: about P000001 and its prefixes."""
 
-NOT_OVER_HTTP = {"party.identity", "party.rekey", "record.write", "complaint.contact"}
+NOT_OVER_HTTP = {
+    "party.identity", "party.rekey", "record.write", "complaint.contact", "prefix.export", "prefix.import",
+    "prefix.abandon",
+}  # fmt: skip
 FOR_ALL_OWN = ("party.list", "prefix.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
 
@@ -232,6 +239,21 @@ def test_identity_is_opened_at_this_machine_alone(world: World, asker: Asker, ki
     assert result.outcome in (Outcome.FORBIDDEN, Outcome.AUTHENTICATION_NEEDED)
     assert not result.body
     assert world.desk.run(command, person("本机")).done
+
+
+@every_asker
+@pytest.mark.parametrize(
+    "command",
+    [ExportPrefix(HOSTED), ImportPrefix(FREE, b"", b"", b""), ImportLines(FREE, 0, b""), AbandonImport(FREE)],
+    ids=repr,
+)
+def test_a_prefix_is_transferred_at_this_machine_alone(world: World, asker: Asker, command: Command) -> None:
+    """The file holds secret keys; whoever asks from elsewhere is told nothing of prefix or file."""
+    result = world.desk.run(command, asker.actor(world))
+    assert result.outcome in (Outcome.FORBIDDEN, Outcome.AUTHENTICATION_NEEDED)
+    assert result.rule in ("role", "")
+    assert not result.body
+    assert world.desk.run(command, person("本机")).outcome is not Outcome.FORBIDDEN
 
 
 def test_somebody_at_this_machine_may_make_every_call() -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.changes import ChangeKind, pack_change
+from core.changes import Change, ChangeKind, pack_change
 from core.clock import Millis
 from core.incidents import PURPOSE
 from core.records import HandleValue
@@ -48,6 +48,7 @@ from core.store.prefix_rows import HomedPrefix, pack_count, pack_prefix
 from core.store.record_rows import pack_record, record_key
 from core.store.template_rows import TemplateRow, TemplateState, pack_template
 from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key
+from core.store.transfer_rows import Past, Transfer, history_key, pack_past, pack_transfer
 from core.who import Role, Who
 from core.wire.metadata import MetadataTemplate
 
@@ -75,6 +76,9 @@ INCIDENT = Incident(
     "t", "d", "system", "major", AT, AT, Millis(0), "", "", AT, ANNA, AT, "reported", Millis(0), (),
     (Report(AT, "to", ANNA, key_id(SIGNER.public_key)),),
 )  # fmt: skip
+COMING = b"88.118.6"
+UNDER_WAY = Transfer("0" * 16, bytes(32), bytes(32), 2, 1, bytes(32), AT)
+PAST = Past("0" * 16, 5, Change(ChangeKind.PREFIX_HOMED, "88.118.6", AT))
 ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
 
 
@@ -105,6 +109,10 @@ def clean() -> Batch:
     batch.put(Table.INCIDENTS, b"I000002", pack_incident(INCIDENT._replace(state="open", reports=())))
     batch.put(Table.INCIDENT_REPORTS, report_key("I000001", 1), pack_report(signed))
     batch.put(Table.META, LAST_INCIDENT_KEY, pack_last(2))
+    batch.put(Table.APPLICATIONS, COMING, pack_application(HELD._replace(state="importing", party="")))
+    batch.put(Table.PREFIXES, COMING, pack_prefix(HomedPrefix("hosted", AT, suspended=True)))
+    batch.put(Table.TRANSFERS, COMING, pack_transfer(UNDER_WAY))
+    batch.put(Table.HISTORY, history_key(COMING, 1), pack_past(PAST))
     for number in (1, 2, 3):
         batch.put(Table.JOURNAL, entry_key(number), ENTRY)
     batch.put(Table.META, LAST_ENTRY_KEY, entry_key(3))
@@ -214,6 +222,49 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
         TOKENS[0],
         b"\x01" + msgpack.packb((b"digest", -1, b"answer")),
         f"tokens {TOKENS[0].hex()}: ",
+    ),
+    "garbage transfer": (
+        Table.TRANSFERS,
+        COMING,
+        b"\x01\xc1",
+        f"transfers {COMING!r}: a row of transfers cannot be read",
+    ),
+    "missing transfer": (Table.TRANSFERS, COMING, None, f"transfers {COMING!r}: missing, it is being imported"),
+    "transfer that ended and did not": (
+        Table.TRANSFERS,
+        COMING,
+        pack_transfer(UNDER_WAY._replace(ended_ms=AT)),
+        f"transfers {COMING!r}: under way or not, which its application does not say",
+    ),
+    "transfer of what is homed": (
+        Table.TRANSFERS,
+        PREFIX,
+        pack_transfer(UNDER_WAY),
+        f"transfers {PREFIX!r}: under way or not, which its application does not say",
+    ),
+    "importing and answered": (
+        Table.PREFIXES,
+        COMING,
+        pack_prefix(HomedPrefix("hosted", AT)),
+        f"applications {COMING!r}: importing, which the row of the prefix does not say",
+    ),
+    "garbage history": (
+        Table.HISTORY,
+        history_key(COMING, 1),
+        b"\x01\xc1",
+        f"history {history_key(COMING, 1)!r}: a row of history cannot be read",
+    ),
+    "history of a prefix that did not come": (
+        Table.HISTORY,
+        history_key(PREFIX, 1),
+        pack_past(PAST),
+        f"history {history_key(PREFIX, 1)!r}: its prefix did not come by a transfer",
+    ),
+    "history of no prefix": (
+        Table.HISTORY,
+        b"88.118.6",
+        pack_past(PAST),
+        "history b'88.118.6': a key of history cannot be read",
     ),
     "garbage application": (
         Table.APPLICATIONS,

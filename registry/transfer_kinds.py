@@ -1,0 +1,278 @@
+"""The body of a transfer: which kinds of lines there are, and how each is read out, checked and written.
+
+``BODY`` is the only table of it, in the order of the file. A further kind is a form in
+``core/wire/transferfile.py`` and a row here. A line is checked in the same way before anything of its
+file is written and when it is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from core import limits
+from core.changes import Change, ChangeKind, Serial, unpack_change
+from core.clock import read_millis
+from core.errors import Outcome, StoreError, WireError
+from core.ident.handle import HandleKey, HandleRules, PrefixKey, ancestors, check_requested, prefix_handle_of, prefix_of
+from core.records import Values
+from core.store.engine import Snapshot, Table
+from core.store.homing import Rows
+from core.store.journal_rows import Entry, unpack_entry
+from core.store.record_rows import prefix_range, record_key, unpack_handle, unpack_values
+from core.store.template_rows import TemplateRow, TemplateState, pack_template, unpack_template
+from core.store.transfer_rows import Past, history_key, history_range, pack_past, unpack_past
+from core.who import Who
+from core.wire.metadata import code_range, parse_binding, template_key
+from core.wire.transferfile import ChangeLine, EntryLine, Line, Person, RecordLine, TemplateLine
+from core.wire.values import decode_values, encode_values
+from core.wire.valuetypes import METADATA_TEMPLATE
+from registry.desk import Desk
+from registry.refusals import refusal
+from registry.values import check_values
+
+_ORIGIN: Final = re.compile(r"(?:[0-9a-f]{16})?", re.ASCII)
+_CHANGES: Final = {kind.name.lower().replace("_", "-"): kind for kind in ChangeKind}
+_CHANGE_NAMES: Final = {kind: name for name, kind in _CHANGES.items()}
+_DIGEST_BYTES: Final = 32
+_BOUND: Final = re.compile(METADATA_TEMPLATE.encode(), re.IGNORECASE)
+"""What the row of every bound record holds, and hardly any other."""
+
+
+class _Record(NamedTuple):
+    key: HandleKey
+    values: Values
+
+
+class BodyKind(NamedTuple):
+    """One kind of line.
+
+    ``read``: the lines of a prefix, out of one state of the store. ``check``: what a line says; NodeError for
+    what cannot be. ``write``: stages it. ``order``: where there is one, lines rise strictly by it.
+    """
+
+    form: type[Any]
+    read: Callable[[Snapshot, PrefixKey], Iterator[Line]]
+    check: Callable[[PrefixKey, HandleRules, Any], Any]
+    write: Callable[[Desk, PrefixKey, int, Any, str], None]
+    order: Callable[[Any], bytes] | None = None
+
+    @property
+    def tag(self) -> str:
+        """The name of the kind in the file."""
+        return str(self.form.__struct_config__.tag)
+
+
+# --- metadata templates ---
+def _read_templates(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
+    """Yield the versions that records of the prefix are bound to. Cost: reads all of these records."""
+    keys: set[bytes] = set()
+    for _, record in snapshot.scan(Table.RECORDS, *prefix_range(prefix)):
+        if _BOUND.search(record):
+            keys.update(_bindings(unpack_values(record)))
+    for key in sorted(keys):
+        row = snapshot.get(Table.TEMPLATES, key)
+        if row is not None:
+            found = unpack_template(row)
+            yield TemplateLine(pack_template(found._replace(filer=who_of(person_of(found.filer)))))
+
+
+def _bindings(values: Values) -> Iterator[bytes]:
+    for value in values:
+        binding = parse_binding(value.data) if value.type.upper() == METADATA_TEMPLATE else None
+        if binding is not None and binding.version:
+            yield template_key(*binding)
+
+
+def _check_template(_prefix: PrefixKey, _rules: HandleRules, line: TemplateLine) -> TemplateRow:
+    try:
+        found = unpack_template(line.row)
+    except StoreError as error:
+        raise WireError(error.message) from None
+    if found.state is TemplateState.DRAFT:
+        raise WireError("模板未发布。A metadata template was not published")
+    return found
+
+
+def _write_template(desk: Desk, _prefix: PrefixKey, _number: int, found: TemplateRow, _origin: str) -> None:
+    """Stage a version that is not here; one that is stays as it is.
+
+    It belongs to whoever has its code here, else to the node: the party that it had there has another id here.
+    """
+    key, code = _template_key(found), found.template.code
+    if desk.staging.get(Table.TEMPLATES, key) is None:
+        others = desk.staging.scan(Table.TEMPLATES, *code_range(code))
+        owner = next((unpack_template(row).template.party for _, row in others), "")
+        template = found.template._replace(party=owner)
+        desk.staging.put(Table.TEMPLATES, key, pack_template(found._replace(template=template)))
+
+
+def _template_key(found: TemplateRow) -> bytes:
+    return template_key(found.template.code, found.template.version)
+
+
+# --- records ---
+def _read_records(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
+    """Yield the records below a prefix; before them prefix handles of prefixes below it, which it answers, too."""
+    for key, row in snapshot.scan(Table.RECORDS, *below_range(prefix)):
+        handle = unpack_handle(key, row)
+        if nearest_homed(snapshot, handle) == prefix:
+            yield _record_line(handle, row)
+    for key, row in snapshot.scan(Table.RECORDS, *prefix_range(prefix)):
+        yield _record_line(unpack_handle(key, row), row)
+
+
+def _record_line(handle: bytes, row: bytes) -> RecordLine:
+    return RecordLine(handle.decode(), encode_values(unpack_values(row)))
+
+
+def below_range(prefix: bytes) -> tuple[bytes, bytes]:
+    """Return start and stop of the keys of the prefix handles of all prefixes below one ("/" follows ".")."""
+    own = prefix_handle_of(prefix)
+    return own + b".", own + b"/"
+
+
+def nearest_homed(rows: Rows, handle: bytes) -> bytes | None:
+    """Return the prefix for which a prefix handle is answered: the nearest one that is homed, None where none is."""
+    for each in ancestors(handle[len(prefix_of(handle)) + 1 :]):
+        if each and rows.get(Table.PREFIXES, each) is not None:
+            return each
+    return None
+
+
+def _check_record(prefix: PrefixKey, rules: HandleRules, line: RecordLine) -> _Record:
+    key = check_requested(line.handle, rules)
+    if key != line.handle.encode():
+        raise WireError(f"标识未规范化。The handle {line.handle!r} is not in its folded form")
+    if not (prefix_of(key) == prefix or key.startswith(prefix_handle_of(prefix) + b".")):
+        raise _foreign(line.handle, prefix)
+    values = decode_values(line.values)
+    check_values(values)
+    return _Record(key, values)
+
+
+def _write_record(desk: Desk, _prefix: PrefixKey, _number: int, record: _Record, _origin: str) -> None:
+    if desk.staging.record_row(record.key) is not None:
+        raise refusal("import-exists", Outcome.CONFLICT, handle=record.key.decode())
+    desk.staging.put_record(record.key, None, record.values, desk.now_ms)
+
+
+# --- history ---
+def _read_changes(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
+    """Yield what came with the prefix, then what happened to it here. Cost: reads the whole feed."""
+    for past in read_history(snapshot, prefix):
+        if isinstance(past.what, Change):
+            yield _change_line(past.number, past.what, past.origin)
+    after = Serial(0)
+    while rows := snapshot.feed(after, limits.LIST_CHUNK):
+        for serial, row in rows:
+            if row.find(prefix) >= 0:  # else it names another; looked at again below
+                change = unpack_change(row)
+                if _is_about(prefix, change.identifier):
+                    yield _change_line(serial, change, "")
+        after = rows[-1][0]
+
+
+def _change_line(number: int, change: Change, origin: str) -> ChangeLine:
+    return ChangeLine(number, _CHANGE_NAMES[change.kind], change.identifier, change.at_ms, origin)
+
+
+def _read_entries(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
+    """Yield the entries of the journal about a prefix. Cost: reads the whole journal."""
+    for past in read_history(snapshot, prefix):
+        if isinstance(past.what, Entry):
+            yield _entry_line(past.number, past.what, past.origin)
+    for key, row in snapshot.scan(Table.JOURNAL, b""):
+        entry = unpack_entry(row)
+        if _is_about(prefix, entry.object):
+            yield _entry_line(int.from_bytes(key, "big"), entry, "")
+
+
+def _entry_line(number: int, entry: Entry, origin: str) -> EntryLine:
+    return EntryLine(
+        number, entry.at_ms, person_of(entry.who), entry.action, entry.object, entry.outcome, entry.rule,
+        entry.reason, entry.evidence[:_DIGEST_BYTES], origin,
+    )  # fmt: skip
+
+
+def read_history(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Past]:
+    """Yield what came with a prefix from other nodes, in the order in which it came."""
+    for _, row in snapshot.scan(Table.HISTORY, *history_range(prefix)):
+        yield unpack_past(row)
+
+
+def _check_change(prefix: PrefixKey, _rules: HandleRules, line: ChangeLine) -> Past:
+    kind = _CHANGES.get(line.change)
+    if kind is None:
+        raise WireError(f"不认识的变更 {line.change[:40]!r}。There is no kind of change {line.change[:40]!r}")
+    if not _is_about(prefix, line.identifier):
+        raise _foreign(line.identifier, prefix)
+    at_ms = checked_time(line.at_ms)
+    return Past(_origin(line.origin), _number(line.serial), Change(kind, line.identifier, at_ms))
+
+
+def _check_entry(prefix: PrefixKey, _rules: HandleRules, line: EntryLine) -> Past:
+    if not _is_about(prefix, line.object):
+        raise _foreign(line.object, prefix)
+    entry = Entry(
+        checked_time(line.at_ms), who_of(line.who), line.action, line.object, line.outcome, line.rule, line.reason,
+        line.evidence,
+    )  # fmt: skip
+    return Past(_origin(line.origin), _number(line.number), entry)
+
+
+def _write_past(desk: Desk, prefix: PrefixKey, number: int, past: Past, origin: str) -> None:
+    told = past if past.origin else past._replace(origin=origin)
+    desk.staging.put(Table.HISTORY, history_key(prefix, number), pack_past(told))
+
+
+BODY: Final = (
+    BodyKind(TemplateLine, _read_templates, _check_template, _write_template, _template_key),
+    BodyKind(RecordLine, _read_records, _check_record, _write_record, lambda record: record_key(record.key)),
+    BodyKind(ChangeLine, _read_changes, _check_change, _write_past),
+    BodyKind(EntryLine, _read_entries, _check_entry, _write_past),
+)
+RANK: Final = {kind.form: rank for rank, kind in enumerate(BODY)}
+
+
+# --- pieces that the head shares ---
+def person_of(who: Who) -> Person:
+    """Return somebody as a file names him: no user id and no token, which mean nothing elsewhere."""
+    return Person(who.role, who.name[: limits.HANDLE_CHARS_MAX])
+
+
+def who_of(person: Person) -> Who:
+    """Return somebody whom a file names."""
+    return Who(person.role, person.name)
+
+
+def checked_time(at_ms: int) -> Any:
+    """Return a time of a file. Errors: WireError."""
+    try:
+        return read_millis(at_ms)
+    except ValueError:
+        raise WireError(f"{at_ms} 不是时间。{at_ms} is no time") from None
+
+
+def _is_about(prefix: PrefixKey, identifier: str) -> bool:
+    """Whether an identifier is the prefix, a handle of it, its prefix handle or one of a prefix below it."""
+    key, own = identifier.encode(errors="replace").upper(), prefix_handle_of(prefix)
+    return key in (prefix, own) or key.startswith((prefix + b"/", own + b"."))
+
+
+def _foreign(identifier: str, prefix: bytes) -> WireError:
+    named, shown = prefix.decode(), identifier[: limits.HANDLE_CHARS_MAX]
+    return WireError(f"{shown!r} 不属于前缀 {named}。{shown!r} is not of the prefix {named}")
+
+
+def _origin(origin: str) -> str:
+    if not _ORIGIN.fullmatch(origin):
+        raise WireError("origin 有误。origin is no id of a key")
+    return origin
+
+
+def _number(number: int) -> int:
+    if not 0 < number < 1 << 63:
+        raise WireError(f"{number} 不是序号。{number} is no serial")
+    return number
