@@ -224,8 +224,8 @@ def _forget_approvals(desk: Desk, name: str, party: PartyRow) -> None:
 
 
 def _applications(desk: Desk, name: str, party: PartyRow) -> Iterator[tuple[PrefixKey, Application]]:
-    """Yield what a party has applied for; a prefix that was rejected may be another's by now."""
-    for prefix in party.prefixes:
+    """Yield what a party has applied for, in order; a prefix that was rejected may be another's by now."""
+    for prefix in sorted(party.prefixes):
         key = PrefixKey(prefix.encode())
         application = application_of(desk, key)
         if application is not None and application.party == name:

@@ -480,3 +480,14 @@ Machine.TestCase.settings = settings(
     max_examples=max(60, (settings.default.max_examples or 0) // 50), stateful_step_count=40
 )
 TestLifecycleModel = Machine.TestCase
+
+
+def test_the_prefixes_of_a_party_are_verified_in_their_order() -> None:
+    """Whichever was applied for first: the feed says it in one way."""
+    office = Office()
+    party = office.party()
+    for prefix in ("88.118.1.5", "88.118.1"):
+        office.do(ApplyPrefix(prefix, party))
+    office.do(VerifyParty(party, "manual", EVIDENCE), BEN)
+    verifying = [name for kind, name in office.feed() if kind is K.PREFIX_VERIFYING]
+    assert verifying == ["88.118.1", "88.118.1.5"]
