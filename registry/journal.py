@@ -40,7 +40,7 @@ from registry.tokens import TEMPORARY
 
 _LOG: Final = logging.getLogger("saltern.refusals")
 _REFUSED: Final = (
-    Outcome.FORBIDDEN, Outcome.ACCESS_DENIED, Outcome.AUTHENTICATION_FAILED, Outcome.REGISTRATION_CLOSED,
+    Outcome.FORBIDDEN, Outcome.ACCESS_DENIED, Outcome.AUTHENTICATION_FAILED, Outcome.REGISTRATION_CLOSED, Outcome.HELD,
 )  # fmt: skip
 _STRANGERS: Final = (LOG_IN, "complaint.file")
 _CALL_CHARS_MAX: Final = 40
@@ -72,7 +72,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._refusals = _Quota(limits.REFUSALS_KEPT_PER_S, "refusals")
-        self._strangers = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S, "failed log-ins and complaints")
+        self._strangers = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S, "refusals of strangers")
 
     def enter(self, staging: Staging, who: Who, now_ms: Millis, command: Command, result: Result) -> None:
         """Stage the entry of an act of governance, or of a refusal."""
@@ -88,7 +88,7 @@ class Journal:
         entry = entry_of(who, now_ms, command, result)
         if result.done and not isinstance(command, NoteRefusal):
             staging.enter(entry)
-        elif (self._strangers if entry.action in _STRANGERS else self._refusals).admits(now_ms):
+        elif (self._strangers if who == Who() or entry.action in _STRANGERS else self._refusals).admits(now_ms):
             _LOG.info("refused %s", json.dumps(dump_entry(entry), ensure_ascii=False))
             staging.enter(entry)
 

@@ -119,6 +119,8 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "The prefix {prefix} is allocated to a party: use saltern prefix suspend or delete, with reason and evidence",
     ),
     # --- holds
+    "held": ("已依令停止解析", "It is on hold by order of the regulator"),
+    "suspended": ("该前缀已暂停", "That prefix is suspended"),
     "order": ("须写明文号，1至{chars}个可见字符", "The number of the order is needed: 1 to {chars} visible characters"),
     "hold-target": (
         "对象应为标识（含“/”）、前缀（含“.”）或主体编号",
@@ -142,8 +144,8 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "hold-orders": ("一个对象最多{orders}个文号", "A target may have {orders} orders at most"),
     "hold-count": ("停止解析的对象最多{targets}个", "{targets} targets may be on hold at most"),
     "on-hold": (
-        "前缀{prefix}依令（{order}）停止解析，记录须保留：先恢复",
-        "The prefix {prefix} is on hold by order {order}, and its records stay: lift it first",
+        "{target}依令（{order}）停止解析，记录须保留：先执行 saltern hold lift {target}",
+        "{target} is on hold by order {order}, and its records stay: first run saltern hold lift {target}",
     ),
     # --- tokens
     "token-role": ("令牌的角色应为以下之一：{roles}", "The role of a token is one of {roles}"),

@@ -93,7 +93,7 @@ def export_prefix(desk: Desk, command: ExportPrefix) -> Result:
     """Note that somebody reads all values of a prefix, secret ones too (Measures art. 11); what is on hold stays."""
     prefix = check_prefix(command.prefix, desk.rules)
     application = exported(desk.staging, prefix)
-    require_no_hold(desk, prefix, application.party)
+    require_no_hold(desk.staging, prefix)
     return told(command.prefix, Outcome.OK, dump_application(prefix, application))
 
 

@@ -31,7 +31,7 @@ from core.store.bearer_rows import unpack_bearer
 from core.store.case_row import stored_case
 from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_complaint, unpack_counts, waiting_key
 from core.store.engine import Snapshot, Table
-from core.store.hold_rows import HoldCounts, HoldKind, hold_target, unpack_hold
+from core.store.hold_rows import HoldCounts, HoldKind, hold_key, hold_kind, unpack_hold
 from core.store.holding import hold_counts
 from core.store.incident_rows import LAST_INCIDENT_KEY, pack_last, report_key, unpack_incident, unpack_report
 from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unpack_entry
@@ -182,8 +182,10 @@ def _holds(snapshot: Snapshot) -> Iterator[str]:
     counted: Counter[HoldKind] = Counter()
     for key, row in snapshot.scan(Table.HOLDS, b""):
         try:
-            unpack_hold(row)
-            counted[hold_target(key)[0]] += 1
+            hold, kind = unpack_hold(row), hold_kind(key)
+            counted[kind] += 1
+            if hold_key(kind, hold.target) != key:
+                yield f"holds {key!r}: holds {hold.target!r}"
         except StoreError as error:
             yield f"holds {key!r}: {error.message}"
     try:

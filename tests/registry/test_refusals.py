@@ -62,7 +62,8 @@ from tests.kit.templates import CODE, template_form
 from tests.kit.transfers import altered, begin, export, signed
 
 REGISTRY = Path(__file__).parent.parent.parent / "registry"
-TREES = [ast.parse(path.read_text("utf-8")) for path in sorted(REGISTRY.glob("*.py"))]
+HOMING = REGISTRY.parent / "core" / "store" / "homing.py"
+TREES = [ast.parse(path.read_text("utf-8")) for path in (*sorted(REGISTRY.glob("*.py")), HOMING)]
 CJK = re.compile("[\u4e00-\u9fff]")
 LATIN = re.compile("[A-Za-z]")
 IDENTITY = sorted(identity_names(person=True) & set(ROWS[0]))
@@ -224,7 +225,7 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
     elsewhere = {
         "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
         "site-file", "record-right", "locked-out", "prefix-characters", "prefix-count", "filers", "method-failed",
-        "hold-absent", "hold-orders", "hold-count", "page",
+        "held", "suspended", "hold-absent", "hold-orders", "hold-count", "page",
         *(rule for rule in RULES if rule.startswith(("member-", "industry-", "binding-", "item-"))),
         "template-code", "template-version", "template-industry", "template-items", "template-item-name",
         "template-item-twice", "template-length", "template-more", "template-count",
@@ -321,7 +322,7 @@ def test_a_flood_of_failed_log_ins_hides_no_other_refusal(caplog: pytest.LogCapt
     actions = [entry.action for entry in office.journal()]
     assert actions.count(LOG_IN) == limits.LOGIN_REFUSALS_KEPT_PER_S + 1
     assert actions.count("party.confirm") == limits.REFUSALS_KEPT_PER_S
-    assert "295 more failed log-ins" in caplog.text
+    assert "295 more refusals of strangers" in caplog.text
 
 
 def test_a_dry_run_of_what_is_refused_is_no_try() -> None:
