@@ -235,6 +235,7 @@ INCIDENT_TEXT_CHARS_MAX: Final = 4_000  # of what happened, what is affected, th
 INCIDENT_MEASURE_CHARS_MAX: Final = 1_000
 INCIDENT_MEASURES_MAX: Final = 64  # of one incident; a signed report with all of them stays below half a mebibyte
 INCIDENT_REPORTS_MAX: Final = 32  # revisions of one incident's report: one a day for a month
+INCIDENTS_OPEN_MAX: Final = 1_000  # not closed at once; all of them are read for the metrics
 INCIDENT_STEPS: Final = 64  # of one incident that its row keeps; the journal keeps all
 INCIDENT_TO_CHARS_MAX: Final = 100  # whom a report is for
 INCIDENT_REPORT_HOURS: Final = 24  # from discovery to the first report

@@ -7,9 +7,9 @@ application is so in its row, and no other is; parties that are named are there;
 journal has no gap and ends at its number; the counts of holds count; complaints that wait are
 listed with their deadlines, and complaints counted by their states; a version of a metadata
 template that a record is bound to is there and was published; incidents are as many as were
-numbered, and each of their reports is there as it was signed; a prefix is being imported where a
-transfer is under way, and history came with one; no key is in a table that it does not fit, and
-none was made in another mode of case than the store's own.
+numbered, those that are open are listed, and each of their reports is there as it was signed; a
+prefix is being imported where a transfer is under way, and history came with one; no key is in a
+table that it does not fit, and none was made in another mode of case than the store's own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,15 @@ from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_complaint
 from core.store.engine import Snapshot, Table
 from core.store.hold_rows import HoldCounts, HoldKind, hold_target, unpack_hold
 from core.store.holding import hold_counts
-from core.store.incident_rows import LAST_INCIDENT_KEY, pack_last, report_key, unpack_incident, unpack_report
+from core.store.incident_rows import (
+    LAST_INCIDENT_KEY,
+    OPEN_INCIDENTS_KEY,
+    pack_last,
+    report_key,
+    unpack_incident,
+    unpack_open,
+    unpack_report,
+)
 from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unpack_entry
 from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
 from core.store.prefix_rows import unpack_count, unpack_prefix
@@ -230,6 +238,7 @@ def _is_bound(snapshot: Snapshot, data: bytes) -> bool:
 
 def _incidents(snapshot: Snapshot) -> Iterator[str]:
     count = reports = 0
+    opened: list[str] = []
     for key, row in snapshot.scan(Table.INCIDENTS, b""):
         count += 1
         try:
@@ -237,6 +246,8 @@ def _incidents(snapshot: Snapshot) -> Iterator[str]:
         except StoreError as error:
             yield f"incidents {key!r}: {error.message}"
             continue
+        if not incident.is_closed:
+            opened.append(key.decode(errors="replace"))
         reports += len(incident.reports)
         for revision, report in enumerate(incident.reports, 1):
             if not _is_signed(snapshot, key.decode(errors="replace"), revision, report.key_id):
@@ -245,6 +256,11 @@ def _incidents(snapshot: Snapshot) -> Iterator[str]:
             yield f"incidents {key!r}: it is reported, and yet waits for a report"
     if snapshot.get(Table.META, LAST_INCIDENT_KEY) != (pack_last(count) if count else None):
         yield f"incidents: there are {count}, which is not their last number"
+    try:
+        if sorted(unpack_open(snapshot.get(Table.META, OPEN_INCIDENTS_KEY))) != sorted(opened):
+            yield "incidents: the list of open ones is not that of those that are open"
+    except StoreError as error:
+        yield f"incidents: {error.message}"
     kept = sum(1 for _ in snapshot.scan(Table.INCIDENT_REPORTS, b""))
     if kept != reports:
         yield f"incident_reports: {kept} rows for {reports} reports"

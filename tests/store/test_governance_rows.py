@@ -25,8 +25,10 @@ from core.store.incident_rows import (
     Measure,
     Report,
     pack_incident,
+    pack_open,
     pack_report,
     unpack_incident,
+    unpack_open,
     unpack_report,
 )
 from core.store.incident_rows import Step as Moved
@@ -90,6 +92,7 @@ INCIDENT = st.builds(
         ),
         max_size=3,
     ).map(tuple),
+    TIME, st.booleans(),
 )  # fmt: skip
 REPORT = st.dictionaries(TEXT, TEXT | st.integers(-(2**53), 2**53) | st.none() | st.lists(TEXT, max_size=2), max_size=3)
 
@@ -102,6 +105,7 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[
     "template": (TEMPLATE, pack_template, unpack_template),
     "incident": (INCIDENT, pack_incident, unpack_incident),
     "report": (REPORT, pack_report, unpack_report),
+    "open": (st.lists(TEXT, max_size=4), pack_open, unpack_open),
     "transfer": (TRANSFER, pack_transfer, unpack_transfer),
     "past": (PAST, pack_past, unpack_past),
     "number": (st.integers(1, 10**9).map(lambda number: f"P{number:06}"), pack_number, unpack_number),
@@ -140,7 +144,7 @@ def test_total_on_any_member(kind: str, data: st.DataObject, wrong: object) -> N
     """One member of a row is something else, or missing, or is one too many; what is read can be written again."""
     values, pack, unpack = KINDS[kind]
     row = pack(data.draw(values))
-    if kind in ("number", "report", "past"):
+    if kind in ("number", "report", "past", "open"):
         return
     members = msgpack.unpackb(row[1:])
     name = data.draw(st.sampled_from([*members, "more"]))
