@@ -6,10 +6,11 @@ tokens and their times belong together; a prefix that is homed or suspended by i
 application is so in its row, and no other is; parties that are named are there; the
 journal has no gap and ends at its number; the counts of holds count; complaints that wait are
 listed with their deadlines, and complaints counted by their states; a version of a metadata
-template that a record is bound to is there and was published; incidents are as many as were
-numbered, those that are open are listed, and each of their reports is there as it was signed; a
-prefix is being imported where a transfer is under way, and history came with one; no key is in a
-table that it does not fit, and none was made in another mode of case than the store's own.
+template that a record is bound to is there and was published, and versions are counted by their
+parties; incidents are as many as were numbered, those that are open are listed, and each of their
+reports is there as it was signed; a prefix is being imported where a transfer is under way, and
+history came with one; no key is in a table that it does not fit, and none was made in another mode
+of case than the store's own.
 """
 
 from __future__ import annotations
@@ -46,7 +47,13 @@ from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unp
 from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
 from core.store.prefix_rows import unpack_count, unpack_prefix
 from core.store.record_rows import pack_record, record_key, unpack_handle, unpack_values
-from core.store.template_rows import TemplateRow, TemplateState, unpack_template
+from core.store.template_rows import (
+    TEMPLATES_KEY,
+    TemplateRow,
+    TemplateState,
+    unpack_template,
+    unpack_template_counts,
+)
 from core.store.token_rows import time_key, unpack_token
 from core.store.transfer_rows import prefix_of_history, unpack_past, unpack_transfer
 from core.who import Role
@@ -204,6 +211,7 @@ def _holds(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _templates(snapshot: Snapshot) -> Iterator[str]:
+    counted: Counter[str] = Counter()
     for key, packed in snapshot.scan(Table.TEMPLATES, b""):
         try:
             row = unpack_template(packed)
@@ -211,12 +219,18 @@ def _templates(snapshot: Snapshot) -> Iterator[str]:
             yield f"templates {key!r}: {error.message}"
             continue
         template = row.template
+        counted[template.party] += 1
         if template_key(template.code, template.version) != key:
             yield f"templates {key!r}: holds {template.code}@{template.version}"
         if template.party and snapshot.get(Table.PARTIES, template.party.encode()) is None:
             yield f"templates {key!r}: its party is not there"
         if not _is_timed(row):
             yield f"templates {key!r}: {row.state.value}, which its times do not say"
+    try:
+        if unpack_template_counts(snapshot.get(Table.META, TEMPLATES_KEY)) != counted:
+            yield "templates: their numbers are not how many there are of each party"
+    except StoreError as error:
+        yield f"templates: {error.message}"
 
 
 def _is_timed(row: TemplateRow) -> bool:
