@@ -31,6 +31,7 @@ from registry.commands import (
     Result,
     ReviewPrefix,
     Unhome,
+    UpdateIncident,
     VerifyParty,
 )
 from registry.governance import call_of, object_of
@@ -98,7 +99,7 @@ def entry_of(who: Who, now_ms: Millis, command: Command, result: Result) -> Entr
     if isinstance(command, NoteRefusal):
         rule, reason, outcome = command.rule or command.outcome, command.reason, command.outcome
     elif result.done:
-        rule, reason, outcome = "", _given(command), result.outcome.value
+        rule, reason, outcome = "", _given(command, result), result.outcome.value
     else:
         outcome = result.outcome.value
         rule = result.rule or outcome
@@ -110,8 +111,8 @@ def entry_of(who: Who, now_ms: Millis, command: Command, result: Result) -> Entr
     )  # fmt: skip
 
 
-def _given(command: Command) -> str:
-    """Return what somebody gave as his reason or verdict."""
+def _given(command: Command, result: Result) -> str:
+    """Return what somebody gave as his reason or verdict; of an incident what he changed, without its texts."""
     if isinstance(command, ReviewPrefix):
         asked = "; ".join(f"{field}: {reason}" for field, reason in command.correct)
         return "approve" if command.approve else f"reject: {command.reject}" if command.reject else f"correct: {asked}"
@@ -119,4 +120,6 @@ def _given(command: Command) -> str:
         return f"{command.method}: {command.failed}" if command.failed else command.method
     if isinstance(command, ReportIncident):
         return command.to
+    if isinstance(command, UpdateIncident):
+        return result.message
     return ": ".join(filter(None, (getattr(command, "order", ""), getattr(command, "reason", ""))))

@@ -233,6 +233,10 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "突发事件{incident}已结束，只能再次报告",
         "The incident {incident} is closed: it can be reported again, and nothing else",
     ),
+    "incidents-open": (
+        "未结束的突发事件已达{incidents}个，请先结束已处置的",
+        "There are {incidents} incidents that are not closed: close those that are over",
+    ),
     "incident-reports": ("一个事件最多报告{reports}次", "An incident is reported {reports} times at most"),
     "incident-time": (
         "应为时间：2026-11-21T08:00（北京时间），或带时差：2026-11-21T00:00Z",
@@ -244,8 +248,8 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "closing-cause": ("结束前须填写原因", "The cause is needed before it is closed"),
     "closing-measures": ("结束前须填写处置措施", "Measures are needed before it is closed"),
     "closing-report": (
-        "重大及以上事件须先报告：saltern incident report",
-        "One that is major or worse is reported before: saltern incident report",
+        "现为或曾为重大及以上的事件须先报告：saltern incident report",
+        "One that is or ever was major or worse is reported before: saltern incident report",
     ),
     "report-not-found": ("没有这一版报告", "There is no such revision of the report"),
     "signing-key": ("未生成报告：{zh}", "No report was made: {en}"),

@@ -24,12 +24,13 @@ from core.store.record_rows import prefix_range, record_key, unpack_handle, unpa
 from core.store.template_rows import TemplateRow, TemplateState, pack_template, unpack_template
 from core.store.transfer_rows import Past, history_key, history_range, pack_past, unpack_past
 from core.who import Who
-from core.wire.metadata import code_range, parse_binding, template_key
+from core.wire.metadata import parse_binding, template_key
 from core.wire.transferfile import ChangeLine, EntryLine, Line, Person, RecordLine, TemplateLine
 from core.wire.values import decode_values, encode_values
 from core.wire.valuetypes import METADATA_TEMPLATE
 from registry.desk import Desk
 from registry.refusals import refusal
+from registry.templates import owner_of, put_new
 from registry.values import check_values
 
 _ORIGIN: Final = re.compile(r"(?:[0-9a-f]{16})?", re.ASCII)
@@ -100,12 +101,9 @@ def _write_template(desk: Desk, _prefix: PrefixKey, _number: int, found: Templat
 
     It belongs to whoever has its code here, else to the node: the party that it had there has another id here.
     """
-    key, code = _template_key(found), found.template.code
-    if desk.staging.get(Table.TEMPLATES, key) is None:
-        others = desk.staging.scan(Table.TEMPLATES, *code_range(code))
-        owner = next((unpack_template(row).template.party for _, row in others), "")
-        template = found.template._replace(party=owner)
-        desk.staging.put(Table.TEMPLATES, key, pack_template(found._replace(template=template)))
+    if desk.staging.get(Table.TEMPLATES, _template_key(found)) is None:
+        owner = owner_of(desk.staging, found.template.code) or ""
+        put_new(desk.staging, found._replace(template=found.template._replace(party=owner)))
 
 
 def _template_key(found: TemplateRow) -> bytes:

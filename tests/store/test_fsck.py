@@ -34,10 +34,12 @@ from core.store.hold_rows import (
 )
 from core.store.incident_rows import (
     LAST_INCIDENT_KEY,
+    OPEN_INCIDENTS_KEY,
     Incident,
     Report,
     pack_incident,
     pack_last,
+    pack_open,
     pack_report,
     report_key,
 )
@@ -110,6 +112,7 @@ def clean() -> Batch:
     batch.put(Table.INCIDENTS, b"I000002", pack_incident(INCIDENT._replace(state="open", reports=())))
     batch.put(Table.INCIDENT_REPORTS, report_key("I000001", 1), pack_report(signed))
     batch.put(Table.META, LAST_INCIDENT_KEY, pack_last(2))
+    batch.put(Table.META, OPEN_INCIDENTS_KEY, pack_open(["I000001", "I000002"]))
     batch.put(Table.APPLICATIONS, COMING, pack_application(HELD._replace(state="importing", party="")))
     batch.put(Table.PREFIXES, COMING, pack_prefix(HomedPrefix("hosted", AT, suspended=True)))
     batch.put(Table.TRANSFERS, COMING, pack_transfer(UNDER_WAY))
@@ -326,6 +329,15 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
     ),
     "missing incident": (Table.INCIDENTS, b"I000002", None, "incidents: there are 1, which"),
     "missing number of incidents": (Table.META, LAST_INCIDENT_KEY, None, "incidents: there are 2, which"),
+    "missing list of open incidents": (Table.META, OPEN_INCIDENTS_KEY, None, "incidents: the list of open ones"),
+    "open incident that is not listed": (Table.META, OPEN_INCIDENTS_KEY, pack_open(["I000001"]), "the list of open"),
+    "closed incident that is listed": (
+        Table.INCIDENTS,
+        b"I000001",
+        pack_incident(INCIDENT._replace(state="closed")),
+        "incidents: the list of open ones",
+    ),
+    "garbage list of open incidents": (Table.META, OPEN_INCIDENTS_KEY, b"\x01\x05", "open incidents cannot be read"),
     "missing report": (Table.INCIDENT_REPORTS, b"I000001/001", None, "report 1 is not there as it was signed"),
     "garbage report": (Table.INCIDENT_REPORTS, b"I000001/001", b"\x01[", "report 1 is not there as it was signed"),
     "altered report": (
