@@ -221,6 +221,7 @@ def _standing(document: Mapping[str, Any], complaint: Complaint) -> str:
     told = f"<h2>答复 Reply</h2><p>{escape(reply).replace(chr(10), '<br>')}</p>" if reply else ""
     return (
         paragraph("请记下编号：凭编号查询进度。Keep the ticket: it shows you how the complaint stands.")
-        + f"{late}<table>{table}</table>{paragraph('时间为北京时间。Times are those of Beijing.')}{told}"
-        + f'<p><a href="{PATH}">再次投诉或查询 Complain again, or look up another one</a></p>'
+        + f'{late}<table class="stack">{table}</table>'
+        + paragraph("时间为北京时间。Times are those of Beijing.")
+        + f'{told}<p><a href="{PATH}">再次投诉或查询 Complain again, or look up another one</a></p>'
     )

@@ -128,7 +128,7 @@ def _page(found: Registration, registrar: Registrar) -> Response:
     table = "".join(f'<tr><th scope="row">{label}</th><td>{text}</td></tr>' for label, text in rows)
     complain = f"/complaints?subject={quote(found.prefix, safe='')}"
     body = (
-        f"<table>{table}</table>"
+        f'<table class="stack">{table}</table>'
         + paragraph("时间为北京时间。不公开任何个人信息。Times are those of Beijing. No personal data is public.")
         + f'<p><a href="{complain}">数据有误？投诉 Wrong data? Complain</a></p>'
     )
