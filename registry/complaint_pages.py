@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from core import limits
 from core.clock import Millis, format_shanghai
-from core.complaints import KINDS, LABELS, State
+from core.complaints import KINDS, LABELS, State, parse_ticket
 from core.errors import NodeError, Outcome, RecordError, WireError
 from core.outcomes import HTTP_SEE_OTHER
 from core.source_limit import NO_LIMIT, SourceLimit
@@ -46,6 +46,12 @@ _HINTS: Final = {
 }
 _AUTOCOMPLETE: Final = {"name": "name", "phone": "tel", "email": "email"}
 _Faults = Mapping[str, str]
+
+
+def ticket_address(path: str) -> str | None:
+    """Return where the complaint of ``/complaints/{ticket}`` is shown; None if that is no ticket."""
+    ticket = parse_ticket(path.removeprefix(f"{PATH}/").removesuffix("/")) if path.startswith(f"{PATH}/") else None
+    return None if ticket is None else f"{PATH}?ticket={quote(ticket)}"
 
 
 class Store(Protocol):
