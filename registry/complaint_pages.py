@@ -212,6 +212,7 @@ def _standing(document: Mapping[str, Any], complaint: Complaint) -> str:
     rows = [
         ("编号 Ticket", document["ticket"]),
         ("类别 About", kind),
+        ("所涉标识或前缀 Identifier or prefix", document["subject"] or "–"),
         ("状态 State", f"{zh} {en}"),
         ("答复期限 To be answered by", document["deadline"]),
     ]
