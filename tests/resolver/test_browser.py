@@ -71,6 +71,18 @@ def test_what_nobody_would_see_is_spelt_out(node: Node) -> None:
     assert "base64: AP8=" in body
 
 
+def test_a_service_site_is_read_as_its_members(node: Node) -> None:
+    """As the JSON interface reads it; servers and their interfaces as lists."""
+    door = {"query": True, "admin": False, "protocol": "TCP", "port": 2641}
+    site = {"version": 1, "protocolVersion": "2.11", "serialNumber": 1, "primarySite": True, "multiPrimary": False,
+            "servers": [{"serverId": 1, "address": "192.0.2.7", "interfaces": [door]}]}  # fmt: skip
+    form = {"format": "site", "value": site}
+    page = node.ask("GET", register(node, "SITE", ("HS_SITE", form))).body.decode()
+    assert "<li>primarySite: true</li>" in page
+    assert "<li>address: 192.0.2.7</li>" in page
+    assert "<li>query: true, admin: false, protocol: TCP, port: 2641</li>" in page
+
+
 @pytest.mark.parametrize(
     ("path", "prefix"),
     [
