@@ -25,10 +25,9 @@ from core import limits
 from core.errors import LimitError, NodeError, Outcome, RateError, WireError
 from core.outcomes import STATUSES
 from core.peer import UNKNOWN, address_of, peer_of
-from core.wire.handlejson import render_error
-from core.wire.http import Request, Response, problem, problem_of
+from core.wire.http import Request, Response, problem
 from node.http_connections import Connections, Peer, serve
-from node.routes import body_bytes_max
+from node.routes import body_bytes_max, refused_unread
 from resolver.ratelimit import Admits
 
 _LOG: Final = logging.getLogger("saltern.http")
@@ -213,9 +212,9 @@ def _is_loopback(address: str) -> bool:
 
 def _refusal(raw: web.BaseRequest, path: str, error: NodeError) -> Response:
     """The answer to a request that was not read to its end; the connection ends with it."""
-    request = Request(raw.method, path, "", {}, b"", credentials_safe=raw.secure)
-    answer = render_error(request, error) if path.startswith("/api") else problem_of(error, path)
-    return answer._replace(close=True)
+    accept = {"accept": _as_utf8(raw.headers.get("Accept", ""))}
+    request = Request(raw.method, path, "", accept, b"", credentials_safe=raw.secure)
+    return refused_unread(request, error)._replace(close=True)
 
 
 class PlainResponse(web.Response):

@@ -19,8 +19,8 @@ from core.errors import NodeError, Outcome
 from core.licence import state_of
 from core.outcomes import HTTP_FOUND, STATUSES
 from core.signature import ALGORITHM, key_id
-from core.wire.http import Headers, Request, Response, parse_fields, prefers_json
-from core.wire.page import page, paragraph
+from core.wire.http import Headers, Request, Response, parse_fields, prefers_json, retry_after, retry_as
+from core.wire.page import KEPT_BY_NOBODY, page, paragraph
 from node.duties import Duties, validity
 
 _CACHE: Final = f"public, max-age={limits.PUBLIC_PAGE_S}"
@@ -39,6 +39,31 @@ _MACHINES: Final = (
     '<li><a href="/openapi.json"><code>/openapi.json</code></a> 管理接口 management API</li>'
     "<li><code>Accept: application/json</code> 本页的 JSON this page as JSON</li></ul>"
 )
+
+
+_LOST: Final = (
+    '<ul><li><a href="/">查询标识 Look up an identifier</a></li><li><a href="/about">服务说明 About this node</a></li>'
+    '<li><a href="/complaints">投诉与查询进度 Complain, or look up a complaint</a></li></ul>'
+)
+_UNREAD: Final = {
+    Outcome.TOO_LARGE: "内容过长或未按时送达：请返回上一页，缩短后再提交。It is too long, or did not arrive in time: "
+    "go back, shorten it and send it again.",
+    Outcome.RATE_LIMITED: "请求过于频繁，请稍后再试。You ask too often; try again later.",
+    Outcome.OVERLOADED: "服务繁忙，请稍后再试。The node is busy; try again later.",
+}
+
+
+def lost() -> Response:
+    """Return the page for whoever is where nothing is."""
+    words = paragraph("此地址没有内容。There is nothing at this address.")
+    return page(Outcome.NO_SUCH_ENDPOINT, "没有此页 No such page", words + _LOST, extra=_VARY)
+
+
+def unread(error: NodeError) -> Response:
+    """Return the page for whoever sent what was not read."""
+    words = paragraph(_UNREAD.get(error.ended, error.message))
+    extra = (*_VARY, *retry_after(error.ended))
+    return retry_as(error, page(error.ended, "未受理 Not taken", words + _LOST, cache=KEPT_BY_NOBODY, extra=extra))
 
 
 class PublicPages:

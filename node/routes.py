@@ -8,7 +8,8 @@ POST of application/x-hdl-message  a message of the Handle protocol, whatever th
 /v1/…                          our own API: parties, prefixes, tokens, complaints, changes
 /openapi.json                  its description
 /prefixes/{prefix}             public registration data
-/complaints                    the form of complaints, and how one stands
+/complaints                    the form of complaints, and how one stands; /complaints/{ticket} leads there
+/favicon.ico                   none: no identifier, and no page of ours has a picture
 /healthz, /readyz              for load balancers
 /                              home page, ?identifier=… leads to the page of that identifier
 /about                         services, time limits, fees, licence, who is responsible: HTML, or JSON by Accept
@@ -23,15 +24,16 @@ from typing import Final
 from core import limits
 from core.caller import Callers, is_bearer
 from core.errors import NodeError, Outcome
-from core.outcomes import STATUSES
+from core.outcomes import HTTP_FOUND, STATUSES
 from core.wire.handlejson import options, refused_credentials, render, render_error
-from core.wire.http import CHALLENGED, Request, Response, not_allowed, nothing_there, problem_of
+from core.wire.http import CHALLENGED, Request, Response, not_allowed, nothing_there, prefers_html, problem_of
+from core.wire.page import KEPT_BY_NOBODY
 from node.handle_http import Messages, is_message
-from node.public_pages import PublicPages
+from node.public_pages import PublicPages, lost, unread
 from node.sessions_api import SessionsApi
 from registry.batch_api import BatchApi
 from registry.complaint_pages import PATH as COMPLAINTS
-from registry.complaint_pages import ComplaintPages
+from registry.complaint_pages import ComplaintPages, ticket_address
 from registry.http_api import ManagementApi
 from registry.json_api import JsonApi as WritingApi
 from registry.rdap_api import SEGMENT as PREFIXES
@@ -46,7 +48,19 @@ _VERIFICATIONS: Final = "/api/verifications"
 _READS: Final = ("GET", "HEAD", "POST")
 _KNOWN_METHODS: Final = (*_READS, "PUT", "DELETE", "OPTIONS")
 _OWN_SEGMENTS: Final = frozenset(
-    ("api", "v1", "log", "prefixes", "complaints", "about", "healthz", "readyz", "openapi.json", ".well-known")
+    (
+        "api",
+        "v1",
+        "log",
+        "prefixes",
+        "complaints",
+        "about",
+        "healthz",
+        "readyz",
+        "openapi.json",
+        ".well-known",
+        "favicon.ico",
+    )
 )
 _BODY_BYTES: Final = {
     BATCH_PATH: limits.BATCH_BODY_BYTES_MAX,
@@ -58,6 +72,13 @@ _TEXT: Final = (("Content-Type", "text/plain;charset=utf-8"),)
 def body_bytes_max(path: str) -> int:
     """Return how long the body of a request to this path may be."""
     return _BODY_BYTES.get(path, limits.BODY_BYTES_MAX)
+
+
+def refused_unread(request: Request, error: NodeError) -> Response:
+    """Return what is told of a request whose body was not read."""
+    if request.path.startswith("/api"):
+        return render_error(request, error)
+    return unread(error) if _is_a_persons(request) else problem_of(error, request.path)
 
 
 class Routes:
@@ -188,7 +209,10 @@ class Routes:
                 healthy = path == "/healthz" or self._ready()
                 outcome = Outcome.OK if healthy else Outcome.OVERLOADED
                 return Response(STATUSES[outcome].http, _TEXT, b"ok\n" if healthy else b"not ready\n")
-        return nothing_there(request.path)
+        ticket = ticket_address(request.path) if _is_read(request) else None
+        if ticket is not None:
+            return Response(HTTP_FOUND, (("Location", ticket), ("Cache-Control", KEPT_BY_NOBODY)))
+        return lost() if _is_a_persons(request) else nothing_there(request.path)
 
     async def _page(self, request: Request) -> Response:
         if not _is_read(request):
@@ -200,6 +224,11 @@ class Routes:
 
 def _is_read(request: Request) -> bool:
     return request.method in ("GET", "HEAD")
+
+
+def _is_a_persons(request: Request) -> bool:
+    """Whether a person waits for a page, and no program for the answer of an interface."""
+    return not _is_ours(request.path) and prefers_html(request.headers.get("accept", ""))
 
 
 def _told(request: Request, body: bytes) -> Response:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from core import limits
 from core.clock import Millis, format_shanghai
-from core.complaints import KINDS, LABELS, State
+from core.complaints import KINDS, LABELS, State, parse_ticket
 from core.errors import NodeError, Outcome, RecordError, WireError
 from core.outcomes import HTTP_SEE_OTHER
 from core.source_limit import NO_LIMIT, SourceLimit
@@ -46,6 +46,12 @@ _HINTS: Final = {
 }
 _AUTOCOMPLETE: Final = {"name": "name", "phone": "tel", "email": "email"}
 _Faults = Mapping[str, str]
+
+
+def ticket_address(path: str) -> str | None:
+    """Return where the complaint of ``/complaints/{ticket}`` is shown; None if that is no ticket."""
+    ticket = parse_ticket(path.removeprefix(f"{PATH}/").removesuffix("/")) if path.startswith(f"{PATH}/") else None
+    return None if ticket is None else f"{PATH}?ticket={quote(ticket)}"
 
 
 class Store(Protocol):
@@ -206,6 +212,7 @@ def _standing(document: Mapping[str, Any], complaint: Complaint) -> str:
     rows = [
         ("编号 Ticket", document["ticket"]),
         ("类别 About", kind),
+        ("所涉标识或前缀 Identifier or prefix", document["subject"] or "–"),
         ("状态 State", f"{zh} {en}"),
         ("答复期限 To be answered by", document["deadline"]),
     ]
@@ -221,6 +228,7 @@ def _standing(document: Mapping[str, Any], complaint: Complaint) -> str:
     told = f"<h2>答复 Reply</h2><p>{escape(reply).replace(chr(10), '<br>')}</p>" if reply else ""
     return (
         paragraph("请记下编号：凭编号查询进度。Keep the ticket: it shows you how the complaint stands.")
-        + f"{late}<table>{table}</table>{paragraph('时间为北京时间。Times are those of Beijing.')}{told}"
-        + f'<p><a href="{PATH}">再次投诉或查询 Complain again, or look up another one</a></p>'
+        + f'{late}<table class="stack">{table}</table>'
+        + paragraph("时间为北京时间。Times are those of Beijing.")
+        + f'{told}<p><a href="{PATH}">再次投诉或查询 Complain again, or look up another one</a></p>'
     )

@@ -148,9 +148,9 @@ def reseal_contacts(desk: Desk, seals: Seals, ring: KeyRing) -> int:
 
 # --- documents -----------------------------------------------------------------
 def status_document(ticket: str, complaint: Complaint, now_ms: Millis) -> dict[str, Any]:
-    """Return what anybody may read who has the ticket: no text of his, no contact, nobody's name."""
+    """Return what anybody may read who has the ticket: what it is about, no text of his, no contact, nobody's name."""
     steps = [{"state": _after(step.event).value, "at": _utc(step.at_ms)} for step in complaint.steps]
-    return _dates(ticket, complaint, now_ms) | {"steps": steps, "reply": complaint.reply or None}
+    return summary_document(ticket, complaint, now_ms) | {"steps": steps, "reply": complaint.reply or None}
 
 
 def summary_document(ticket: str, complaint: Complaint, now_ms: Millis) -> dict[str, Any]:

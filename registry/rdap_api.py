@@ -26,6 +26,11 @@ SEGMENT: Final = "/prefixes/"
 _METHODS: Final = "GET, HEAD"
 _HEADERS: Final[Headers] = (("Access-Control-Allow-Origin", "*"), ("Vary", "Accept"))
 _UNKNOWN: Final = "没有已分配的此前缀。No such prefix is allocated here"
+_ELSEWHERE: Final = (
+    "<ul><li><code>/prefixes/88.118.7</code> 前缀的注册信息 registration data of a prefix</li>"
+    '<li><a href="/">查询标识 Look up an identifier</a></li>'
+    '<li><a href="/complaints">投诉 Complain</a></li></ul>'
+)
 _STATUSES: Final = {
     "active": "已启用 active",
     "inactive": "已分配、未启用 inactive",
@@ -100,7 +105,7 @@ def _json(outcome: Outcome, document: dict[str, object]) -> Response:
 
 def _error(outcome: Outcome, words: str, *, html: bool) -> Response:
     if html:
-        shown = page(outcome, "注册信息 Registration data", paragraph(words))
+        shown = page(outcome, "注册信息 Registration data", paragraph(words) + _ELSEWHERE)
     else:
         shown = Response(STATUSES[outcome].http, (("Content-Type", RDAP),), _body(outcome, words))
     return shown._replace(headers=(*_HEADERS, *retry_after(outcome), *shown.headers))
@@ -128,7 +133,7 @@ def _page(found: Registration, registrar: Registrar) -> Response:
     table = "".join(f'<tr><th scope="row">{label}</th><td>{text}</td></tr>' for label, text in rows)
     complain = f"/complaints?subject={quote(found.prefix, safe='')}"
     body = (
-        f"<table>{table}</table>"
+        f'<table class="stack">{table}</table>'
         + paragraph("时间为北京时间。不公开任何个人信息。Times are those of Beijing. No personal data is public.")
         + f'<p><a href="{complain}">数据有误？投诉 Wrong data? Complain</a></p>'
     )

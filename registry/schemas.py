@@ -293,7 +293,9 @@ SCHEMAS: Final[Schema] = {
     "Incident": _object(_WHOLE_INCIDENT),
     "Incidents": _page("incidents", "IncidentSummary", _NEXT_ROW),
     "IncidentReport": report_schema(),
-    "ComplaintStatus": _object(_COMPLAINT | {"steps": _array(_object(_COMPLAINT_STEP)), "reply": _OR_NONE}),
+    "ComplaintStatus": _object(
+        _COMPLAINT | {"subject": _OR_NONE, "steps": _array(_object(_COMPLAINT_STEP)), "reply": _OR_NONE}
+    ),
     "ComplaintSummary": _object(_COMPLAINT | {"subject": _OR_NONE}),
     "Complaint": _object(
         _COMPLAINT

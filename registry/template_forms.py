@@ -3,14 +3,17 @@
 1. Total: any octets give a template, or all that is wrong. Only what is no JSON object is refused as a whole.
 2. Members are read under several names (docs/reference/templates.md), in any case, with "-" or blanks for
    "_"; what is kept has the names of the canonical form. Texts, numbers and flags are not turned into one
-   another, but for a version, which may be written as a number, and the levels of an industry.
+   another, but for a version, a length, the object type and the levels of an industry. A member that
+   stands twice in the JSON is a fault.
 3. Industries that our table does not know are warnings: the table is from memory, and classes are not in it.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -35,8 +38,18 @@ _A_TEXT: Final = Kind.TEXT.value
 _A_LIST: Final = ("JSON数组", "a JSON array")
 _CAPITAL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])", re.ASCII)
 _SHOWN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}", re.ASCII)
-_BETWEEN_LEVELS: Final = re.compile(r"[\s/\\|,;>_.、，；-]+")
+_BETWEEN_CODES: Final = re.compile(r"[\s/\\|,;>_.、，；-]+")
+_BETWEEN_NAMES: Final = re.compile(r"[/\\|,;>，；]+")  # names hold "、", and may stand behind their codes
+_BETWEEN_WORDS: Final = re.compile(r"[\s_.-]+")
+_LEVEL_CODE: Final = re.compile(r"[A-Za-z]|[A-Za-z]?[0-9]{1,4}", re.ASCII)
+_CODE_AND_NAME: Final = re.compile(r"([A-Za-z](?:[0-9]{2,4})?|[0-9]{2,4})[\s.:：_-]*([^\x00-\x7f].*)")
 _WHOLE_CLASS: Final = re.compile(r"([A-Za-z]?)([0-9]{2,4})", re.ASCII)
+_NAMES: Final[Mapping[str, Mapping[str, str]]] = {"section": SECTION_NAMES, "division": DIVISION_NAMES}
+_CODES: Final = {level: {name: code for code, name in names.items()} for level, names in _NAMES.items()}
+_SIZED: Final = re.compile(r"([^()（）]+)[(（]\s*([0-9]{1,10})\s*(?:[,，]\s*([0-9]{1,10})\s*)?[)）]", re.ASCII)
+_UNSIZED: Final = ("date", "datetime", "boolean")  # of datetime(6) the number is none of characters
+_LENGTH: Final = re.compile("[0-9]{1,40}", re.ASCII)
+_INTEGER_CHARS: Final = 40  # of an integer so many digits are read: more is beyond every bound
 _NAME_CHARS_LOOKED_AT: Final = 64
 
 
@@ -47,56 +60,73 @@ def _names(spellings: dict[str, str]) -> dict[str, str]:
 
 _TEMPLATE: Final = _names(
     {
-        "code": "template_code 编码 模板编码",
+        "code": "template_code 编码 模板编码 代码 模板代码",
         "version": "template_version 版本 版本号",
         "name": "title template_name 名称 模板名称",
         "description": "desc 说明 描述",
-        "industry": "industries industry_levels 行业",
-        "industry_section": "行业门类",
-        "industry_division": "行业大类",
-        "industry_group": "行业中类",
-        "industry_class": "行业小类",
-        "object_type": "object active 对象类型",
-        "items": "fields attributes 数据项",
+        "industry": "industries industry_levels four_level_industry industry_code industry_codes "
+        "行业 四级行业 所属行业 行业代码",
+        "industry_section": "level1 level_1 industry1 industry_1 industry_level1 industry_level_1 行业门类",
+        "industry_division": "level2 level_2 industry2 industry_2 industry_level2 industry_level_2 行业大类",
+        "industry_group": "level3 level_3 industry3 industry_3 industry_level3 industry_level_3 行业中类",
+        "industry_class": "level4 level_4 industry4 industry_4 industry_level4 industry_level_4 行业小类",
+        "object_type": "object active carrier_type 对象类型 载体类型",
+        "items": "fields attributes elements metadata data_items 数据项 元数据 元数据项",
         "party": "主体",
     }
 )
 _INDUSTRY: Final = _names(
     {
-        "section": "category level1 level_1 门类",
-        "division": "major level2 level_2 大类",
-        "group": "medium middle level3 level_3 中类",
-        "class": "minor small level4 level_4 小类",
+        "section": "category 1 level1 level_1 industry_level1 industry_level_1 门类 一级",
+        "division": "major 2 level2 level_2 industry_level2 industry_level_2 大类 二级",
+        "group": "medium middle 3 level3 level_3 industry_level3 industry_level_3 中类 三级",
+        "class": "minor small 4 level4 level_4 industry_level4 industry_level_4 小类 四级",
     }
 )
 _ITEM: Final = _names(
     {
-        "name": "english_name en_name name_en english field 英文名 英文名称",
-        "alias": "chinese_alias chinese_name cn_name name_cn name_zh chinese label 中文名 中文别名 别名",
+        "name": "english_name en_name name_en english field field_name en 英文名 英文名称 英文",
+        "alias": "chinese_alias chinese_name cn_name name_cn name_zh zh_name alias_cn alias_zh chinese label zh cn "
+        "中文名 中文名称 中文别名 中文 别名",
         "type": "data_type datatype 类型 数据类型",
-        "length": "max_length maxlength size 长度",
+        "length": "max_length maxlength size len data_length 长度 数据长度 最大长度",
         "required": "mandatory 必填",
         "unit": "单位",
     }
 )
 _TYPES: Final = _names(
     {
-        "text": "string str char varchar 文本 字符 字符串 字符型",
-        "integer": "int long bigint 整数 整型",
-        "decimal": "number numeric float double 小数 数值",
-        "date": "日期",
-        "datetime": "date_time time timestamp 时间 日期时间",
-        "boolean": "bool 布尔 逻辑",
-        "url": "uri 网址 链接",
+        "text": "string str char varchar nvarchar varchar2 nvarchar2 nchar character clob longtext "
+        "文本 文本型 字符 字符串 字符型 字符串型",
+        "integer": "int long bigint smallint tinyint int32 int64 整数 整数型 整型",
+        "decimal": "number numeric float double real 小数 小数型 浮点 浮点数 浮点型 数值 数值型",
+        "date": "日期 日期型",
+        "datetime": "date_time time timestamp timestamptz 时间 时间戳 日期时间 日期时间型",
+        "boolean": "bool 布尔 布尔型 逻辑",
+        "url": "uri anyuri link 网址 链接",
     }
 )
 _OBJECT_TYPES: Final = _names(
     {
-        ACTIVE: "active_carrier active_identifier_carrier 主动 主动标识 主动标识载体",
-        PASSIVE: "passive_carrier passive_identifier_carrier non_active non_active_carrier "
-        "non_active_identifier_carrier not_active inactive 非主动 非主动标识 非主动标识载体 被动 被动标识 被动标识载体",
+        ACTIVE: "active_carrier active_identifier active_identifier_carrier true yes 1 是 主动 主动标识 主动标识载体",
+        PASSIVE: "passive_carrier passive_identifier passive_identifier_carrier non_active non_active_carrier "
+        "non_active_identifier_carrier not_active inactive false no 0 否 product 产品 普通 普通标识 "
+        "非主动 非主动标识 非主动标识载体 被动 被动标识 被动标识载体",
     }
 )
+_OBJECT_TYPES_TOLD: Final = (
+    f"{ACTIVE}（主动标识载体 an active identifier carrier, true）, "
+    f"{PASSIVE}（不是主动标识载体，如产品 not one, such as a product, false）"
+)
+_WRAPPERS: Final = ("template", "metadata_template", "元数据模板")
+
+
+class _Object(dict[str, Any]):
+    """A JSON object. ``twice``: names of members that stand in it more than once; the last is kept."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
 
 
 class Read(NamedTuple):
@@ -109,15 +139,10 @@ class Read(NamedTuple):
 
 def read_template(octets: bytes) -> Read:
     """Read the form of a template. Errors: NodeError(MALFORMED) for what is no JSON object."""
-    try:
-        parse(octets)  # the whole, so that no part of it fails below
-        given = parse(octets, dict[str, msgspec.Raw])
-    except WireError as error:
-        raise refusal("json", Outcome.MALFORMED, error=error.message) from None
+    form, raw_version = _members_of(octets)
     reader = _Reader()
-    raw = reader.named(given, "", _TEMPLATE)
-    version = reader.version(bytes(raw.pop("version", b"")))
-    members = {name: parse(bytes(value)) for name, value in raw.items()}
+    members = reader.named(form, "", _TEMPLATE)
+    version = reader.version(raw_version if "version" in members else b"")
     template = MetadataTemplate(
         code=reader.code(members),
         version=version,
@@ -129,6 +154,31 @@ def read_template(octets: bytes) -> Read:
         party=reader.text(members, "party", "", limits.PREFIX_CHARS_MAX),
     )
     return Read(None if reader.faults else template, reader.faults, reader.warnings)
+
+
+def _members_of(octets: bytes) -> tuple[_Object, bytes]:
+    """Return the members of a form, without the object around it, and its version as it was written.
+
+    Errors: NodeError(MALFORMED).
+    """
+    try:
+        parse(octets)  # the whole, so that no part of it fails below
+        raw = parse(octets, dict[str, msgspec.Raw])
+        members = json.loads(octets.decode(), object_pairs_hook=_Object, parse_int=_integer)
+        if len(members) == 1 and not members.twice and _plain(next(iter(members))) in _WRAPPERS:
+            (inner,), (raw_inner,) = members.values(), raw.values()
+            if isinstance(inner, _Object):
+                members, raw = inner, parse(bytes(raw_inner), dict[str, msgspec.Raw])
+    except WireError as error:
+        raise refusal("json", Outcome.MALFORMED, error=error.message) from None
+    except RecursionError:
+        raise refusal("json", Outcome.MALFORMED, error="nested too deeply") from None
+    versions = (bytes(value) for name, value in raw.items() if _TEMPLATE.get(_plain(name)) == "version")
+    return members, next(versions, b"")
+
+
+def _integer(digits: str) -> int:
+    return int(digits[:_INTEGER_CHARS])
 
 
 def _plain(name: str) -> str:
@@ -154,6 +204,9 @@ class _Reader:
     def named(self, given: Mapping[str, Any], path: str, names: Mapping[str, str]) -> dict[str, Any]:
         """Return the members of an object under their own names. Bounds: METADATA_FORM_MEMBERS_MAX."""
         found: dict[str, Any] = {}
+        for name in given.twice if isinstance(given, _Object) else ():
+            if _plain(name) in names:
+                self.note(fault(f"{path}{names[_plain(name)]}", "member-once"))
         if len(given) > limits.METADATA_FORM_MEMBERS_MAX:
             self.note(fault(path.rstrip("."), "member-items", items=limits.METADATA_FORM_MEMBERS_MAX))
         for place, (name, value) in enumerate(islice(given.items(), limits.METADATA_FORM_MEMBERS_MAX), 1):
@@ -209,14 +262,19 @@ class _Reader:
         value = self.typed(members, name, path, bool, Kind.FLAG.value)
         return default if value is None else bool(value)
 
-    def choice(self, members: Mapping[str, Any], name: str, path: str, names: Mapping[str, str]) -> str:
-        """Return what one of several spellings stands for."""
-        self.missing(members, name, path)
-        value = self.typed(members, name, path, str, _A_TEXT)
-        chosen = names.get(_plain(value), "") if value is not None else ""
-        if value is not None and not chosen:
-            self.note(fault(path + name, "member-choice", choices=", ".join(dict.fromkeys(names.values()))))
-        return chosen
+    def choice(self, given: object, path: str, names: Mapping[str, str], told: str = "") -> str:
+        """Return what one of several spellings stands for. ``told``: the choices, as a fault has them."""
+        if given is None:
+            self.note(fault(path, "member-required"))
+        elif not isinstance(given, str):
+            self.note(fault(path, "member-type", kind_zh=_A_TEXT[0], kind_en=_A_TEXT[1]))
+        else:
+            plain = _plain(given)
+            chosen = names.get(plain) or names.get(plain.replace("_", ""), "")
+            if not chosen:
+                self.note(fault(path, "member-choice", choices=told or ", ".join(dict.fromkeys(names.values()))))
+            return chosen
+        return ""
 
     # --- the template
     def code(self, members: Mapping[str, Any]) -> str:
@@ -240,11 +298,10 @@ class _Reader:
         return text
 
     def object_type(self, members: Mapping[str, Any]) -> str:
-        """Return ACTIVE or PASSIVE; true is the first."""
+        """Return ACTIVE or PASSIVE; true and 1 are the first."""
         value = members.get("object_type")
-        if type(value) is bool:
-            return ACTIVE if value else PASSIVE
-        return self.choice(members, "object_type", "", _OBJECT_TYPES)
+        given = str(value) if isinstance(value, bool | int) else value
+        return self.choice(given, "object_type", _OBJECT_TYPES, _OBJECT_TYPES_TOLD)
 
     def items(self, members: Mapping[str, Any]) -> tuple[Item, ...]:
         """Return the items, each name once. Bounds: METADATA_ITEMS_MAX."""
@@ -275,22 +332,44 @@ class _Reader:
         if name and not is_item_name(name):
             self.note(fault(f"{path}name", "template-item-name", chars=limits.METADATA_ITEM_CHARS_MAX))
         alias = self.text(members, "alias", path, limits.METADATA_ALIAS_CHARS_MAX, required=True)
-        chosen = self.choice(members, "type", path, _TYPES)
-        length = self.length(members, path, chosen)
+        chosen, low, high = self.data_type(members.get("type"), path)
+        length = self.length(members, path, chosen, low, high)
         required = self.flag(members, "required", path, default=True)
         unit = self.text(members, "unit", path, limits.METADATA_UNIT_CHARS_MAX)
         return Item(name, alias, chosen, length, required, unit)
 
-    def length(self, members: Mapping[str, Any], path: str, data_type: str) -> int:
-        """Return the length of an item; where the type's own grammar bounds it, that of its longest text."""
+    def data_type(self, given: object, path: str) -> tuple[str, int, int]:
+        """Return a data type, and the least and the greatest length that VARCHAR(50) or decimal(10,2) leave it; else 0.
+
+        The digits of a decimal are told there without its sign and point.
+        """
+        sized = _SIZED.fullmatch(given.strip()) if isinstance(given, str) else None
+        chosen = self.choice(given if sized is None else sized[1], f"{path}type", _TYPES)
+        low = 0 if sized is None else int(sized[2])
+        if sized is None or not low or chosen in ("", *_UNSIZED):
+            return chosen, 0, 0
+        return chosen, low, low + (1 + (int(sized[3] or 0) > 0) if chosen == "decimal" else 0)
+
+    def length(self, members: Mapping[str, Any], path: str, data_type: str, low: int, high: int) -> int:
+        """Return the length of an item; where the type's own grammar bounds it, that of its longest text.
+
+        ``low``, ``high``: what was said with the type; 0 for nothing.
+        """
         own = DATA_TYPES[data_type].chars_max if data_type else 0
-        if not own:
-            self.missing(members, "length", path)
-        value = self.typed(members, "length", path, int, Kind.INTEGER.value)
+        value = members.get("length")
+        if isinstance(value, str) and _LENGTH.fullmatch(value.strip()):
+            value = int(value)
+        if value is None and high:
+            value = high
+        if value is None and not own:
+            self.note(fault(f"{path}length", "member-required"))
+        value = self.typed({"length": value}, "length", path, int, Kind.INTEGER.value)
         if value is None:
             return own
         if not 1 <= value <= limits.METADATA_LENGTH_MAX:
             self.note(fault(f"{path}length", "member-range", low=1, high=limits.METADATA_LENGTH_MAX))
+        elif high and not low <= value <= high:
+            self.note(fault(f"{path}length", "member-range", low=low, high=high))
         elif own and value < own:
             self.warnings.append(fault(f"{path}length", "template-length", type=data_type))
         return int(value)
@@ -327,7 +406,7 @@ class _Reader:
         value = levels.get(level)
         if type(value) is int and place and 0 < value < 10 ** (place + 1):
             return f"{value:0{place + 1}}"
-        return self.text(levels, level, "industry.", limits.METADATA_LEVEL_CHARS_MAX)
+        return _code_of(level, self.text(levels, level, "industry.", limits.METADATA_LEVEL_CHARS_MAX))
 
     def judge(self, section: str, division: str, group: str, kind: str) -> None:
         """Note what our table does not know, or has elsewhere, and what is missing."""
@@ -346,15 +425,36 @@ class _Reader:
                 self.warnings.append(fault(f"industry.{level}", "industry-levels"))
 
 
+def _code_of(level: str, text: str) -> str:
+    """Return the code of a level that was told by its name, or by both; what we do not know stays as it is."""
+    if len(text) == 1:
+        return text.upper()
+    codes = _CODES.get(level, {})
+    if text in codes:
+        return codes[text]
+    both = _CODE_AND_NAME.fullmatch(text)
+    if both is not None and codes.get(both[2], both[1].upper()) == both[1].upper():
+        return both[1].upper()
+    return text
+
+
 def _levels_of(text: str) -> dict[str, Any]:
     """Return the levels of an industry in one text: C/14/149/1494, or C1494 and 1494, which name all of them.
 
     What is behind the fourth is one level too many, whichever it is.
     """
-    parts = [part for part in _BETWEEN_LEVELS.split(text) if part]
+    parts = _parts(text, _BETWEEN_CODES)
+    if not all(map(_LEVEL_CODE.fullmatch, parts)):
+        parts = _parts(text, _BETWEEN_NAMES)
+        if len(parts) == 1 and _CODE_AND_NAME.fullmatch(text.strip()) is None:
+            parts = _parts(text, _BETWEEN_WORDS)
     whole = _WHOLE_CLASS.fullmatch(parts[0]) if len(parts) == 1 else None
     if whole is None:
         return dict(zip((*LEVELS, "more"), parts, strict=False))
     section, digits = whole[1].upper() or SECTION_OF_DIVISION.get(whole[2][:2], ""), whole[2]
     found = {"section": section, "division": digits[:2], "group": digits[:3], "class": digits}
     return {level: code for level, code in list(found.items())[: len(digits)] if code}
+
+
+def _parts(text: str, between: re.Pattern[str]) -> list[str]:
+    return [part.strip() for part in between.split(text) if part.strip()]

@@ -8,19 +8,23 @@ this node, at most ALIAS_HOPS_MAX times and never in a circle.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Final, Protocol
 from urllib.parse import quote as percent_encode
 from urllib.parse import urlsplit
 
 from core import limits
-from core.clock import format_utc
+from core.clock import format_shanghai
 from core.errors import NodeError, Outcome
 from core.events import ResolutionLog, Via
+from core.ident.handle import PREFIX_HANDLES, HandleKey, ancestors, prefix_of
 from core.outcomes import HTTP_FOUND
 from core.records import HandleValue, Values
-from core.store.engine import Snapshot
+from core.store.engine import Snapshot, Table
 from core.wire.http import Request, Response, decode_path, parse_fields
+from core.wire.jsondata import dump_data
 from core.wire.page import page, paragraph
 from core.wire.valuetypes import HS_ALIAS, URL
 from resolver.referral import page_url
@@ -35,7 +39,8 @@ _REASONS: Final = {
     Outcome.PREFIX_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
 }
 _COLUMNS: Final = ("索引 Index", "类型 Type", "数据 Data", "更新 Changed")
-_KINDS: Final = (' class="narrow"', "", "", ' class="narrow"')  # what is short is never broken
+_NARROW: Final = ' class="narrow"'  # what is short is never broken
+_SHORT_TYPE_CHARS: Final = 24
 _ELSEWHERE: Final = (Outcome.NOT_RESPONSIBLE, Outcome.SERVICE_REFERRAL, Outcome.INVALID_HANDLE)
 # Characters that a Location may hold as they are (RFC 3986 §2.2, §2.3, and "%" of what is encoded).
 _LOCATION_SAFE: Final = "!#$%&'()*+,-./:;=?@[]_~"
@@ -63,13 +68,15 @@ class Browser:
             stay = "noredirect" in parse_fields(request.query)
             with self._store.snapshot() as snapshot:
                 answer, note = self._follow(snapshot, handle)
+                foreign = answer.outcome in (Outcome.INVALID_HANDLE, Outcome.NOT_RESPONSIBLE)
+                registered = "" if foreign else _registered(snapshot, self._resolver.rules.key(handle))
         except NodeError as error:
             return page(error.ended, "Saltern", paragraph(error.message))
         self._log.record(Via.PAGE, answer.outcome, request.peer, handle.encode(), None)
         target = None if stay or note else _target(handle, answer)
         if target is not None:
             return Response(HTTP_FOUND, (("Location", target),))
-        return _record_page(handle, answer, note)
+        return _record_page(handle, answer, note, registered)
 
     def _follow(self, snapshot: Snapshot, handle: str) -> tuple[Answer, str]:
         """Resolve, following aliases; the note says why following stopped."""
@@ -120,7 +127,14 @@ def first_url(values: Values) -> str | None:
     return None
 
 
-def _record_page(handle: str, answer: Answer, note: str) -> Response:
+def _registered(snapshot: Snapshot, key: HandleKey) -> str:
+    """Return the prefix of a handle, or the one above that of a prefix handle, that is homed here; else nothing."""
+    prefix = prefix_of(key)
+    named = ancestors(key[len(prefix) + 1 :]) if prefix == PREFIX_HANDLES else [prefix]
+    return next((each.decode() for each in named if each and snapshot.get(Table.PREFIXES, each) is not None), "")
+
+
+def _record_page(handle: str, answer: Answer, note: str, registered: str) -> Response:
     parts = [f'<p class="note">{escape(note)}</p>'] if note else []
     reason = _REASONS.get(answer.outcome, answer.message)
     if reason:
@@ -133,20 +147,61 @@ def _record_page(handle: str, answer: Answer, note: str) -> Response:
             f'<table class="stack"><thead><tr>{"".join(f"<th>{name}</th>" for name in _COLUMNS)}</tr></thead>'
             f"<tbody>{rows}</tbody></table>"
         )
+        parts.append(paragraph("时间为北京时间。Times are those of Beijing."))
+    if registered:
+        address = escape(f"/prefixes/{percent_encode(registered, safe='')}")
+        parts.append(f'<p><a href="{address}">前缀的注册信息 Registration data of {escape(registered)}</a></p>')
     return page(answer.outcome, handle, "".join(parts))
 
 
 def _row(value: HandleValue) -> str:
-    changed = format_utc(value.timestamp) if value.timestamp else ""
-    try:
-        data = value.data.decode()
-        shown = data if data.isprintable() else value.data.hex(" ")
-    except UnicodeDecodeError:
-        shown = value.data.hex(" ")
+    changed = format_shanghai(value.timestamp * 1_000) if value.timestamp else ""
     address = first_url((value,))
-    data_cell = f'<a href="{escape(address)}" rel="nofollow noopener">{escape(shown)}</a>' if address else escape(shown)
-    cells = (str(value.value_index), escape(value.type), data_cell, changed)
+    data = _reading(value)
+    cells = (
+        (_NARROW, str(value.value_index)),
+        (_NARROW if len(value.type) <= _SHORT_TYPE_CHARS else "", escape(_visible(value.type))),
+        ("", f'<a href="{escape(address)}" rel="nofollow noopener">{data}</a>' if address else data),
+        (_NARROW, changed),
+    )
     row = "".join(
-        f'<td data-label="{name}"{kind}>{cell}</td>' for name, kind, cell in zip(_COLUMNS, _KINDS, cells, strict=True)
+        f'<td data-label="{name}"{kind}>{cell}</td>' for name, (kind, cell) in zip(_COLUMNS, cells, strict=True)
     )
     return f"<tr>{row}</tr>"
+
+
+def _reading(value: HandleValue) -> str:
+    """Return the data of a value as HTML, read as the JSON interface reads it."""
+    form = json.loads(dump_data(value.type, value.data))
+    octets = "base64: " if form["format"] == "base64" else ""
+    return octets + _told(form["value"])
+
+
+def _told(told: object) -> str:
+    match told:
+        case dict():
+            return _list(_members(told))
+        case list():
+            return _list([", ".join(_members(each)) if _is_flat(each) else _told(each) for each in told])
+        case bool():
+            return str(told).lower()
+    return "<br>".join(escape(_visible(line)) for line in str(told).replace("\r\n", "\n").split("\n"))
+
+
+def _is_flat(told: object) -> bool:
+    return isinstance(told, dict) and not any(isinstance(each, dict | list) for each in told.values())
+
+
+def _members(told: Mapping[str, object]) -> list[str]:
+    return [f"{escape(name)}: {_told(each)}" for name, each in told.items()]
+
+
+def _list(items: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{each}</li>' for each in items)}</ul>"
+
+
+def _visible(text: str) -> str:
+    """Return a line of text in which nothing is unseen: what turns the order of characters must not stand in a page."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\t" else f"\\u{ord(char):04x}" for char in text)

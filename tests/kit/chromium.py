@@ -23,7 +23,7 @@ import aiohttp
 import pytest
 
 PROGRAM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PHONE: Final = (390, 844)
+PHONE: Final = (360, 780)
 DESKTOP: Final = (1_280, 800)
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="no chromium is installed: apt-get install chromium")
 _WAIT_S: Final = 60.0

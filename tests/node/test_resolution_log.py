@@ -192,6 +192,7 @@ def test_what_resolves_nothing_leaves_no_entry(node: Node) -> None:
             "/api/prefixes",
             "/v1/none",
             "/api/none",
+            "/favicon.ico",
             "/api/handles/",
         ):
             by_http(node, path)

@@ -65,6 +65,7 @@ def test_the_canonical_form() -> None:
     assert len(template.items) == 7
 
 
+ITEM = {"name": "A", "alias": "甲", "type": "text", "length": 5}
 OTHER_SPELLINGS: list[dict[str, Any]] = [
     {
         "Template-Code": "SALT-PRODUCT", "templateVersion": "1.0", "title": "食盐产品",
@@ -113,6 +114,16 @@ def test_other_spellings_say_the_same(members: dict[str, Any], names: tuple[str,
         ({"section": "B", "division": 10, "group": "103", "class": "1030"}, ("B", "10", "103", "1030")),
         ({"section": "A", "division": 3, "group": 31, "class": 311}, ("A", "03", "031", "0311")),
         ({"level1": "C", "level2": "C14", "level3": "C149", "level4": "C1494"}, ("C", "C14", "C149", "C1494")),
+        ({"1": "C", "2": "14", "3": "149", "4": "1494"}, ("C", "14", "149", "1494")),
+        ({"level_1": "c", "Level 2": 14, "industryLevel3": 149, "小类": "1494"}, ("C", "14", "149", "1494")),
+        ("c 14 149 1494", ("C", "14", "149", "1494")),
+        ("C,14,149,1494", ("C", "14", "149", "1494")),
+        ("制造业/食品制造业/149/1494", ("C", "14", "149", "1494")),
+        ("制造业 食品制造业 149 1494", ("C", "14", "149", "1494")),
+        ("C 制造业 > 14 食品制造业 > 149 其他食品制造 > 1494 盐加工", ("C", "14", "149", "1494")),
+        ("C-制造业,14-食品制造业,149,1494", ("C", "14", "149", "1494")),
+        ("农、林、牧、渔业/农业/011/0111", ("A", "01", "011", "0111")),
+        (["制造业", "食品制造业", "149", "1494盐加工"], ("C", "14", "149", "1494")),
     ],
     ids=repr,
 )
@@ -131,7 +142,12 @@ def test_industries_at_four_levels(given: object, levels: tuple[str, ...]) -> No
         (["C", "10", "101", "1011"], ["industry.division"]),
         (["C", "14", "131", "1494"], ["industry.group", "industry.class"]),
         (["X", "98", "981", "9811"], ["industry.section", "industry.division"]),
-        (["制造业", "14", "149", "1494"], ["industry.section", "industry.division"]),
+        (["生产业", "14", "149", "1494"], ["industry.section", "industry.division"]),
+        ("制造业/食品制造业/其他食品制造/盐加工", ["industry.group", "industry.class"]),
+        (
+            {"section": "A 制造业", "division": "01"},
+            ["industry.section", "industry.division", "industry.group", "industry.class"],
+        ),
     ],
 )
 def test_what_the_table_does_not_know_is_a_warning(given: object, expected: list[str]) -> None:
@@ -167,6 +183,23 @@ def test_industries_that_are_none(given: object, expected: list[tuple[str, str]]
 
 
 @pytest.mark.parametrize(
+    "names",
+    [
+        ("level1", "level2", "level3", "level4"),
+        ("level_1", "Level 2", "LEVEL-3", "level_4"),
+        ("industryLevel1", "industryLevel2", "industryLevel3", "industryLevel4"),
+        ("industry_level_1", "industry_level_2", "industry_level_3", "industry_level_4"),
+        ("行业门类", "行业大类", "行业中类", "行业小类"),
+    ],
+    ids=lambda names: names[0],
+)
+def test_the_levels_of_an_industry_may_stand_beside_all_else(names: tuple[str, ...]) -> None:
+    found = read(industry=None, **dict(zip(names, ("C", "14", "149", "1494"), strict=True)))
+    assert found.template is not None
+    assert (found.template.industry, found.warnings) == (("C", "14", "149", "1494"), [])
+
+
+@pytest.mark.parametrize(
     ("raw", "version"),
     [("1", "1"), ("1.0", "1.0"), ("1.10", "1.10"), ('"V2.1"', "V2.1"), ('" 3 "', "3"), ("20260101", "20260101")],
 )
@@ -183,15 +216,91 @@ def test_versions_that_are_none(raw: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spelt", ["active", "ACTIVE", "active-carrier", "Active Identifier Carrier", True, "主动标识载体"]
-)
+    "spelt",
+    ["active", "ACTIVE", "active-carrier", "Active Identifier Carrier", True, 1, "1", "true", "Yes", "主动",
+     "主动标识载体"],
+)  # fmt: skip
 def test_active_carriers(spelt: object) -> None:
     found = read(object_type=spelt)
     assert found.template is not None
     assert found.template.active
 
 
-ITEM = {"name": "A", "alias": "甲", "type": "text", "length": 5}
+@pytest.mark.parametrize(
+    "spelt", ["passive", False, 0, "0", "false", "NO", "否", "非主动", "被动", "product", "Product", "产品", "普通"]
+)
+def test_what_is_no_active_carrier(spelt: object) -> None:
+    found = read(object_type=spelt)
+    assert found.template is not None
+    assert not found.template.active
+
+
+@pytest.mark.parametrize("given", ["salt", 2, ""])
+def test_a_wrong_object_type_is_told_what_both_mean(given: object) -> None:
+    """In both languages: the words alone say nothing to whoever reads them for the first time."""
+    (wrong,) = read(object_type=given).faults
+    for words in (wrong.zh, wrong.en):
+        assert "active（主动标识载体 an active identifier carrier" in words
+        assert "passive（不是主动标识载体" in words
+
+
+@pytest.mark.parametrize(
+    ("spelt", "length", "expected"),
+    [
+        ("VARCHAR(50)", None, ("text", 50)),
+        ("varchar ( 50 )", 50, ("text", 50)),
+        ("NVarChar（50）", "50", ("text", 50)),
+        ("string(50)", None, ("text", 50)),
+        ("char", " 7 ", ("text", 7)),
+        ("字符串", 7, ("text", 7)),
+        ("bigint", 20, ("integer", 20)),
+        ("BigInt", 20, ("integer", 20)),
+        ("int(11)", None, ("integer", 11)),
+        ("decimal(10,2)", None, ("decimal", 12)),
+        ("decimal(10, 2)", 10, ("decimal", 10)),
+        ("number(10)", None, ("decimal", 11)),
+        ("float", 10, ("decimal", 10)),
+        ("timestamp(6)", None, ("datetime", 35)),
+        ("datetime", None, ("datetime", 35)),
+        ("DateTime", None, ("datetime", 35)),
+        ("bool", None, ("boolean", 5)),
+        ("URI", 200, ("url", 200)),
+    ],
+)
+def test_types_as_databases_have_them(spelt: str, length: object, expected: tuple[str, int]) -> None:
+    """With the length behind them, where a length says something."""
+    item = ITEM | {"type": spelt, "length": length}
+    found = read(items=[{name: value for name, value in item.items() if value is not None}])
+    assert (found.faults, found.warnings) == ([], [])
+    assert found.template is not None
+    assert (found.template.items[0].type, found.template.items[0].length) == expected
+
+
+@pytest.mark.parametrize("name", ["template", "metadata_template", "metadataTemplate", "元数据模板"])
+def test_an_object_around_the_form_is_taken_off(name: str) -> None:
+    """If it is the one member; the version within keeps its digits."""
+    form = b'{"%s": %s}' % (name.encode(), template_form(version="@").replace(b'"@"', b"1.10"))
+    assert right(form).version == "1.10"
+    wrong = form[:-1] + b', "code": "A"}'
+    assert "member-unknown" in {rule for _, rule in faults(read_template(wrong))}
+    with_text = faults(read_template(b'{"%s": "x"}' % name.encode()))
+    assert ("code", "member-required") in with_text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        (b'"code"', b'"code": "OTHER", "code"', "code"),
+        (b'"version"', b'"version": "7", "version"', "version"),
+        (b'"section"', b'"section": "A", "section"', "industry.section"),
+        (b'"alias"', b'"alias": "x", "alias"', "items[0].alias"),
+    ],
+)
+def test_a_member_that_stands_twice_is_a_fault(old: bytes, new: bytes, path: str) -> None:
+    """Neither of the two is taken for what was meant."""
+    form = template_form().replace(old, new, 1)
+    assert faults(read_template(form)) == [(path, "member-once")]
+    assert faults(read_template(b'{"template": ' + form + b"}")) == [(path, "member-once")]
 
 
 @pytest.mark.parametrize(
@@ -202,8 +311,9 @@ ITEM = {"name": "A", "alias": "甲", "type": "text", "length": 5}
         ({"code": 7}, [("code", "member-type")]),
         ({"version": None}, [("version", "member-required")]),
         ({"object_type": None}, [("object_type", "member-required")]),
-        ({"object_type": "product"}, [("object_type", "member-choice")]),
-        ({"object_type": 1}, [("object_type", "member-type")]),
+        ({"object_type": "salt"}, [("object_type", "member-choice")]),
+        ({"object_type": 2}, [("object_type", "member-choice")]),
+        ({"object_type": 1.0}, [("object_type", "member-type")]),
         ({"name": ""}, [("name", "member-length")]),
         ({"name": "a\x07"}, [("name", "member-characters")]),
         ({"description": "x" * 501}, [("description", "member-length")]),
@@ -221,7 +331,16 @@ ITEM = {"name": "A", "alias": "甲", "type": "text", "length": 5}
         ({"items": [ITEM | {"type": "colour"}]}, [("items[0].type", "member-choice")]),
         ({"items": [ITEM | {"length": 0}]}, [("items[0].length", "member-range")]),
         ({"items": [ITEM | {"length": 10**30}]}, [("items[0].length", "member-range")]),
-        ({"items": [ITEM | {"length": "5"}]}, [("items[0].length", "member-type")]),
+        ({"items": [ITEM | {"length": "5 m"}]}, [("items[0].length", "member-type")]),
+        ({"items": [ITEM | {"length": "0"}]}, [("items[0].length", "member-range")]),
+        ({"items": [ITEM | {"length": "9" * 50}]}, [("items[0].length", "member-type")]),
+        ({"items": [ITEM | {"length": 5.0}]}, [("items[0].length", "member-type")]),
+        ({"items": [ITEM | {"type": "VARCHAR(50)"}]}, [("items[0].length", "member-range")]),
+        ({"items": [ITEM | {"type": "decimal(10,2)", "length": 13}]}, [("items[0].length", "member-range")]),
+        ({"items": [ITEM | {"type": "VARCHAR(0)", "length": None}]}, [("items[0].length", "member-required")]),
+        ({"items": [ITEM | {"type": "VARCHAR(99999)", "length": None}]}, [("items[0].length", "member-range")]),
+        ({"items": [ITEM | {"type": "VARCHAR(MAX)"}]}, [("items[0].type", "member-choice")]),
+        ({"items": [ITEM | {"type": "colour(5)"}]}, [("items[0].type", "member-choice")]),
         ({"items": [ITEM | {"length": True}]}, [("items[0].length", "member-type")]),
         ({"items": [ITEM | {"required": "yes"}]}, [("items[0].required", "member-type")]),
         ({"items": [ITEM | {"unit": "x" * 33}]}, [("items[0].unit", "member-length")]),
@@ -316,10 +435,11 @@ def test_the_manual_has_the_sample_and_every_spelling() -> None:
     for table in (_TEMPLATE, _INDUSTRY, _ITEM, _TYPES, _OBJECT_TYPES):
         assert table.keys() - told == set()
     rows = re.findall(r"^\| `([a-z_]+)`.*\|([^|]*)\|$", page, re.MULTILINE)
-    known = {**_TEMPLATE, **_INDUSTRY, **_ITEM, **_TYPES}
+    tables = (_TEMPLATE, _INDUSTRY, _ITEM, _TYPES)
     for member, spellings in rows:
+        allowed = {member, "description", *(f"industry_{level}" for level in LEVELS)}
         for spelling in re.findall("`([^`]+)`", spellings):
-            assert known[spelling] in (member, "description", *(f"industry_{level}" for level in LEVELS)), spelling
+            assert {table.get(spelling) for table in tables} & allowed, spelling
 
 
 def test_a_document_can_be_filed_again() -> None:

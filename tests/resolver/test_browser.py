@@ -62,6 +62,41 @@ def test_a_page_escapes_everything(node: Node) -> None:
     assert (missing.status, b"<script>" in missing.body) == (404, False)
 
 
+def test_what_nobody_would_see_is_spelt_out(node: Node) -> None:
+    """What turns the order of characters around, or a control, stands as its number; octets as base64."""
+    octets = {"format": "base64", "value": "AP8="}
+    body = node.ask("GET", register(node, "B", ("DESC", "a\u202eb\tc\x0bd\r\ne"), ("OCTETS", octets))).body.decode()
+    assert "a\\u202eb\tc\\u000bd<br>e" in body
+    assert "\u202e" not in body
+    assert "base64: AP8=" in body
+
+
+def test_a_service_site_is_read_as_its_members(node: Node) -> None:
+    """As the JSON interface reads it; servers and their interfaces as lists."""
+    door = {"query": True, "admin": False, "protocol": "TCP", "port": 2641}
+    site = {"version": 1, "protocolVersion": "2.11", "serialNumber": 1, "primarySite": True, "multiPrimary": False,
+            "servers": [{"serverId": 1, "address": "192.0.2.7", "interfaces": [door]}]}  # fmt: skip
+    form = {"format": "site", "value": site}
+    page = node.ask("GET", register(node, "SITE", ("HS_SITE", form))).body.decode()
+    assert "<li>primarySite: true</li>" in page
+    assert "<li>address: 192.0.2.7</li>" in page
+    assert "<li>query: true, admin: false, protocol: TCP, port: 2641</li>" in page
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [
+        (f"/{PREFIX}/NOSUCH", PREFIX), (f"/{PREFIX.lower()}", PREFIX), (f"/0.NA/{PREFIX}.9", PREFIX),
+        ("/99.1/X", ""), ("/88..7/x", ""), (f"/{'9' * 3_000}/x", ""),
+    ],
+)  # fmt: skip
+def test_a_page_leads_to_the_registration_data_of_its_prefix(node: Node, path: str, prefix: str) -> None:
+    """Of the prefix that is homed here; not where none is."""
+    body = node.ask("GET", path).body.decode()
+    assert (f'href="/prefixes/{prefix}"' in body) == bool(prefix)
+    assert ("/prefixes/" in body) == bool(prefix)
+
+
 def test_what_is_not_public_is_not_shown(node: Node) -> None:
     """The prefix handle's secret key stays in the store."""
     reply = node.ask("GET", f"/0.NA/{PREFIX}")
