@@ -17,6 +17,7 @@ from core.clock import read_millis
 from core.errors import Outcome, StoreError, WireError
 from core.ident.handle import HandleKey, HandleRules, PrefixKey, ancestors, check_requested, prefix_handle_of, prefix_of
 from core.records import Values
+from core.signature import KEY_ID_DIGITS
 from core.store.engine import Snapshot, Table
 from core.store.homing import Rows
 from core.store.journal_rows import Entry, unpack_entry
@@ -32,7 +33,7 @@ from registry.desk import Desk
 from registry.refusals import refusal
 from registry.values import check_values
 
-_ORIGIN: Final = re.compile(r"(?:[0-9a-f]{16})?", re.ASCII)
+_ORIGIN: Final = re.compile(rf"(?:[0-9a-f]{{{KEY_ID_DIGITS}}})?", re.ASCII)
 _CHANGES: Final = {kind.name.lower().replace("_", "-"): kind for kind in ChangeKind}
 _CHANGE_NAMES: Final = {kind: name for name, kind in _CHANGES.items()}
 _DIGEST_BYTES: Final = 32
