@@ -22,7 +22,8 @@ def import_keys(config: Config) -> frozenset[str]:
     for entry in entries:
         if not isinstance(entry, str) or not _KEY_ID.fullmatch(entry):
             raise ConfigError(
-                f"{_SETTING}: {entry!r} 不是密钥编号。{entry!r} is no id of a key: {KEY_ID_DIGITS} hexadecimal digits, in quotes",
+                f"{_SETTING}: {entry!r} 不是密钥编号。"
+                f"{entry!r} is no id of a key: {KEY_ID_DIGITS} hexadecimal digits, in quotes",
                 setting=_SETTING,
             )
     return frozenset(map(str, entries))

@@ -43,7 +43,7 @@ def add_template(desk: Desk, command: AddTemplate) -> Result:
     key = template_key(template.code, template.version)
     stored = desk.staging.get(Table.TEMPLATES, key)
     if stored is None:
-        _require_room(desk.staging, template.party)
+        require_room(desk.staging, template.party)
     elif unpack_template(stored).state is not TemplateState.DRAFT:
         raise refusal("template-fixed", Outcome.CONFLICT, template=f"{template.code}@{template.version}")
     row = TemplateRow(template, TemplateState.DRAFT, desk.who, desk.now_ms)
@@ -127,7 +127,7 @@ def _in_another_state(code: str, rows: Sequence[TemplateRow], wanted: TemplateSt
     return refusal("template-state", Outcome.CONFLICT, code=code, wanted=wanted.value, states=states)
 
 
-def _require_room(staging: Staging, party: str) -> None:
+def require_room(staging: Staging, party: str) -> None:
     """Errors: NodeError if there are as many versions as may be, here or of a party. Cost: reads all of them."""
     rows = [row for _, row in staging.scan(Table.TEMPLATES)]
     if len(rows) >= limits.METADATA_VERSIONS_MAX:
