@@ -973,6 +973,18 @@ def test_a_prefix_handle_of_a_prefix_that_is_homed_meanwhile_is_not_written() ->
     assert right(target)
 
 
+def test_what_is_here_already_stops_the_import_at_its_line() -> None:
+    """A prefix handle that an administrator of this node wrote while the lines come: it is not replaced."""
+    target, lines = Office(), a_file()
+    target.do(begin(lines))
+    assert target.ask(Put(BELOW, (HandleValue(1, "URL", b"ours"),))).done
+    values = target.values(BELOW)
+    result = take_over(target, lines)
+    assert (result.outcome, result.rule) == (Outcome.CONFLICT, "import-exists")
+    assert target.values(BELOW) == values
+    assert right(target)
+
+
 @pytest.mark.parametrize(
     ("prefix", "rules"),
     [("0", ["prefix-reserved"]), ("0.NA", ["prefix-reserved"]), ("0.SITE", ["prefix-reserved"]),
