@@ -8,7 +8,8 @@ Rules:
 
 1. Nothing moves but by TRANSITIONS: a closed incident is reported once more, and never changed.
 2. The timer runs for every incident that is open: it ends with the first report, or with the end of one
-   that needs none (Measures art. 14: major incidents are reported at once).
+   that needs none (Measures art. 14: major incidents are reported at once). Its end is never put off.
+3. Whether a report is needed goes by the worst severity that the incident ever had.
 
 Sources: kinds and their codes: national-node.md §2; severities: the four levels of the national emergency
 plan (国家突发公共事件总体应急预案). Which of them needs a report is our reading.

@@ -28,7 +28,7 @@ from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_counts
 from core.store.engine import Engine, Snapshot, Table
 from core.store.hold_rows import HoldKind
 from core.store.holding import hold_counts
-from core.store.incident_rows import Incident, unpack_incident
+from core.store.incident_rows import OPEN_INCIDENTS_KEY, Incident, unpack_incident, unpack_open
 from core.store.party_rows import PartyRow, unpack_party
 
 _LOG: Final = logging.getLogger("saltern.telemetry")
@@ -139,7 +139,6 @@ class Collector:
         self._is_overdue = is_overdue
         self._licence_days_left = licence_days_left
         self._now_ms = now_ms
-        self._now_ms = now_ms
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of this moment."""
@@ -189,7 +188,7 @@ class Collector:
             serial = snapshot.serial()
             holds = hold_counts(snapshot)
             overdue = sum(self._is_overdue(unpack_party(row)) for _, row in snapshot.scan(Table.PARTIES, b""))
-            incidents = [unpack_incident(row) for _, row in snapshot.scan(Table.INCIDENTS, b"")]
+            incidents = _open_incidents(snapshot)
             yield from _of_complaints(snapshot, self._now_ms())
         yield from _of_incidents(incidents, self._now_ms())
         yield GaugeMetricFamily(
@@ -202,9 +201,16 @@ class Collector:
         yield GaugeMetricFamily("saltern_change_serial", "Serial of the last change", value=serial)
 
 
+def _open_incidents(snapshot: Snapshot) -> list[Incident]:
+    """Return those that are not closed. Bounds: INCIDENTS_OPEN_MAX; no other is read."""
+    names = unpack_open(snapshot.get(Table.META, OPEN_INCIDENTS_KEY))
+    rows = snapshot.get_many(Table.INCIDENTS, [name.encode() for name in names])
+    return [unpack_incident(row) for row in rows if row is not None]
+
+
 def _of_incidents(incidents: list[Incident], now_ms: Millis) -> Iterator[Metric]:
     """Yield how many are open, and when the next report is due: no series where none is awaited."""
-    opened = Counter(incident.severity for incident in incidents if not incident.is_closed)
+    opened = Counter(incident.severity for incident in incidents)
     series = GaugeMetricFamily("saltern_incidents_open", "Incidents that are not closed", labels=("severity",))
     for severity in Severity:
         series.add_metric((severity.value,), opened[severity.value])

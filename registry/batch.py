@@ -32,6 +32,10 @@ _REASONS: Final = {
 }
 
 
+_RULES: Final = {Outcome.FORBIDDEN.value: "record-right", Outcome.HELD.value: "held"}
+"""What the journal says of a batch some of whose items ended so."""
+
+
 def run(command: PutBatch, now_s: int, put: PutForm) -> Result:
     """Run a batch. Bounds: BATCH_ITEMS_MAX."""
     try:
@@ -57,8 +61,8 @@ def run(command: PutBatch, now_s: int, put: PutForm) -> Result:
         lines.append(_line(identifier, ended, message))
     totals = ",".join(f'"{ended}":{count}' for ended, count in counts.items())
     body = '{"results":[' + ",".join(lines) + '],"counts":{' + totals + "}}"
-    refused = "record-right" if Outcome.FORBIDDEN.value in counts else ""
-    return Result(Outcome.OK, body=body.encode(), rule=refused)
+    refused = [rule for ended, rule in _RULES.items() if ended in counts]
+    return Result(Outcome.OK, body=body.encode(), rule=refused[0] if refused else "")
 
 
 def _split(command: PutBatch) -> Sequence[RecordForm | bytes]:

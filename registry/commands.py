@@ -385,6 +385,7 @@ class Result(NamedTuple):
 
     ``replaced``: Put found a record, or Add one of its values, and put something in its
     place, be it the same. ``rule``: what refused it, a name of ``registry/refusals.py``.
+    ``message``: why; of an incident that was updated what was changed.
     """
 
     outcome: Outcome

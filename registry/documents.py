@@ -12,6 +12,7 @@ from core.changes import Change
 from core.clock import format_utc
 from core.party.fields import FIELDS
 from core.store.application_rows import Application
+from core.store.hold_rows import Hold
 from core.store.journal_rows import Entry, dump_entry
 from core.store.party_rows import PartyRow
 from core.store.template_rows import TemplateRow
@@ -23,8 +24,10 @@ SEALED: Final = "***"
 """Stands for an identity field that is not shown."""
 
 
-def party_document(name: str, row: PartyRow, hidden: Mapping[str, str]) -> dict[str, Any]:
-    """Return a party. ``hidden``: what to show of its identity fields."""
+def party_document(
+    name: str, row: PartyRow, hidden: Mapping[str, str], hold: Hold | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """Return a party. ``hidden``: what to show of its identity fields. ``hold``: what stops the party."""
     fields = {**row.plain, **hidden}
     steps = [
         {
@@ -44,6 +47,7 @@ def party_document(name: str, row: PartyRow, hidden: Mapping[str, str]) -> dict[
         "filed_by": str(row.filer),
         "confirmed": _utc(row.confirmed_ms),
         "kind": kind_of(row),
+        "on_hold": _orders(hold),
         "awaits_identity": not row.sealed,  # it came with a prefix from another node
         **{field.name: fields[field.name] for field in FIELDS if field.name in fields},
         "verification": {"state": row.state.value, "steps": steps},
@@ -66,8 +70,8 @@ def kind_of(row: PartyRow) -> str:
     return "person" if row.person else "organisation"
 
 
-def application_document(prefix: bytes, application: Application) -> dict[str, Any]:
-    """Return an application for a prefix with all of its steps."""
+def application_document(prefix: bytes, application: Application, hold: Hold | None = None) -> dict[str, Any]:
+    """Return an application for a prefix with all of its steps. ``hold``: what stops the prefix."""
     steps = [
         {
             "at": _utc(step.at_ms),
@@ -79,13 +83,18 @@ def application_document(prefix: bytes, application: Application) -> dict[str, A
         }
         for step in application.steps
     ]
-    return application_summary(prefix, application) | {"steps": steps}
+    return application_summary(prefix, application, hold) | {"steps": steps}
 
 
-def application_summary(prefix: bytes, application: Application) -> dict[str, Any]:
-    """Return what a list says of an application."""
+def application_summary(prefix: bytes, application: Application, hold: Hold | None = None) -> dict[str, Any]:
+    """Return what a list says of an application. ``hold``: what stops the prefix."""
     filed = {"filed": _utc(application.filed_ms), "filed_by": str(application.filer)}
-    return dump_application(prefix, application) | filed
+    return dump_application(prefix, application) | filed | {"on_hold": _orders(hold)}
+
+
+def _orders(hold: Hold | None) -> list[str]:
+    """Return the numbers of the orders that are in force; why is for who may list holds."""
+    return [order.number for order in hold.orders] if hold else []
 
 
 def template_document(row: TemplateRow, versions: Sequence[TemplateRow]) -> dict[str, Any]:

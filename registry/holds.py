@@ -14,23 +14,23 @@ from core import limits
 from core.changes import ChangeKind
 from core.clock import format_utc
 from core.errors import Outcome
-from core.ident.handle import PREFIX_HANDLES, PrefixKey, check_handle, check_prefix, prefix_of
+from core.ident.handle import PREFIX_HANDLES, PrefixKey, check_handle, check_prefix, prefix_handle_of, prefix_of
 from core.party.rules import Fault
 from core.store.engine import Snapshot, Table
 from core.store.hold_rows import (
     HOLDS_KEY,
-    HoldCounts,
+    Hold,
     HoldKind,
     Order,
     hold_key,
-    hold_target,
+    hold_kind,
     pack_hold,
     pack_hold_counts,
     unpack_hold,
 )
-from core.store.holding import hold_counts
+from core.store.holding import Rows, Scannable, hold_counts, hold_on, hold_on_party, hold_within
 from core.store.homing import hosting_of
-from core.store.record_rows import prefix_range, record_key
+from core.store.record_rows import record_key
 from registry.commands import LiftHold, PlaceHold, Result
 from registry.desk import Desk, dump_faults, require_reason, told
 from registry.refusals import fault, refusal
@@ -54,7 +54,7 @@ def place_hold(desk: Desk, command: PlaceHold) -> Result:
         _put(desk, kind, target, orders)
         desk.staging.change(ChangeKind.HOLD_PLACED, target, desk.now_ms)
     warnings = dump_faults(list(_warnings(desk, kind, target)))
-    document = dump_hold(key, orders) | {"warnings": warnings}
+    document = dump_hold(kind, Hold(target, orders)) | {"warnings": warnings}
     return told(document["target"], Outcome.OK if known else Outcome.CREATED, document)
 
 
@@ -74,7 +74,8 @@ def lift_hold(desk: Desk, command: LiftHold) -> Result:
         kept = ()
     _put(desk, kind, target, kept)
     desk.staging.change(ChangeKind.HOLD_LIFTED, target, desk.now_ms)
-    return told(dump_hold(key, kept)["target"], Outcome.OK, dump_hold(key, kept))
+    document = dump_hold(kind, Hold(target, kept))
+    return told(document["target"], Outcome.OK, document)
 
 
 def require_order(text: str) -> str:
@@ -85,21 +86,25 @@ def require_order(text: str) -> str:
     return number
 
 
-def require_no_hold(desk: Desk, prefix: PrefixKey, party: str) -> None:
-    """Errors: NodeError(CONFLICT) where an order stops the prefix, its party, or an identifier below it.
+def require_no_hold(rows: Scannable, prefix: PrefixKey) -> None:
+    """Errors: NodeError(CONFLICT) where an order stops the prefix or anything that is answered for it."""
+    _require_none(hold_within(rows, prefix))
 
-    Such a prefix does not end and goes to no other node: what is on hold stays.
-    """
-    counts = hold_counts(desk.staging)
-    if counts == HoldCounts():
-        return
-    keys = [hold_key(HoldKind.PREFIX, prefix), hold_key(HoldKind.PARTY, party.encode())]
-    start, stop = (hold_key(HoldKind.IDENTIFIER, each) for each in prefix_range(prefix))
-    keys += [key for key, _ in desk.staging.snapshot.scan(Table.HOLDS, start, stop)]
-    for key in keys:
-        orders = _orders(desk, key)
-        if orders:
-            raise refusal("on-hold", Outcome.CONFLICT, prefix=prefix.decode(), order=orders[0].number)
+
+def require_free(rows: Rows, prefix: PrefixKey) -> None:
+    """Errors: NodeError(CONFLICT) where an order stops the prefix or its prefix handle: what it says is not changed."""
+    _require_none(hold_on(rows, prefix_handle_of(prefix)))
+
+
+def require_free_party(rows: Rows, party: str) -> None:
+    """Errors: NodeError(CONFLICT) where an order stops a party: it gets no other prefix meanwhile."""
+    _require_none(hold_on_party(rows, party))
+
+
+def _require_none(hold: Hold | None) -> None:
+    if hold is not None:
+        order, target = hold.orders[0].number, hold.target.decode()
+        raise refusal("on-hold", Outcome.CONFLICT, target=target, order=order)
 
 
 # --- targets ---
@@ -151,7 +156,7 @@ def _warnings(desk: Desk, kind: HoldKind, target: bytes) -> Iterator[Fault]:
 # --- rows ---
 def _orders(desk: Desk, key: bytes) -> tuple[Order, ...]:
     row = desk.staging.get(Table.HOLDS, key)
-    return () if row is None else unpack_hold(row)
+    return () if row is None else unpack_hold(row).orders
 
 
 def _put(desk: Desk, kind: HoldKind, target: bytes, orders: tuple[Order, ...]) -> None:
@@ -163,16 +168,15 @@ def _put(desk: Desk, kind: HoldKind, target: bytes, orders: tuple[Order, ...]) -
     counted = getattr(counts, _COUNTED[kind]) + by
     counts = counts._replace(**{_COUNTED[kind]: counted})
     desk.staging.put(Table.META, HOLDS_KEY, pack_hold_counts(counts) if any(counts) else None)
-    desk.staging.put(Table.HOLDS, key, pack_hold(orders) if orders else None)
+    desk.staging.put(Table.HOLDS, key, pack_hold(Hold(target, orders)) if orders else None)
     desk.staging.forget_decisions()
 
 
 # --- reading ---
-def dump_hold(key: bytes, orders: tuple[Order, ...]) -> dict[str, Any]:
+def dump_hold(kind: HoldKind, hold: Hold) -> dict[str, Any]:
     """Return a target and the orders on it as JSON has them."""
-    kind, target = hold_target(key)
     return {
-        "target": target.decode(errors="replace"),
+        "target": hold.target.decode(),
         "kind": kind.name.lower(),
         "orders": [
             {
@@ -182,7 +186,7 @@ def dump_hold(key: bytes, orders: tuple[Order, ...]) -> dict[str, Any]:
                 "placed": format_utc(order.placed_ms // 1_000),
                 "placed_by": str(order.who),
             }
-            for order in orders
+            for order in hold.orders
         ],
     }
 
@@ -190,4 +194,4 @@ def dump_hold(key: bytes, orders: tuple[Order, ...]) -> dict[str, Any]:
 def list_held(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     """Yield all targets that are on hold."""
     for key, row in snapshot.scan(Table.HOLDS, b""):
-        yield dump_hold(key, unpack_hold(row))
+        yield dump_hold(hold_kind(key), unpack_hold(row))

@@ -118,21 +118,23 @@ class ManagementApi:
         actor = actor_of(request) if CALL_NAMED[operation.call].public else admit(request)
         if operation.command is None:
             members = {**read_query(request.query, operation.query), **members}
-            self._limit(request, operation, actor)
+            self._limit(request, operation)
             document = await self._read(operation, members, actor)
             if operation.page is not None and prefers_html(request.headers.get("accept", "")):
                 return operation.page(document)
             return Response(STATUSES[Outcome.OK].http, _HEADERS, dump(document))
         asked = Asked({**read_query(request.query, ()), **_body(request, operation), **members}, request.body)
         token = idempotency_token(request)
-        self._limit(request, operation, actor)
+        self._limit(request, operation)
         result = await self._registrar.call(Request(operation.command(asked), actor, token))
         return _told(result, request.path)
 
-    def _limit(self, request: HttpRequest, operation: Operation, actor: Actor) -> None:
-        """Errors: RateError for a stranger who makes a public call too often; what he sent wrong did not count."""
-        if actor.anonymous:
-            self._public_limits.get(operation.call, NO_LIMIT).take(request.peer)
+    def _limit(self, request: HttpRequest, operation: Operation) -> None:
+        """Errors: RateError for a source that makes a public call too often; what it sent wrong did not count.
+
+        Whoever asks: an identity that is easily had must not fill what all others need.
+        """
+        self._public_limits.get(operation.call, NO_LIMIT).take(request.peer)
 
     # --- reading ---
     async def _read(self, operation: Operation, members: Members, actor: Actor) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from core.signature import Signer
 from core.store.engine import Table
 from core.store.incident_rows import (
     LAST_INCIDENT_KEY,
+    OPEN_INCIDENTS_KEY,
     Incident,
     Measure,
     Report,
@@ -24,9 +25,11 @@ from core.store.incident_rows import (
     incident_id,
     pack_incident,
     pack_last,
+    pack_open,
     pack_report,
     report_key,
     unpack_incident,
+    unpack_open,
 )
 from registry.commands import CloseIncident, OpenIncident, ReportIncident, Result, UpdateIncident
 from registry.desk import Desk, read_form, refused_form, told
@@ -45,19 +48,27 @@ def open_incident(desk: Desk, command: OpenIncident) -> Result:
     faults = [*form.faults, *_time_faults(times, form, desk.now_ms)]
     if faults:
         return refused_form("", faults)
+    listed = unpack_open(desk.staging.get(Table.META, OPEN_INCIDENTS_KEY))
+    if len(listed) >= limits.INCIDENTS_OPEN_MAX:
+        raise refusal("incidents-open", Outcome.CONFLICT, incidents=limits.INCIDENTS_OPEN_MAX)
     last = int.from_bytes(desk.staging.get(Table.META, LAST_INCIDENT_KEY) or b"", "big") + 1
     members: dict[str, Any] = {"affected": "", "cause": ""} | times
     incident = Incident(
         **members, opened_ms=desk.now_ms, opener=desk.who,
         due_ms=Millis(times["discovered_ms"] + desk.reporting.within_ms), measures=_measures(desk, form),
+        within_ms=Millis(desk.reporting.within_ms),
     )  # fmt: skip
-    desk.staging.put(Table.META, LAST_INCIDENT_KEY, pack_last(last))
     name = incident_id(last)
+    desk.staging.put(Table.META, LAST_INCIDENT_KEY, pack_last(last))
+    desk.staging.put(Table.META, OPEN_INCIDENTS_KEY, pack_open([*listed, name]))
     return told(name, Outcome.CREATED, _staged(desk, name, incident, Event.OPEN, TRANSITIONS[None, Event.OPEN]))
 
 
 def update_incident(desk: Desk, command: UpdateIncident) -> Result:
-    """Change members of an incident, and add measures. It keeps the time limit that it was opened with."""
+    """Change members of an incident, and add measures; the message of the result says what was changed.
+
+    It keeps the time limit that it was opened with. Another time of discovery never puts the report off.
+    """
     name, old = command.incident, _incident(desk, command.incident)
     state = _next_state(name, old, Event.UPDATE)
     form = read_incident(_members(command.form), whole=False)
@@ -70,8 +81,9 @@ def update_incident(desk: Desk, command: UpdateIncident) -> Result:
     changes = _changes(old, new)
     if not changes:
         return told(name, Outcome.OK, incident_document(name, old))
-    new = new._replace(due_ms=Millis(new.discovered_ms + old.due_ms - old.discovered_ms))
-    return told(name, Outcome.OK, _staged(desk, name, new, Event.UPDATE, state, note="; ".join(changes)))
+    new = new._replace(due_ms=Millis(min(old.due_ms, new.discovered_ms + old.within_ms)))
+    note = "; ".join(changes)
+    return told(name, Outcome.OK, _staged(desk, name, new, Event.UPDATE, state, note=note))._replace(message=note)
 
 
 def report_incident(desk: Desk, command: ReportIncident) -> Result:
@@ -95,7 +107,7 @@ def report_incident(desk: Desk, command: ReportIncident) -> Result:
 
 
 def close_incident(desk: Desk, command: CloseIncident) -> Result:
-    """End an incident. Cause and measures are known by then, and it is reported where its severity asks for that."""
+    """End an incident. Cause and measures are known by then, and it is reported where that was ever needed."""
     name, incident = command.incident, _incident(desk, command.incident)
     state = _next_state(name, incident, Event.CLOSE)
     faults = []
@@ -103,11 +115,13 @@ def close_incident(desk: Desk, command: CloseIncident) -> Result:
         faults.append(fault("cause", "closing-cause"))
     if not incident.measures:
         faults.append(fault("measures", "closing-measures"))
-    if SEVERITIES[Severity(incident.severity)].report_needed and not incident.reports:
+    if incident.report_needed and not incident.reports:
         faults.append(fault("reports", "closing-report"))
     if faults:
         return refused_form(name, faults)
     closed = incident._replace(closed_ms=desk.now_ms)
+    listed = unpack_open(desk.staging.get(Table.META, OPEN_INCIDENTS_KEY))
+    desk.staging.put(Table.META, OPEN_INCIDENTS_KEY, pack_open(each for each in listed if each != name))
     return told(name, Outcome.OK, _staged(desk, name, closed, Event.CLOSE, state))
 
 
@@ -188,7 +202,8 @@ def _staged(
 ) -> dict[str, Any]:  # fmt: skip
     """Stage an incident in its next state; return how it is told."""
     step = Step(desk.now_ms, event.value, state.value, desk.who, note)
-    incident = incident._replace(state=state.value, steps=(*incident.steps, step))
+    needed = incident.report_needed or SEVERITIES[Severity(incident.severity)].report_needed
+    incident = incident._replace(state=state.value, steps=(*incident.steps, step), report_needed=needed)
     desk.staging.put(Table.INCIDENTS, name.encode(), pack_incident(incident))
     return incident_document(name, incident)
 

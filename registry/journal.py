@@ -31,6 +31,7 @@ from registry.commands import (
     Result,
     ReviewPrefix,
     Unhome,
+    UpdateIncident,
     VerifyParty,
 )
 from registry.governance import call_of, object_of
@@ -40,7 +41,7 @@ from registry.tokens import TEMPORARY
 
 _LOG: Final = logging.getLogger("saltern.refusals")
 _REFUSED: Final = (
-    Outcome.FORBIDDEN, Outcome.ACCESS_DENIED, Outcome.AUTHENTICATION_FAILED, Outcome.REGISTRATION_CLOSED,
+    Outcome.FORBIDDEN, Outcome.ACCESS_DENIED, Outcome.AUTHENTICATION_FAILED, Outcome.REGISTRATION_CLOSED, Outcome.HELD,
 )  # fmt: skip
 _STRANGERS: Final = (LOG_IN, "complaint.file")
 _CALL_CHARS_MAX: Final = 40
@@ -72,7 +73,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._refusals = _Quota(limits.REFUSALS_KEPT_PER_S, "refusals")
-        self._strangers = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S, "failed log-ins and complaints")
+        self._strangers = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S, "refusals of strangers")
 
     def enter(self, staging: Staging, who: Who, now_ms: Millis, command: Command, result: Result) -> None:
         """Stage the entry of an act of governance, or of a refusal."""
@@ -88,7 +89,7 @@ class Journal:
         entry = entry_of(who, now_ms, command, result)
         if result.done and not isinstance(command, NoteRefusal):
             staging.enter(entry)
-        elif (self._strangers if entry.action in _STRANGERS else self._refusals).admits(now_ms):
+        elif (self._strangers if who == Who() or entry.action in _STRANGERS else self._refusals).admits(now_ms):
             _LOG.info("refused %s", json.dumps(dump_entry(entry), ensure_ascii=False))
             staging.enter(entry)
 
@@ -98,7 +99,7 @@ def entry_of(who: Who, now_ms: Millis, command: Command, result: Result) -> Entr
     if isinstance(command, NoteRefusal):
         rule, reason, outcome = command.rule or command.outcome, command.reason, command.outcome
     elif result.done:
-        rule, reason, outcome = "", _given(command), result.outcome.value
+        rule, reason, outcome = "", _given(command, result), result.outcome.value
     else:
         outcome = result.outcome.value
         rule = result.rule or outcome
@@ -110,8 +111,8 @@ def entry_of(who: Who, now_ms: Millis, command: Command, result: Result) -> Entr
     )  # fmt: skip
 
 
-def _given(command: Command) -> str:
-    """Return what somebody gave as his reason or verdict."""
+def _given(command: Command, result: Result) -> str:
+    """Return what somebody gave as his reason or verdict; of an incident what he changed, without its texts."""
     if isinstance(command, ReviewPrefix):
         asked = "; ".join(f"{field}: {reason}" for field, reason in command.correct)
         return "approve" if command.approve else f"reject: {command.reject}" if command.reject else f"correct: {asked}"
@@ -119,4 +120,6 @@ def _given(command: Command) -> str:
         return f"{command.method}: {command.failed}" if command.failed else command.method
     if isinstance(command, ReportIncident):
         return command.to
+    if isinstance(command, UpdateIncident):
+        return result.message
     return ": ".join(filter(None, (getattr(command, "order", ""), getattr(command, "reason", ""))))

@@ -57,7 +57,7 @@ def unhome(desk: Desk, command: Unhome) -> Outcome:
     if application is not None and not application.own:
         raise refusal("allocated", prefix=command.prefix)
     _require_not_suspended(prefix, application)
-    require_no_hold(desk, prefix, "")
+    require_no_hold(desk.staging, prefix)
     desk.home(prefix, None)
     _put_own(desk, prefix, application, Event.DELETE, unpack_prefix(old).hosting)
     return Outcome.OK

@@ -34,7 +34,7 @@ from core.wire.valuetypes import HS_ADMIN, HS_SITE, HS_VLIST
 from registry.codes import codes_of
 from registry.commands import ApplyPrefix, MovePrefix, Result, ReviewPrefix, SitePrefix
 from registry.desk import Desk, open_values, refused_form, require_digest, require_reason, told, with_filer
-from registry.holds import require_no_hold
+from registry.holds import require_free, require_free_party, require_no_hold
 from registry.policy import pattern_of
 from registry.refusals import fault, refusal
 from registry.verification import is_begun
@@ -126,6 +126,7 @@ def site_prefix(desk: Desk, command: SitePrefix) -> Result:
     require_move(prefix, application, Event.SITE)
     if application.hosting != DELEGATED:
         raise refusal("site-hosted", Outcome.INVALID_VALUE)
+    require_free(desk.staging, prefix)
     faults = faults_of_site(desk, command.site)
     if faults:
         return refused_form(command.prefix, faults)
@@ -193,6 +194,7 @@ def wrong_time(prefix: bytes, state: State | None, event: Event) -> Exception:
 
 def _approve(desk: Desk, prefix: PrefixKey, application: Application) -> Application:
     party = desk.party(application.party)
+    require_free_party(desk.staging, application.party)
     if party.state is not Verified.VERIFIED:
         raise refusal("verified", party=application.party, state=party.state.value)
     if not party.sealed:  # verified elsewhere, for a prefix that was allocated there
@@ -239,7 +241,7 @@ def _end(desk: Desk, prefix: PrefixKey, application: Application) -> None:
     """Answer for a prefix no longer, nor for its prefix handle, which may name the enterprise's node."""
     if application.own:
         raise refusal("own-prefix")
-    require_no_hold(desk, prefix, application.party)
+    require_no_hold(desk.staging, prefix)
     if desk.staging.get(Table.PREFIXES, prefix) is not None:
         desk.home(prefix, None)
     key = prefix_handle_of(prefix)

@@ -27,7 +27,7 @@ from core.party.regions import full_name, province_of
 from core.store.application_rows import Application, Step, unpack_application
 from core.store.engine import Snapshot, Table
 from core.store.hold_rows import Order
-from core.store.holding import orders_on_prefix
+from core.store.holding import hold_on_prefix
 from core.store.party_rows import PartyRow, unpack_party
 from core.store.prefix_rows import unpack_prefix
 
@@ -86,10 +86,10 @@ class Registrar(NamedTuple):
 def registration_of(snapshot: Snapshot, prefix: PrefixKey) -> Registration | None:
     """Return what is public of a prefix, None if nothing is. Errors: StoreError."""
     found = _registered(snapshot, prefix)
-    orders = orders_on_prefix(snapshot, prefix) if found else ()
-    if found is None or not orders:
+    hold = hold_on_prefix(snapshot, prefix) if found else None
+    if found is None or hold is None:
         return found
-    return found._replace(status=_HELD, orders=tuple(order for order in orders if order.public))
+    return found._replace(status=_HELD, orders=tuple(order for order in hold.orders if order.public))
 
 
 def _registered(snapshot: Snapshot, prefix: PrefixKey) -> Registration | None:

@@ -15,12 +15,13 @@ from core.changes import Serial, unpack_change
 from core.clock import Millis
 from core.complaints import parse_ticket
 from core.errors import Outcome
-from core.ident.handle import HandleRules, check_prefix
+from core.ident.handle import HandleRules, PrefixKey, check_prefix
 from core.store.application_rows import Application, unpack_application
 from core.store.bearer_rows import unpack_bearer
 from core.store.complaint_rows import Complaint, unpack_complaint
 from core.store.engine import Snapshot, Table
-from core.store.hold_rows import unpack_hold
+from core.store.hold_rows import hold_kind, unpack_hold
+from core.store.holding import hold_on_party, hold_on_prefix
 from core.store.incident_rows import report_key, unpack_incident, unpack_report
 from core.store.journal_rows import entry_key, unpack_entry
 from core.store.party_rows import PartyRow, unpack_party
@@ -96,7 +97,7 @@ def show_party(view: View) -> Document:
     if row is None:
         raise refusal("party-not-found", Outcome.NOT_FOUND, party=name)
     party = unpack_party(row)
-    return party_document(name, party, dict.fromkeys(party.sealed, SEALED))
+    return party_document(name, party, dict.fromkeys(party.sealed, SEALED), hold_on_party(view.snapshot, name))
 
 
 def list_parties(view: View) -> Page:
@@ -120,7 +121,7 @@ def show_prefix(view: View) -> Document:
     view.require_own(application.party if application else "")
     if application is None:
         raise refusal("prefix-not-found", Outcome.NOT_FOUND, prefix=prefix.decode())
-    return application_document(prefix, application)
+    return application_document(prefix, application, hold_on_prefix(view.snapshot, prefix))
 
 
 def list_prefixes(view: View) -> Page:
@@ -130,7 +131,7 @@ def list_prefixes(view: View) -> Page:
         application: Application = unpack_application(row)
         if view.role is Role.ENTERPRISE and view.standing.party != application.party:
             return None
-        return application_summary(key, application)
+        return application_summary(key, application, hold_on_prefix(view.snapshot, PrefixKey(key)))
 
     return _page(view, Table.APPLICATIONS, document)
 
@@ -151,7 +152,7 @@ def list_holds(view: View) -> Page:
     for key, row in view.snapshot.scan(Table.HOLDS, after + b"\0" if after else b""):
         if len(rows) == view.rows_max:
             return Page(rows, last.hex())
-        rows.append(dump_hold(key, unpack_hold(row)))
+        rows.append(dump_hold(hold_kind(key), unpack_hold(row)))
         last = key
     return Page(rows, None)
 

@@ -119,6 +119,8 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "The prefix {prefix} is allocated to a party: use saltern prefix suspend or delete, with reason and evidence",
     ),
     # --- holds
+    "held": ("已依令停止解析", "It is on hold by order of the regulator"),
+    "suspended": ("该前缀已暂停", "That prefix is suspended"),
     "order": ("须写明文号，1至{chars}个可见字符", "The number of the order is needed: 1 to {chars} visible characters"),
     "hold-target": (
         "对象应为标识（含“/”）、前缀（含“.”）或主体编号",
@@ -142,8 +144,8 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "hold-orders": ("一个对象最多{orders}个文号", "A target may have {orders} orders at most"),
     "hold-count": ("停止解析的对象最多{targets}个", "{targets} targets may be on hold at most"),
     "on-hold": (
-        "前缀{prefix}依令（{order}）停止解析，记录须保留：先恢复",
-        "The prefix {prefix} is on hold by order {order}, and its records stay: lift it first",
+        "{target}依令（{order}）停止解析，记录须保留：先执行 saltern hold lift {target}",
+        "{target} is on hold by order {order}, and its records stay: first run saltern hold lift {target}",
     ),
     # --- tokens
     "token-role": ("令牌的角色应为以下之一：{roles}", "The role of a token is one of {roles}"),
@@ -232,6 +234,10 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "突发事件{incident}已结束，只能再次报告",
         "The incident {incident} is closed: it can be reported again, and nothing else",
     ),
+    "incidents-open": (
+        "未结束的突发事件已达{incidents}个，请先结束已处置的",
+        "There are {incidents} incidents that are not closed: close those that are over",
+    ),
     "incident-reports": ("一个事件最多报告{reports}次", "An incident is reported {reports} times at most"),
     "incident-time": (
         "应为时间：2026-11-21T08:00（北京时间），或带时差：2026-11-21T00:00Z",
@@ -243,8 +249,8 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "closing-cause": ("结束前须填写原因", "The cause is needed before it is closed"),
     "closing-measures": ("结束前须填写处置措施", "Measures are needed before it is closed"),
     "closing-report": (
-        "重大及以上事件须先报告：saltern incident report",
-        "One that is major or worse is reported before: saltern incident report",
+        "现为或曾为重大及以上的事件须先报告：saltern incident report",
+        "One that is or ever was major or worse is reported before: saltern incident report",
     ),
     "report-not-found": ("没有这一版报告", "There is no such revision of the report"),
     "signing-key": ("未生成报告：{zh}", "No report was made: {en}"),

@@ -96,6 +96,7 @@ _CHECK: Final = _object(_STEP | {"method": _TEXT, "source": _TEXT, "result": _VE
 _PARTY: Final = {"party": _TEXT, "added": _TIME, "kind": _KIND}
 _FIELDS: Final = {field.name: _shown(field) for field in FIELDS}
 _SHOWN_PARTY: Final = _PARTY | {
+    "on_hold": _array(_TEXT) | {"description": "停止解析的文号 Numbers of the orders that stop it"},
     "filed_by": _TEXT,
     "confirmed": _TIME,
     "awaits_identity": {
@@ -118,7 +119,8 @@ _APPLICATION: Final = {
     "held": _FLAG,
     "awaits_site": _FLAG,
 }
-_FILED: Final = {"filed": _TIME, "filed_by": _TEXT}
+_ON_HOLD: Final = _array(_TEXT) | {"description": "停止解析的文号 Numbers of the orders that stop it"}
+_FILED: Final = {"filed": _TIME, "filed_by": _TEXT, "on_hold": _ON_HOLD}
 _EVENT: Final = _object(_STEP | {"event": _TEXT, "state": _STATE, "reason": _OR_NONE})
 _TOKEN: Final = {
     "token": _TEXT,

@@ -15,7 +15,15 @@ from core import limits
 from core.changes import ChangeKind
 from core.errors import NodeError, Outcome
 from core.store.engine import Table
-from core.store.template_rows import TemplateRow, TemplateState, pack_template, unpack_template
+from core.store.template_rows import (
+    TEMPLATES_KEY,
+    TemplateRow,
+    TemplateState,
+    pack_template,
+    pack_template_counts,
+    unpack_template,
+    unpack_template_counts,
+)
 from core.who import Role
 from core.wire.metadata import code_range, is_code, is_version, template_key, version_numbers
 from registry.commands import AddTemplate, PublishTemplate, Result, WithdrawTemplate
@@ -37,17 +45,18 @@ def add_template(desk: Desk, command: AddTemplate) -> Result:
         template = template._replace(party=desk.standing.party)
     if template.party:
         desk.party(template.party)
-    versions = versions_of(desk.staging, template.code)
-    if any(row.template.party != template.party for row in versions):
+    if owner_of(desk.staging, template.code) not in (None, template.party):
         raise refusal("template-owner", Outcome.CONFLICT, code=template.code)
     key = template_key(template.code, template.version)
     stored = desk.staging.get(Table.TEMPLATES, key)
+    row = TemplateRow(template, TemplateState.DRAFT, desk.who, desk.now_ms)
     if stored is None:
         require_room(desk.staging, template.party)
+        put_new(desk.staging, row)
     elif unpack_template(stored).state is not TemplateState.DRAFT:
         raise refusal("template-fixed", Outcome.CONFLICT, template=f"{template.code}@{template.version}")
-    row = TemplateRow(template, TemplateState.DRAFT, desk.who, desk.now_ms)
-    desk.staging.put(Table.TEMPLATES, key, pack_template(row))
+    else:
+        desk.staging.put(Table.TEMPLATES, key, pack_template(row))
     outcome = Outcome.CREATED if stored is None else Outcome.OK
     return _told(outcome, [row], {"warnings": dump_faults(form.warnings)})
 
@@ -80,6 +89,21 @@ def versions_of(staging: Staging, code: str) -> list[TemplateRow]:
     if not is_code(code):
         return []
     return by_version(unpack_template(row) for _, row in staging.scan(Table.TEMPLATES, *code_range(code)))
+
+
+def owner_of(staging: Staging, code: str) -> str | None:
+    """Return whose a code is, "" for the node's, None where it is nobody's yet. Cost: unpacks one of its versions."""
+    first = next(staging.scan(Table.TEMPLATES, *code_range(code)), None)
+    return None if first is None else unpack_template(first[1]).template.party
+
+
+def put_new(staging: Staging, row: TemplateRow) -> None:
+    """Stage a version that is not there yet, and count it."""
+    template = row.template
+    counts = unpack_template_counts(staging.get(Table.META, TEMPLATES_KEY))
+    counts[template.party] = counts.get(template.party, 0) + 1
+    staging.put(Table.META, TEMPLATES_KEY, pack_template_counts(counts))
+    staging.put(Table.TEMPLATES, template_key(template.code, template.version), pack_template(row))
 
 
 def by_version(rows: Iterable[TemplateRow]) -> list[TemplateRow]:
@@ -128,13 +152,13 @@ def _in_another_state(code: str, rows: Sequence[TemplateRow], wanted: TemplateSt
 
 
 def require_room(staging: Staging, party: str) -> None:
-    """Errors: NodeError if there are as many versions as may be, here or of a party. Cost: reads all of them."""
-    rows = [row for _, row in staging.scan(Table.TEMPLATES)]
-    if len(rows) >= limits.METADATA_VERSIONS_MAX:
-        raise refusal("template-count", Outcome.CONFLICT, versions=limits.METADATA_VERSIONS_MAX)
+    """Errors: NodeError if there are as many versions as may be, of a party or here. Cost: reads one row."""
+    counts = unpack_template_counts(staging.get(Table.META, TEMPLATES_KEY))
     most = limits.METADATA_PARTY_VERSIONS_MAX
-    if party and sum(unpack_template(row).template.party == party for row in rows) >= most:
+    if party and counts.get(party, 0) >= most:
         raise refusal("template-count", Outcome.CONFLICT, versions=most)
+    if sum(counts.values()) >= limits.METADATA_VERSIONS_MAX:
+        raise refusal("template-count", Outcome.CONFLICT, versions=limits.METADATA_VERSIONS_MAX)
 
 
 def _move(desk: Desk, row: TemplateRow, kind: ChangeKind) -> None:

@@ -29,8 +29,6 @@ from core.party.rules import Fault
 from core.records import Values
 from core.store.application_rows import Application, unpack_application
 from core.store.engine import Table
-from core.store.hold_rows import HoldCounts
-from core.store.holding import hold_counts, orders_on
 from core.store.party_rows import (
     LAST_KEY,
     Check,
@@ -99,7 +97,7 @@ def export_prefix(desk: Desk, command: ExportPrefix) -> Result:
     """Note that somebody reads all values of a prefix, secret ones too (Measures art. 11); what is on hold stays."""
     prefix = check_prefix(command.prefix, desk.rules)
     application = exported(desk.staging, prefix)
-    require_no_hold(desk, prefix, application.party)
+    require_no_hold(desk.staging, prefix)
     return told(command.prefix, Outcome.OK, dump_application(prefix, application))
 
 
@@ -157,7 +155,7 @@ def abandon_import(desk: Desk, command: AbandonImport) -> Result:
     """
     prefix = check_prefix(command.prefix, desk.rules)
     known = _under_way(desk, prefix)
-    _require_nothing_held(desk, prefix)
+    require_no_hold(desk.staging, prefix)
     gone = 0
     for key, row in _written(desk, prefix):
         if row is None:
@@ -283,17 +281,6 @@ def _under_way(desk: Desk, prefix: PrefixKey) -> Transfer:
     if known is None or known.ended_ms:
         raise refusal("import-none", Outcome.NOT_FOUND, prefix=prefix.decode())
     return known
-
-
-def _require_nothing_held(desk: Desk, prefix: PrefixKey) -> None:
-    """Errors: NodeError(CONFLICT) where an order stops the prefix or anything that its import wrote."""
-    require_no_hold(desk, prefix, "")
-    if hold_counts(desk.staging) == HoldCounts():
-        return
-    for key, row in _loose(desk, prefix):
-        orders = orders_on(desk.staging, unpack_handle(key, row))
-        if orders:
-            raise refusal("on-hold", Outcome.CONFLICT, prefix=prefix.decode(), order=orders[0].number)
 
 
 def _is_here(application: Application | None) -> bool:

@@ -33,14 +33,14 @@ from core.store.record_rows import prefix_range, record_key, unpack_handle, unpa
 from core.store.template_rows import TemplateRow, TemplateState, pack_template, unpack_template
 from core.store.transfer_rows import Past, history_key, history_range, pack_past, unpack_past
 from core.who import Who
-from core.wire.metadata import code_range, parse_binding, template_key
+from core.wire.metadata import parse_binding, template_key
 from core.wire.transferfile import ChangeLine, EntryLine, Line, RecordLine, TemplateLine
 from core.wire.values import decode_values, encode_values
 from core.wire.valuetypes import METADATA_TEMPLATE
 from registry.desk import Desk
 from registry.refusals import refusal
 from registry.template_forms import template_faults
-from registry.templates import require_room
+from registry.templates import owner_of, put_new, require_room
 from registry.transfer_pieces import (
     OBJECT,
     REASON,
@@ -131,15 +131,14 @@ def _write_template(desk: Desk, _prefix: PrefixKey, _number: int, found: Templat
 
     It belongs to whoever has its code here, else to the node: the party that it had there has another id here.
     """
-    key, code = _template_key(found), found.template.code
-    known = desk.staging.get(Table.TEMPLATES, key)
+    known = desk.staging.get(Table.TEMPLATES, _template_key(found))
+    owner = owner_of(desk.staging, found.template.code) or ""
+    here = found._replace(template=found.template._replace(party=owner))
     if known is None:
-        require_room(desk.staging, "")
-    if known is None or unpack_template(known).state is TemplateState.DRAFT:
-        others = desk.staging.scan(Table.TEMPLATES, *code_range(code))
-        owner = next((unpack_template(row).template.party for _, row in others), "")
-        template = found.template._replace(party=owner)
-        desk.staging.put(Table.TEMPLATES, key, pack_template(found._replace(template=template)))
+        require_room(desk.staging, owner)
+        put_new(desk.staging, here)
+    elif unpack_template(known).state is TemplateState.DRAFT:
+        desk.staging.put(Table.TEMPLATES, _template_key(found), pack_template(here))
 
 
 def _template_key(found: TemplateRow) -> bytes:

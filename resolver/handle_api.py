@@ -20,7 +20,7 @@ from core.hdl.exchange import Asked, Reply, Transport
 from core.ident.handle import PREFIX_HANDLES, PrefixKey, check_handle, check_prefix, prefix_handle_of, prefix_of
 from core.records import HandleValue, SiteInfo, ValuePermission
 from core.store.engine import Snapshot, Table
-from core.store.homing import require_served
+from core.store.homing import is_held, require_served
 from core.store.record_rows import KEY_RAW_MAX, prefix_range, unpack_handle
 from core.wire import body as bodies
 from core.wire.codepoints import CODES_FROM, OpCode, OpFlag
@@ -129,6 +129,8 @@ class HandleApi:
                 raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
             if not self._resolver.may_list(snapshot, prefix, asked.identity):
                 raise AdmissionError("")
+            if is_held(snapshot, key):
+                raise AdmissionError("", outcome=Outcome.HELD)
             first, start = self._names(snapshot, prefix, prefix_range(prefix)[0])
         body = bodies.encode_texts(first)
         if start is None:
@@ -139,7 +141,8 @@ class HandleApi:
         """Yield the further bodies of a list, each read from a snapshot of its own. Errors: StoreError."""
         while start is not None:
             with self._store.snapshot() as snapshot:
-                names, start = self._names(snapshot, prefix, start)
+                start = None if is_held(snapshot, prefix_handle_of(prefix)) else start
+                names, start = ([], None) if start is None else self._names(snapshot, prefix, start)
             yield bodies.encode_texts(names)  # also none: the message before announced one more
             await asyncio.sleep(0)
 

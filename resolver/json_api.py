@@ -130,6 +130,7 @@ class JsonApi:
         more = True
         while more and not page.full:
             with self._store.snapshot() as snapshot:
+                require_served(snapshot, prefix_range(prefix)[0], root=self._resolver.root)
                 start, more = _scan_chunk(snapshot, start, stop, page)
             await asyncio.sleep(0)
         return total

@@ -91,6 +91,14 @@ class Answer(NamedTuple):
         return self.json
 
 
+class _HeldError(Exception):
+    """What an answer would be made of is on hold."""
+
+    def __init__(self, notice: str) -> None:
+        super().__init__(notice)
+        self.notice = notice
+
+
 class Resolver:
     """Answers questions from one snapshot each."""
 
@@ -162,6 +170,8 @@ class Resolver:
                 made = self._from_template(snapshot, question.handle, key)
             except template.UnsupportedTemplateError as error:
                 return Answer(error.ended, question.handle, error.message)
+            except _HeldError as error:
+                return Answer(Outcome.HELD, question.handle, notice=error.notice)
             if made is None:
                 return Answer(Outcome.HANDLE_NOT_FOUND, question.handle)
             stored, values = made
@@ -201,8 +211,16 @@ class Resolver:
         """Answer for a handle below a delegated prefix: the public sites in the prefix handle, whatever is asked."""
         if not question.refer:
             return Answer(Outcome.HANDLE_NOT_FOUND, question.handle)
-        values = self._public(snapshot, prefix_handle_of(prefix_of(key)), _DELEGATE)
-        return Answer(Outcome.SERVICE_REFERRAL, question.handle, values=values)
+        above = prefix_handle_of(prefix_of(key))
+        return self._referring(snapshot, question, Outcome.SERVICE_REFERRAL, above, _DELEGATE)
+
+    def _referring(
+        self, snapshot: Snapshot, question: Question, outcome: Outcome, above: HandleKey, types: frozenset[str]
+    ) -> Answer:
+        """Answer with the public values of a prefix handle; HELD if it is on hold itself."""
+        if is_held(snapshot, above):
+            return Answer(Outcome.HELD, question.handle, notice=_notice(snapshot, above))
+        return Answer(outcome, question.handle, values=self._public(snapshot, above, types))
 
     def _public(self, snapshot: Snapshot, key: HandleKey, types: frozenset[str]) -> Values:
         values = self.records(snapshot).load(key) or ()
@@ -213,18 +231,25 @@ class Resolver:
         if prefix_of(key) != PREFIX_HANDLES:
             return None
         for above in ancestors(key[len(PREFIX_HANDLES) + 1 :])[1:]:
-            values = self._public(snapshot, prefix_handle_of(above), _ABOVE)
-            if values:
-                return Answer(Outcome.PREFIX_REFERRAL, question.handle, values=values)
+            key = prefix_handle_of(above)
+            if self._public(snapshot, key, _ABOVE):
+                return self._referring(snapshot, question, Outcome.PREFIX_REFERRAL, key, _ABOVE)
         return None
 
     def _from_template(self, snapshot: Snapshot, handle: str, key: HandleKey) -> tuple[Values, Values] | None:
-        """Return the base's values and the made ones; None where no template applies."""
+        """Return the base's values and the made ones; None where no template applies.
+
+        Errors: UnsupportedTemplateError; _HeldError where what they are made of is on hold.
+        """
         records = self.records(snapshot)
-        templates = template.templates_of(records.load(prefix_handle_of(prefix_of(key))) or ())
+        own = prefix_handle_of(prefix_of(key))
+        templates = template.templates_of(records.load(own) or ())
         cut = template.cut(handle, templates)
         if cut is None:
             return None
+        for source in (own, records.key(cut.base)):
+            if orders_on(snapshot, source):
+                raise _HeldError(_notice(snapshot, source))
         base = records.load(records.key(cut.base)) or ()
         made = template.run(template.templates_of(base) or templates, cut, base, lambda ref: _find(records, ref))
         return None if made is None else (base, made)

@@ -6,10 +6,11 @@ tokens and their times belong together; a prefix that is homed or suspended by i
 application is so in its row, and no other is; parties that are named are there; the
 journal has no gap and ends at its number; the counts of holds count; complaints that wait are
 listed with their deadlines, and complaints counted by their states; a version of a metadata
-template that a record is bound to is there and was published; incidents are as many as were
-numbered, and each of their reports is there as it was signed; a prefix is being imported where a
-transfer is under way, and history came with one; no key is in a table that it does not fit, and
-none was made in another mode of case than the store's own.
+template that a record is bound to is there and was published, and versions are counted by their
+parties; incidents are as many as were numbered, those that are open are listed, and each of their
+reports is there as it was signed; a prefix is being imported where a transfer is under way, and
+history came with one; no key is in a table that it does not fit, and none was made in another mode
+of case than the store's own.
 """
 
 from __future__ import annotations
@@ -31,14 +32,28 @@ from core.store.bearer_rows import unpack_bearer
 from core.store.case_row import stored_case
 from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_complaint, unpack_counts, waiting_key
 from core.store.engine import Snapshot, Table
-from core.store.hold_rows import HoldCounts, HoldKind, hold_target, unpack_hold
+from core.store.hold_rows import HoldCounts, HoldKind, hold_key, hold_kind, unpack_hold
 from core.store.holding import hold_counts
-from core.store.incident_rows import LAST_INCIDENT_KEY, pack_last, report_key, unpack_incident, unpack_report
+from core.store.incident_rows import (
+    LAST_INCIDENT_KEY,
+    OPEN_INCIDENTS_KEY,
+    pack_last,
+    report_key,
+    unpack_incident,
+    unpack_open,
+    unpack_report,
+)
 from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unpack_entry
 from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
 from core.store.prefix_rows import unpack_count, unpack_prefix
 from core.store.record_rows import pack_record, record_key, unpack_handle, unpack_values
-from core.store.template_rows import TemplateRow, TemplateState, unpack_template
+from core.store.template_rows import (
+    TEMPLATES_KEY,
+    TemplateRow,
+    TemplateState,
+    unpack_template,
+    unpack_template_counts,
+)
 from core.store.token_rows import time_key, unpack_token
 from core.store.transfer_rows import prefix_of_history, unpack_past, unpack_transfer
 from core.who import Role
@@ -182,8 +197,10 @@ def _holds(snapshot: Snapshot) -> Iterator[str]:
     counted: Counter[HoldKind] = Counter()
     for key, row in snapshot.scan(Table.HOLDS, b""):
         try:
-            unpack_hold(row)
-            counted[hold_target(key)[0]] += 1
+            hold, kind = unpack_hold(row), hold_kind(key)
+            counted[kind] += 1
+            if hold_key(kind, hold.target) != key:
+                yield f"holds {key!r}: holds {hold.target!r}"
         except StoreError as error:
             yield f"holds {key!r}: {error.message}"
     try:
@@ -196,6 +213,7 @@ def _holds(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _templates(snapshot: Snapshot) -> Iterator[str]:
+    counted: Counter[str] = Counter()
     for key, packed in snapshot.scan(Table.TEMPLATES, b""):
         try:
             row = unpack_template(packed)
@@ -203,12 +221,18 @@ def _templates(snapshot: Snapshot) -> Iterator[str]:
             yield f"templates {key!r}: {error.message}"
             continue
         template = row.template
+        counted[template.party] += 1
         if template_key(template.code, template.version) != key:
             yield f"templates {key!r}: holds {template.code}@{template.version}"
         if template.party and snapshot.get(Table.PARTIES, template.party.encode()) is None:
             yield f"templates {key!r}: its party is not there"
         if not _is_timed(row):
             yield f"templates {key!r}: {row.state.value}, which its times do not say"
+    try:
+        if unpack_template_counts(snapshot.get(Table.META, TEMPLATES_KEY)) != counted:
+            yield "templates: their numbers are not how many there are of each party"
+    except StoreError as error:
+        yield f"templates: {error.message}"
 
 
 def _is_timed(row: TemplateRow) -> bool:
@@ -230,6 +254,7 @@ def _is_bound(snapshot: Snapshot, data: bytes) -> bool:
 
 def _incidents(snapshot: Snapshot) -> Iterator[str]:
     count = reports = 0
+    opened: list[str] = []
     for key, row in snapshot.scan(Table.INCIDENTS, b""):
         count += 1
         try:
@@ -237,6 +262,8 @@ def _incidents(snapshot: Snapshot) -> Iterator[str]:
         except StoreError as error:
             yield f"incidents {key!r}: {error.message}"
             continue
+        if not incident.is_closed:
+            opened.append(key.decode(errors="replace"))
         reports += len(incident.reports)
         for revision, report in enumerate(incident.reports, 1):
             if not _is_signed(snapshot, key.decode(errors="replace"), revision, report.key_id):
@@ -245,6 +272,11 @@ def _incidents(snapshot: Snapshot) -> Iterator[str]:
             yield f"incidents {key!r}: it is reported, and yet waits for a report"
     if snapshot.get(Table.META, LAST_INCIDENT_KEY) != (pack_last(count) if count else None):
         yield f"incidents: there are {count}, which is not their last number"
+    try:
+        if sorted(unpack_open(snapshot.get(Table.META, OPEN_INCIDENTS_KEY))) != sorted(opened):
+            yield "incidents: the list of open ones is not that of those that are open"
+    except StoreError as error:
+        yield f"incidents: {error.message}"
     kept = sum(1 for _ in snapshot.scan(Table.INCIDENT_REPORTS, b""))
     if kept != reports:
         yield f"incident_reports: {kept} rows for {reports} reports"

@@ -3,7 +3,7 @@
 HOLDS  key: kind (1 octet), then the target as its own table has it
             i  key of the record of an identifier      p  folded prefix      y  id of a party
        0  1  version (1)
-       1     msgpack array of the orders in force, oldest first: [number, reason, public, placed_ms, who]
+       1     msgpack array: target, and the orders in force, oldest first: [number, reason, public, placed_ms, who]
 META   key "holds": how many targets of each kind, three numbers of four octets, big-endian
 
 A row without orders is none: whoever lifts the last one deletes it. What was lifted stands in the
@@ -49,6 +49,13 @@ class Order(NamedTuple):
     who: Who
 
 
+class Hold(NamedTuple):
+    """What is on hold. ``target``: whole key of a handle, folded prefix, or id of a party. ``orders``: one or more."""
+
+    target: bytes
+    orders: tuple[Order, ...]
+
+
 class HoldCounts(NamedTuple):
     """How many targets are held; most nodes have none, and need not look further."""
 
@@ -62,30 +69,31 @@ def hold_key(kind: HoldKind, target: bytes) -> bytes:
     return kind.value + (record_key(target) if kind is HoldKind.IDENTIFIER else target)
 
 
-def hold_target(key: bytes) -> tuple[HoldKind, bytes]:
-    """Return kind and target of a key; of a very long handle the shortened one. Errors: StoreError."""
+def hold_kind(key: bytes) -> HoldKind:
+    """Return the kind of a key. Errors: StoreError."""
     try:
-        return HoldKind(key[:1]), key[1:]
+        return HoldKind(key[:1])
     except ValueError:
         raise StoreError(f"a key of holds cannot be read: {key!r}") from None
 
 
-def pack_hold(orders: tuple[Order, ...]) -> bytes:
+def pack_hold(hold: Hold) -> bytes:
     """Return the row of a target."""
-    row: bytes = msgpack.packb([list(order) for order in orders])
+    row: bytes = msgpack.packb((hold.target, hold.orders))
     return _VERSION + row
 
 
 @lru_cache(maxsize=1_024)
-def unpack_hold(row: bytes) -> tuple[Order, ...]:
-    """Read the row of a target: at least one order. Errors: StoreError if it cannot be read."""
+def unpack_hold(row: bytes) -> Hold:
+    """Read the row of a target. Errors: StoreError if it cannot be read."""
     try:
         if row[:1] != _VERSION:
             raise ValueError(f"version {row[:1]!r}")
-        orders = tuple(map(_order, msgpack.unpackb(row[1:])))
-        if not orders:
-            raise ValueError("no order")
-        return orders
+        target, packed = msgpack.unpackb(row[1:])
+        orders = tuple(map(_order, packed))
+        if not (orders and isinstance(target, bytes)):
+            raise ValueError("no target, or no order")
+        return Hold(target, orders)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise StoreError(f"a row of holds cannot be read: {error}") from None
 

@@ -6,12 +6,16 @@ prefix. Where nothing is on hold, which ``META holds`` says, that is one look-up
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Final, Protocol
 
-from core.ident.handle import PREFIX_HANDLES, PrefixKey, ancestors, prefix_of
+from core.ident.handle import PREFIX_HANDLES, PrefixKey, ancestors, prefix_handle_of, prefix_of
 from core.store.application_rows import unpack_application
 from core.store.engine import Table
-from core.store.hold_rows import HOLDS_KEY, HoldCounts, HoldKind, Order, hold_key, unpack_hold, unpack_hold_counts
+from core.store.hold_rows import HOLDS_KEY, Hold, HoldCounts, HoldKind, Order, hold_key, unpack_hold, unpack_hold_counts
+from core.store.record_rows import prefix_range
+
+_PREFIX_HANDLE: Final = PREFIX_HANDLES + b"/"
 
 
 class Rows(Protocol):
@@ -21,19 +25,32 @@ class Rows(Protocol):
         """Return a row, None if there is none."""
 
 
+class Scannable(Rows, Protocol):
+    """One whose rows can be read in order, too."""
+
+    def scan(self, table: Table, start: bytes, stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and row from ``start`` (included) to ``stop`` (not included), in order."""
+
+
 def hold_counts(rows: Rows) -> HoldCounts:
     """Return how many targets are on hold."""
     return unpack_hold_counts(rows.get(Table.META, HOLDS_KEY))
 
 
 def orders_on(rows: Rows, handle: bytes) -> tuple[Order, ...]:
-    """Return the orders that stop a handle's key, by the nearest target; none if it is not on hold.
+    """Return the orders that stop a handle's key, by the nearest target; none if it is not on hold."""
+    hold = hold_on(rows, handle)
+    return () if hold is None else hold.orders
+
+
+def hold_on(rows: Rows, handle: bytes) -> Hold | None:
+    """Return what stops a handle's key, the nearest target; None if it is not on hold.
 
     A prefix handle is stopped by its own key, and by what stops the prefix that it names.
     """
     packed = rows.get(Table.META, HOLDS_KEY)
     if packed is None:
-        return ()
+        return None
     counts = unpack_hold_counts(packed)
     if counts.identifiers:
         row = rows.get(Table.HOLDS, hold_key(HoldKind.IDENTIFIER, handle))
@@ -44,9 +61,39 @@ def orders_on(rows: Rows, handle: bytes) -> tuple[Order, ...]:
     return _on_prefix(rows, named, counts)
 
 
-def orders_on_prefix(rows: Rows, prefix: PrefixKey) -> tuple[Order, ...]:
-    """Return the orders that stop a prefix as a whole; none if there are none."""
+def hold_on_prefix(rows: Rows, prefix: PrefixKey) -> Hold | None:
+    """Return what stops a prefix as a whole; None if nothing does."""
     return _on_prefix(rows, prefix, hold_counts(rows))
+
+
+def hold_on_party(rows: Rows, party: str) -> Hold | None:
+    """Return the hold on a party itself; None if there is none."""
+    row = rows.get(Table.HOLDS, hold_key(HoldKind.PARTY, party.encode()))
+    return None if row is None else unpack_hold(row)
+
+
+def hold_within(rows: Scannable, prefix: PrefixKey) -> Hold | None:
+    """Return what stops a prefix, or anything that is answered for it; None if nothing does.
+
+    Such a prefix does not end and goes to no other node: what is on hold stays where it is.
+    """
+    if hold_counts(rows) == HoldCounts():
+        return None
+    own = prefix_handle_of(prefix)
+    hold = hold_on(rows, own)
+    if hold is not None:
+        return hold
+    for kind, (start, stop) in (
+        (HoldKind.IDENTIFIER, prefix_range(prefix)),
+        (HoldKind.IDENTIFIER, (own + b".", own + b"/")),
+        (HoldKind.PREFIX, (prefix + b".", prefix + b"/")),
+    ):
+        for _, row in rows.scan(Table.HOLDS, hold_key(kind, start), hold_key(kind, stop)):
+            hold = unpack_hold(row)
+            below = hold.target.startswith(prefix + b"/")
+            if below or _nearest(rows, hold.target.removeprefix(_PREFIX_HANDLE)) == prefix:
+                return hold
+    return None
 
 
 def is_identifier_held(rows: Rows, handle: bytes) -> bool:
@@ -54,7 +101,7 @@ def is_identifier_held(rows: Rows, handle: bytes) -> bool:
     return rows.get(Table.HOLDS, hold_key(HoldKind.IDENTIFIER, handle)) is not None
 
 
-def _on_prefix(rows: Rows, prefix: PrefixKey, counts: HoldCounts) -> tuple[Order, ...]:
+def _on_prefix(rows: Rows, prefix: PrefixKey, counts: HoldCounts) -> Hold | None:
     if counts.prefixes:
         for each in ancestors(prefix):
             row = rows.get(Table.HOLDS, hold_key(HoldKind.PREFIX, each))
@@ -62,16 +109,17 @@ def _on_prefix(rows: Rows, prefix: PrefixKey, counts: HoldCounts) -> tuple[Order
                 return unpack_hold(row)
     if counts.parties:
         party = _holder(rows, prefix)
-        row = rows.get(Table.HOLDS, hold_key(HoldKind.PARTY, party)) if party else None
-        if row is not None:
-            return unpack_hold(row)
-    return ()
+        return hold_on_party(rows, party) if party else None
+    return None
 
 
-def _holder(rows: Rows, prefix: PrefixKey) -> bytes:
+def _holder(rows: Rows, prefix: PrefixKey) -> str:
     """Return the party that holds a prefix, or the nearest homed one above it; empty for none."""
-    for each in ancestors(prefix):
-        if each and rows.get(Table.PREFIXES, each) is not None:
-            row = rows.get(Table.APPLICATIONS, each)
-            return b"" if row is None else unpack_application(row).party.encode()
-    return b""
+    homed = _nearest(rows, prefix)
+    row = None if homed is None else rows.get(Table.APPLICATIONS, homed)
+    return "" if row is None else unpack_application(row).party
+
+
+def _nearest(rows: Rows, prefix: bytes) -> PrefixKey | None:
+    """Return the prefix itself or the nearest one above it that is homed, None where none is."""
+    return next((each for each in ancestors(prefix) if each and rows.get(Table.PREFIXES, each) is not None), None)

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, Protocol
 
+from core import limits
 from core.errors import Outcome, ResponsibilityError
 from core.ident.handle import PREFIX_HANDLES, HandleKey, HandleRules, ancestors, prefix_handle_of, prefix_of
 from core.records import Values
 from core.store.engine import Table
-from core.store.holding import is_identifier_held, orders_on
+from core.store.holding import orders_on
 from core.store.prefix_rows import DELEGATED, HOSTED, unpack_prefix
 from core.store.record_rows import record_key, unpack_values
 
@@ -46,9 +47,11 @@ def hosting_of(rows: Rows, handle: bytes, *, root: bool) -> str | None:
             return None
         homed = unpack_prefix(row)
         return STOPPED if homed.suspended or orders_on(rows, handle) else homed.hosting
+    named = handle[len(prefix) + 1 :]
+    if named.count(b".") >= limits.PREFIX_SEGMENTS_MAX:
+        return None  # no prefix has so many segments
     if root:
         return HOSTED
-    named = handle[len(prefix) + 1 :]
     below = any(rows.get(Table.PREFIXES, each) is not None for each in ancestors(named) if each)
     return HOSTED if below else None
 
@@ -78,14 +81,14 @@ def serves(rows: Rows, handle: bytes, *, root: bool) -> bool:
 def require_served(rows: Rows, handle: bytes, *, root: bool) -> None:
     """Errors: ResponsibilityError if the record is not served here; it ends HELD where it is stopped.
 
-    A prefix handle that an order names is not changed either; one whose prefix is stopped may be.
+    A prefix handle is not changed while an order stops it or its prefix; where the operator suspended the prefix it is.
     """
     hosting = hosting_of(rows, handle, root=root)
     if hosting == STOPPED:
         if orders_on(rows, handle):
             raise _on_hold()
-        raise ResponsibilityError("该前缀已暂停。That prefix is suspended", outcome=Outcome.HELD)
-    if hosting == HOSTED and prefix_of(handle) == PREFIX_HANDLES and is_identifier_held(rows, handle):
+        raise ResponsibilityError("该前缀已暂停。That prefix is suspended", outcome=Outcome.HELD, rule="suspended")
+    if hosting == HOSTED and prefix_of(handle) == PREFIX_HANDLES and orders_on(rows, handle):
         raise _on_hold()
     if hosting == DELEGATED:
         named = prefix_handle_of(prefix_of(handle)).decode()
@@ -95,7 +98,8 @@ def require_served(rows: Rows, handle: bytes, *, root: bool) -> None:
 
 
 def _on_hold() -> ResponsibilityError:
-    return ResponsibilityError("已依令停止解析。It is on hold by order of the regulator", outcome=Outcome.HELD)
+    words = "已依令停止解析。It is on hold by order of the regulator"
+    return ResponsibilityError(words, outcome=Outcome.HELD, rule="held")
 
 
 def load_values(rows: Rows, handle: HandleKey, *, root: bool) -> Values | None:

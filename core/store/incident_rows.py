@@ -3,11 +3,13 @@
 INCIDENTS         key: the incident's id, ASCII
                   0  1  version (1)
                   1     msgpack map: title, description, kind, severity, occurred_ms, discovered_ms, recovered_ms,
-                        affected, cause, opened_ms, opener, due_ms, state, closed_ms, measures, reports, steps
+                        affected, cause, opened_ms, opener, due_ms, state, closed_ms, measures, reports, steps,
+                        within_ms, report_needed
 INCIDENT_REPORTS  key: the incident's id, "/", the revision in three digits
                   0  1  version (1)
                   1     the signed report as it was answered: JSON, UTF-8
 META              key "incidents": number of the last id, eight octets, big-endian
+                  key "open_incidents": ids of those that are not closed, msgpack list with the version before it
 
 An incident is never deleted, so its numbers have no gap. The newest INCIDENT_STEPS steps are kept
 here; all of them are entries of the journal.
@@ -16,6 +18,7 @@ here; all of them are entries of the journal.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -28,6 +31,7 @@ from core.who import Who, unpack_who
 from core.wire.jsontext import parse
 
 LAST_INCIDENT_KEY: Final = b"incidents"
+OPEN_INCIDENTS_KEY: Final = b"open_incidents"
 _VERSION: Final = b"\x01"
 _NUMBER_BYTES: Final = 8
 
@@ -63,7 +67,8 @@ class Incident(NamedTuple):
     """An incident as it is stored. ``kind``, ``severity``, ``state``: values of those.
 
     ``recovered_ms``, ``closed_ms``: 0 while it is not. ``affected``, ``cause``: empty while nobody knows.
-    ``due_ms``: until when it is to be reported.
+    ``due_ms``: until when it is to be reported. ``within_ms``: from its discovery, as it was when it was opened.
+    ``report_needed``: its severity asks for a report, or once did.
     """
 
     title: str
@@ -83,6 +88,8 @@ class Incident(NamedTuple):
     measures: tuple[Measure, ...] = ()
     reports: tuple[Report, ...] = ()
     steps: tuple[Step, ...] = ()
+    within_ms: Millis = Millis(0)
+    report_needed: bool = False
 
     @property
     def is_closed(self) -> bool:
@@ -109,6 +116,24 @@ def pack_last(number: int) -> bytes:
     return number.to_bytes(_NUMBER_BYTES, "big")
 
 
+def pack_open(incidents: Iterable[str]) -> bytes:
+    """Return the row of the incidents that are not closed."""
+    row: bytes = msgpack.packb(list(incidents))
+    return _VERSION + row
+
+
+def unpack_open(row: bytes | None) -> list[str]:
+    """Return the ids of incidents that are not closed; no row is none. Errors: StoreError if it cannot be read."""
+    if row is None:
+        return []
+    try:
+        if row[:1] != _VERSION:
+            raise ValueError(f"version {row[:1]!r}")
+        return [_text(each) for each in msgpack.unpackb(row[1:])]
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise StoreError(f"the list of open incidents cannot be read: {error}") from None
+
+
 def report_key(incident: str, revision: int) -> bytes:
     """Return the key of a report. Bounds: revisions up to 999."""
     return f"{incident}/{revision:03}".encode()
@@ -131,9 +156,11 @@ def unpack_incident(row: bytes) -> Incident:
             _text(text)
         for at_ms in (
             incident.occurred_ms, incident.discovered_ms, incident.recovered_ms, incident.opened_ms, incident.due_ms,
-            incident.closed_ms,
+            incident.closed_ms, incident.within_ms,
         ):  # fmt: skip
             read_millis(at_ms)
+        if not isinstance(incident.report_needed, bool):
+            raise ValueError("report_needed")
         return incident._replace(
             kind=Kind(incident.kind).value,
             severity=Severity(incident.severity).value,

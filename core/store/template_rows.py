@@ -3,12 +3,14 @@
 0  1  version (1)
 1     msgpack map: template (its members in order, items as lists), state, filer, added_ms, published_ms,
       withdrawn_ms
+META  key "templates": number of versions of each party, "" of the node, msgpack map with the version before it
 
 What a template says never changes once it is published. The key: ``core/wire/metadata.py``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -20,6 +22,7 @@ from core.errors import StoreError
 from core.who import Who, unpack_who
 from core.wire.metadata import DATA_TYPES, Item, MetadataTemplate, is_code, is_version
 
+TEMPLATES_KEY: Final = b"templates"
 _VERSION: Final = b"\x01"
 _CACHED: Final = 64  # versions; one of 200 items takes some 100 KiB
 _LEVELS: Final = 4
@@ -67,6 +70,30 @@ def unpack_template(row: bytes) -> TemplateRow:
         return TemplateRow(_template(found.template), TemplateState(found.state), unpack_who(found.filer), *times)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise StoreError(f"a row of templates cannot be read: {error}") from None
+
+
+def pack_template_counts(counts: Mapping[str, int]) -> bytes:
+    """Return the row of the numbers of versions."""
+    packed: bytes = msgpack.packb(dict(counts))
+    return _VERSION + packed
+
+
+def unpack_template_counts(row: bytes | None) -> dict[str, int]:
+    """Return the number of versions of each party that has any; no row is none.
+
+    Errors: StoreError if it cannot be read.
+    """
+    if row is None:
+        return {}
+    try:
+        if row[:1] != _VERSION:
+            raise ValueError(f"version {row[:1]!r}")
+        counts: dict[str, int] = dict(msgpack.unpackb(row[1:]))
+        if not all(isinstance(party, str) and type(count) is int and count > 0 for party, count in counts.items()):
+            raise ValueError("no count")
+        return counts
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise StoreError(f"the numbers of templates cannot be read: {error}") from None
 
 
 def _template(packed: Any) -> MetadataTemplate:

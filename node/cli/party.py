@@ -10,6 +10,7 @@ from core import clock
 from core.errors import Outcome
 from core.party.fields import FIELDS
 from core.store.engine import Table
+from core.store.holding import hold_on_party
 from core.store.party_rows import Verified, unpack_party
 from node import wiring
 from node.cli.acts import Desk, Refused, evidence_option, governed, read_evidence, read_form
@@ -117,11 +118,12 @@ def show(desk: Desk, name: str, identity: bool) -> None:
     """
     with desk.reading() as snapshot:
         row = snapshot.get(Table.PARTIES, name.encode())
+        hold = hold_on_party(snapshot, name)
     if row is None:
         raise refusal("party-not-found", Outcome.NOT_FOUND, party=repr(name[:40]))
     found = unpack_party(row)
     hidden = desk.run(ReadIdentity(name))["identity"] if identity else dict.fromkeys(found.sealed, SEALED)
-    document = party_document(name, found, hidden)
+    document = party_document(name, found, hidden, hold)
     if desk.as_json:
         print_json(document)
         return
@@ -130,6 +132,9 @@ def show(desk: Desk, name: str, identity: bool) -> None:
         click.echo(
             f"由转移而来，身份信息待补齐 It came by a transfer, complete it: saltern party amend {name} --file FILE"
         )
+    orders = document.pop("on_hold")
+    if orders:
+        click.echo(f"依令停止解析 On hold: {', '.join(orders)}")
     for field, value in document.items():
         shown = "; ".join(value) if isinstance(value, list) else value
         click.echo(f"{field} {_LABELS.get(field, '')}: {shown}")

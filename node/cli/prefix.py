@@ -7,10 +7,11 @@ from typing import Any, BinaryIO
 import click
 
 from core.errors import Outcome
-from core.ident.handle import check_prefix
+from core.ident.handle import PrefixKey, check_prefix
 from core.lifecycle import STATE_LABELS, State
 from core.store.application_rows import unpack_application
 from core.store.engine import Table
+from core.store.holding import hold_on_prefix
 from core.store.prefix_rows import HOSTINGS
 from node import wiring
 from node.cli.acts import Desk, evidence_option, governed, read_evidence, read_form, reason_option
@@ -129,9 +130,10 @@ def show(desk: Desk, name: str) -> None:
     key = check_prefix(name, wiring.handle_rules(desk.config))
     with desk.reading() as snapshot:
         row = snapshot.get(Table.APPLICATIONS, key)
+        hold = hold_on_prefix(snapshot, key)
     if row is None:
         raise refusal("prefix-not-found", Outcome.NOT_FOUND, prefix=name)
-    document = application_document(key, unpack_application(row))
+    document = application_document(key, unpack_application(row), hold)
     if desk.as_json:
         print_json(document)
         return
@@ -149,8 +151,10 @@ def list_prefixes(desk: Desk) -> None:
     Example: saltern prefix list --config my-node/node.toml
     """
     with desk.reading() as snapshot:
-        rows = [(key, unpack_application(row)) for key, row in snapshot.scan(Table.APPLICATIONS, b"")]
-    listed = [application_summary(key, application) for key, application in rows]
+        listed = [
+            application_summary(key, unpack_application(row), hold_on_prefix(snapshot, PrefixKey(key)))
+            for key, row in snapshot.scan(Table.APPLICATIONS, b"")
+        ]
     if desk.as_json:
         print_json(listed)
         return
@@ -168,4 +172,6 @@ def _tell(desk: Desk, told: dict[str, Any]) -> None:
 def _line(document: dict[str, Any]) -> str:
     label = STATE_LABELS[State(document["state"])]
     holder = document["party"] or "运营者 the operator"
-    return f"{document['prefix']}  {label} {document['state']}  {document['hosting']}  {holder}"
+    orders = ", ".join(document.get("on_hold", ()))
+    hold = f"  依令停止解析 on hold: {orders}" if orders else ""
+    return f"{document['prefix']}  {label} {document['state']}  {document['hosting']}  {holder}{hold}"

@@ -14,7 +14,7 @@ import pytest
 
 from tests.kit.handle_client import MEDIA_TYPE, Lost
 from tests.kit.handle_messages import Message
-from tests.kit.handle_node import assert_unharmed, client_of, question, record
+from tests.kit.handle_node import assert_unharmed, client_of, question, record, secret_key
 from tests.kit.node import Node, saltern
 
 PREFIX = "88.118.7"
@@ -197,3 +197,22 @@ def test_a_refusal_says_what_would_be_right(node: Node) -> None:
     assert json.loads(done.stdout)["rule"] == "hold-foreign"
     usage = saltern("hold", "palce", PREFIX, check=False)
     assert (usage.returncode, b"place" in usage.stderr) == (2, True)
+
+
+def test_the_handles_of_a_prefix_on_hold_are_not_listed(node: Node) -> None:
+    """Neither by the Handle protocol nor by the JSON interface, whoever asks."""
+    client = client_of(node, "tcp", secret_key(node))
+
+    def listed() -> list[object]:
+        reply = client.list_handles(f"0.NA/{PREFIX}")
+        by_json = node.ask("GET", f"/api/handles?prefix={PREFIX}", headers=node.admin())
+        return [reply.code, by_json.status]
+
+    assert listed() == [1, 200]
+    hold(node, "place", PREFIX, "--order", "1", "--reason", "x")
+    assert listed() == [100, 404]
+    assert json.loads(saltern("prefix", "show", PREFIX, "--config", str(node.config), "--json").stdout)["on_hold"] == [
+        "1"
+    ]
+    hold(node, "lift", PREFIX, "--order", "1")
+    assert listed() == [1, 200]

@@ -10,7 +10,7 @@ import pytest
 from core.clock import Millis, parse_given
 from core.errors import Outcome
 from core.incidents import Severity
-from core.store.engine import Engine
+from core.store.engine import Batch, Engine, Table
 from core.store.memory_engine import MemoryEngine
 from node.telemetry import Collector, Counters, render
 from registry.commands import (
@@ -113,6 +113,20 @@ def by_severity(*counts: int) -> dict[str, float]:
     return {
         f'incidents_open{{severity="{name.value}"}}': count for name, count in zip(Severity, counts, strict=True)
     }  # fmt: skip
+
+
+def test_a_scrape_reads_no_incident_that_is_closed(tmp_path: Path) -> None:
+    """Its cost is that of those that are open: a closed one may as well be garbage."""
+    office = Office()
+    for _ in range(2):
+        office.do(OpenIncident(INCIDENT))
+    office.do(ReportIncident("I000001", "x"))
+    office.do(UpdateIncident("I000001", b'{"cause": "x", "measures": ["y"]}'))
+    office.do(CloseIncident("I000001"))
+    damage = Batch()
+    damage.put(Table.INCIDENTS, b"I000001", b"garbage")
+    office.store.commit(damage)
+    assert of_incidents(tmp_path, office, office.now)['incidents_open{severity="major"}'] == 1
 
 
 def test_the_timer_of_incidents(tmp_path: Path) -> None:

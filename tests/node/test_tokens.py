@@ -110,7 +110,7 @@ def test_what_our_own_api_refuses_at_the_door_is_told_in_two_languages(node: Nod
         ("GET", "/v1/parties", {}, "请提供凭据", "Send credentials"),
         ("GET", "/v1/parties", bad, "身份未通过验证", "Identity not verified"),
         ("GET", "/v1/nothing", known, "此路径下没有接口", "There is nothing at this path"),
-        ("GET", "/about", {}, "此路径下没有接口", "There is nothing at this path"),
+        ("GET", "/about/us", {}, "此路径下没有接口", "There is nothing at this path"),
         ("PUT", "/v1/parties", known, "此路径只接受 POST, GET, HEAD", "This path answers POST, GET, HEAD"),
         ("GET", "/v1/records:batch", known, "此路径只接受 POST", "This path answers POST"),
     ):

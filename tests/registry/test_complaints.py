@@ -380,15 +380,15 @@ def test_every_fault_of_a_complaint_at_once(api: Api) -> None:
 
 
 def test_whoever_looks_for_others_is_told_to_wait(api: Api) -> None:
-    """Strangers alone; what was wrong with a form is told before it counts."""
+    """Whoever he proves to be: a token fills no list either. What was wrong with a form is told before it counts."""
     limit = SourceLimit(lambda _: False, 360)
     api.api._public_limits = {"complaint.file": limit, "complaint.status": limit}
-    assert api.ask("POST", "/v1/complaints", {}).status == 400
-    for method, path, body in (("POST", "", GIVEN), ("GET", "/C1", None)):
-        answer = api.ask(method, f"/v1/complaints{path}", body)
-        assert (answer.status, answer.headers["Retry-After"]) == (429, "360")
-    operator = api.token("operator", "客服")
-    assert api.ask("POST", "/v1/complaints", GIVEN, by=operator).status == 201
+    for by in (ANONYMOUS, api.token("enterprise", "甲", api.done(AddParty(json.dumps(FORMS[0]).encode()))["party"])):
+        assert api.ask("POST", "/v1/complaints", {}, by=by).status == 400
+        for method, path, body in (("POST", "", GIVEN), ("GET", "/C1", None)):
+            answer = api.ask(method, f"/v1/complaints{path}", body, by=by)
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "360")
+    assert api.ask("GET", "/v1/complaints", by=api.token("operator", "客服")).status == 200
 
 
 def test_an_auditor_reads_the_whole_history(api: Api) -> None:

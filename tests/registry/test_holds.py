@@ -16,6 +16,7 @@ from core.store.fsck import check_store
 from core.who import Role
 from registry.commands import (
     Add,
+    ApplyPrefix,
     Delete,
     Home,
     LiftHold,
@@ -25,9 +26,11 @@ from registry.commands import (
     Put,
     PutBatch,
     Remove,
+    ReviewPrefix,
     SitePrefix,
     Unhome,
 )
+from registry.holds import list_held
 from resolver.service import Question, Resolver
 from tests.kit.governance import ANNA, BEN, EVIDENCE, OWN, RULES, SITE, Office, plain_sites
 
@@ -152,25 +155,72 @@ def test_a_batch_leaves_the_held_ones_alone(office: Office) -> None:
     assert [item["outcome"] for item in told["results"]] == ["held", "ok", "held", "created"]
 
 
-def test_a_prefix_handle_that_an_order_names_is_not_changed(office: Office) -> None:
-    """It still proves who its administrators are, or nobody could log in; by hold of the prefix it may be changed."""
-    named = "0.NA/88.118.7"
-    office.do(PlaceHold(named, "1", "x"))
-    assert office.ask(Put(named, URL, overwrite=True)).outcome is Outcome.HELD
-    assert office.ask(Put(HELD, URL, overwrite=True)).done
-    office.do(LiftHold(named, "1"))
-    office.do(PlaceHold("88.118.7", "1", "x"))
-    assert office.ask(Put(named, URL, overwrite=True)).done
+@pytest.mark.parametrize("target", ["0.NA/88.118.7", "88.118.7", OWN, "P000001"])
+def test_a_prefix_handle_on_hold_is_not_changed(office: Office, target: str) -> None:
+    """By any command, nor by new sites. It still proves who its administrators are, or nobody could log in."""
+    named, values = "0.NA/88.118.7", office.values("0.NA/88.118.7")
+    office.do(PlaceHold(target, "1", "x"))
+    for command in (Put(named, URL, overwrite=True), Add(named, URL), Remove(named, (100,)), Delete(named)):
+        assert office.ask(command).outcome is Outcome.HELD
+    with plain_sites():
+        assert office.ask(SitePrefix("88.118.7", SITE)).rule in ("on-hold", "site-hosted")
+    assert office.values(named) == values
+    assert office.ask(Put(OTHER, URL, overwrite=True)).done is target.startswith("0.NA")
+    office.do(LiftHold(target, "1"))
+    assert office.ask(Put(named, (*values, HandleValue(7, "URL", b"x")), overwrite=True)).done
 
 
-@pytest.mark.parametrize("target", [HELD, "88.118.7", "P000001"])
+@pytest.mark.parametrize("target", ["0.NA/88.118.8", "88.118.8", OWN, "P000001"])
+def test_a_delegated_prefix_on_hold_gets_no_other_sites(office: Office, target: str) -> None:
+    with plain_sites():
+        office.do(ApplyPrefix("88.118.8", "P000001", "delegated", SITE))
+        office.do(ReviewPrefix("88.118.8", approve=True), BEN)
+        office.do(PlaceHold(target, "1", "x"))
+        assert office.ask(SitePrefix("88.118.8", SITE + b" ")).rule == "on-hold"
+        office.do(LiftHold(target, "1"))
+        office.do(SitePrefix("88.118.8", SITE + b" "))
+
+
+def test_a_party_on_hold_gets_no_other_prefix(office: Office) -> None:
+    office.do(ApplyPrefix("88.118.8", "P000001"))
+    office.do(PlaceHold("P000001", "令1", "x"))
+    result = office.ask(ReviewPrefix("88.118.8", approve=True), BEN)
+    assert (result.rule, "P000001" in result.message) == ("on-hold", True)
+    office.do(LiftHold("P000001", "令1"))
+    office.do(ReviewPrefix("88.118.8", approve=True), BEN)
+
+
+def test_a_refused_change_of_what_is_held_is_written_down(office: Office) -> None:
+    """Also of one record of a batch; what is suspended alike."""
+    office.do(PlaceHold(HELD, "1", "x"))
+    entries = len(office.journal())
+    office.ask(Delete(HELD))
+    office.ask(PutBatch(json.dumps([{"handle": HELD, "values": []}]).encode(), lines=False))
+    deleted, batch = office.journal()[entries:]
+    assert (deleted.action, deleted.object, deleted.rule, deleted.who.name) == (
+        "record.delete",
+        HELD,
+        "held",
+        ANNA.name,
+    )
+    assert (batch.action, batch.rule) == ("record.putbatch", "held")
+    office.do(MovePrefix("88.118.7", "suspend", "x", EVIDENCE))
+    office.ask(Put(OTHER, URL, overwrite=True))
+    assert office.journal()[-1].rule == "suspended"
+
+
+WITHIN = (HELD, "88.118.7", "P000001", OWN, "0.NA/88.118.7", "0.NA/88.118.7.1", "88.118.7.1")
+
+
+@pytest.mark.parametrize("target", WITHIN)
 def test_a_held_prefix_does_not_end(office: Office, target: str) -> None:
-    """What is on hold stays where it is."""
+    """What is on hold stays where it is: also what is answered for it, prefix handles of prefixes below."""
+    office.do(ApplyPrefix("88.118.7.1", "P000001"))
     office.do(PlaceHold(target, "令1", "x"))
     delete = MovePrefix("88.118.7", "delete", "because", EVIDENCE)
     result = office.ask(delete)
     assert (result.outcome, result.rule) == (Outcome.CONFLICT, "on-hold")
-    assert "令1" in result.message
+    assert f"saltern hold lift {target}" in result.message
     office.do(LiftHold(target, "令1"))
     assert office.ask(delete).done
 
@@ -181,11 +231,35 @@ def test_the_operators_own_prefix_is_not_unhomed_while_it_is_held(office: Office
     assert outcome(office, f"{OWN}/SKU01") is Outcome.HELD
 
 
-def test_sites_of_a_held_prefix_are_still_given(office: Office) -> None:
-    """The enterprise may go on with what is not answered anyway."""
-    office.do(PlaceHold("88.118.7", "1", "x"))
-    with plain_sites():
-        assert office.ask(SitePrefix("88.118.7", SITE)).rule == "site-hosted"
+def test_a_prefix_below_that_is_homed_by_itself_is_no_matter_of_it(office: Office) -> None:
+    office.do(ApplyPrefix("88.118.7.1", "P000001"))
+    office.do(ReviewPrefix("88.118.7.1", approve=True), BEN)
+    for target in ("88.118.7.1", "0.NA/88.118.7.1", "88.118.7.1/X"):
+        office.do(PlaceHold(target, "1", "x"))
+    assert office.ask(MovePrefix("88.118.7", "delete", "because", EVIDENCE)).done
+
+
+def test_no_handle_names_a_prefix_that_cannot_be(office: Office) -> None:
+    """One of so many segments that the order on a prefix above it would not be found."""
+    deep = "0.NA/88.118.7" + ".1" * 15
+    assert office.ask(Put(deep, URL)).outcome is Outcome.NOT_RESPONSIBLE
+    assert outcome(office, deep) is Outcome.NOT_RESPONSIBLE
+    fits = "0.NA/88.118.7" + ".1" * 13
+    assert office.ask(Put(fits, URL)).done
+    office.do(PlaceHold(OWN, "1", "x"))
+    assert outcome(office, fits) is Outcome.HELD
+
+
+def test_a_very_long_handle_is_held_listed_and_lifted(office: Office) -> None:
+    """By its whole name, though its key in the store is a shortened one."""
+    name = "88.118.7/" + "盐" * 200
+    office.do(PlaceHold(name, "1", "x"))
+    assert office.ask(Put(name, URL)).outcome is Outcome.HELD
+    with office.store.snapshot() as snapshot:
+        (held,) = list_held(snapshot)
+    assert held["target"] == name
+    office.do(LiftHold(held["target"], "1"))
+    assert office.ask(Put(name, URL)).done
 
 
 # --- orders ---------------------------------------------------------------------

@@ -16,7 +16,7 @@ from core.incidents import KINDS, PURPOSE, SEVERITIES, STATE_LABELS, TRANSITIONS
 from core.signature import Signer, key_id, verify_document
 from core.store.engine import Table
 from core.store.fsck import check_store
-from core.store.incident_rows import Incident, unpack_incident
+from core.store.incident_rows import OPEN_INCIDENTS_KEY, Incident, unpack_incident, unpack_open
 from registry.commands import CloseIncident, Command, OpenIncident, ReportIncident, Token, UpdateIncident
 from registry.incident_report import Reporting
 from registry.management import OPERATIONS, outcomes_of
@@ -130,6 +130,18 @@ def test_what_closing_needs(severity: Severity, cause: bool, measures: bool, rep
         assert (told["state"], told["closed"], told["due"]) == ("closed", format_utc(office.now // 1_000), None)
 
 
+@pytest.mark.parametrize("first", ["major", "ordinary"])
+def test_what_was_ever_major_is_not_closed_without_a_report(first: str) -> None:
+    """Opened as such or made such by an update, and lowered since, however often it was updated."""
+    office = opened(severity=first, **SOLVED)
+    office.do(changes(severity="extraordinary"))
+    for severity in ("ordinary", "considerable", "ordinary"):
+        office.do(changes(severity=severity))
+    assert faults(office, CloseIncident(NAME)) == {"reports": "closing-report"}
+    office.do(ASKED[Event.REPORT])
+    office.do(CloseIncident(NAME))
+
+
 # --- faults ---------------------------------------------------------------------
 
 
@@ -232,6 +244,36 @@ def test_an_update_tells_what_it_changed() -> None:
     assert stored(office) == after
 
 
+def test_the_journal_says_what_every_update_changed() -> None:
+    """Also that of a step which the row keeps no more; of texts it has the names, and nothing in any language."""
+    office = opened(severity="extraordinary")
+    office.do(changes(severity="ordinary", cause="供电", measures=["切换"], recovered="2023-11-14T01:00Z"))
+    for number in range(limits.INCIDENT_STEPS):
+        office.do(changes(cause=f"x{number}"))
+    assert not any("severity" in step.note for step in stored(office).steps)
+    told = [entry.reason for entry in office.journal() if entry.action == "incident.update"]
+    assert told[0] == (
+        "severity: extraordinary → ordinary; recovered: – → 2023-11-14T09:00:00+08:00; cause; measures: +1"
+    )
+    assert set(told[1:]) == {"cause"}
+    office.do(changes(cause=f"x{limits.INCIDENT_STEPS - 1}"))
+    assert office.journal()[-1].reason == ""
+
+
+def test_the_longest_change_fits_the_journal() -> None:
+    """Nothing of it is cut."""
+    office = opened(severity="considerable", kind="network")
+    times = dict.fromkeys(("discovered", "recovered"), "2023-11-14T01:00Z")
+    long = dict.fromkeys(("title", "description", "affected", "cause"), "z" * limits.INCIDENT_TITLE_CHARS_MAX)
+    office.do(changes(kind="attack", severity="extraordinary", occurred="2023-11-13T01:00Z", **times, **long))
+    office.do(changes(kind="network", severity="considerable", recovered="2023-11-14T02:00Z",
+                      occurred="2023-11-13T02:00Z", discovered="2023-11-14T02:00Z", title="t", description="d",
+                      affected="a", cause="c", measures=["m"] * limits.INCIDENT_MEASURES_MAX))  # fmt: skip
+    reason = office.journal()[-1].reason
+    assert reason == stored(office).steps[-1].note
+    assert reason.endswith("; affected; cause; measures: +64")
+
+
 def test_measures_are_added_with_their_times() -> None:
     """Now, or when somebody says; in the order in which they were told."""
     office = opened(measures=["one"])
@@ -274,6 +316,20 @@ def test_the_longest_incident_is_reported_and_fits_everywhere() -> None:
     office.do(CloseIncident(NAME))
 
 
+def test_so_many_are_open_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is refused until one is closed; those that are closed do not count."""
+    monkeypatch.setattr(limits, "INCIDENTS_OPEN_MAX", 2)
+    office = opened(severity="ordinary", **SOLVED)
+    office.do(OpenIncident(INCIDENT))
+    refused = office.ask(OpenIncident(INCIDENT))
+    assert (refused.outcome, refused.rule) == (Outcome.CONFLICT, "incidents-open")
+    office.do(CloseIncident(NAME))
+    assert office.do(OpenIncident(INCIDENT))["incident"] == "I000003"
+    with office.store.snapshot() as snapshot:
+        assert unpack_open(snapshot.get(Table.META, OPEN_INCIDENTS_KEY)) == ["I000002", "I000003"]
+        assert list(check_store(snapshot)) == []
+
+
 @pytest.mark.parametrize("to", ["", " ", "x" * 101, "a\nb", "a\x00"])
 def test_whom_it_is_for_is_a_name(to: str) -> None:
     assert set(faults(opened(), ReportIncident(NAME, to))) == {"to"}
@@ -291,7 +347,7 @@ def test_an_incident_that_is_not_there(name: str) -> None:
 
 
 def test_the_timer_runs_from_the_discovery_until_the_first_report() -> None:
-    """Whatever the severity; an update moves it only by the discovery, and keeps the time limit of its opening."""
+    """Whatever the severity; an update moves it only by an earlier discovery, with the time limit of its opening."""
     office = Office(reporting=Reporting(within_ms=2 * HOUR_MS))
     office.do(OpenIncident(form(discovered="2023-11-14T01:00Z", severity="ordinary", **SOLVED)))
     due = parse_given("2023-11-14T03:00Z")
@@ -305,6 +361,16 @@ def test_the_timer_runs_from_the_discovery_until_the_first_report() -> None:
     office.do(ASKED[Event.REPORT])
     row = stored(office)
     assert (row.awaits_report, row.is_overdue(due + 1)) == (False, False)
+
+
+def test_another_discovery_never_puts_the_report_off() -> None:
+    """Later: the deadline stays; earlier than any before: it comes nearer, by as much as that."""
+    office = Office(reporting=Reporting(within_ms=2 * HOUR_MS))
+    office.do(OpenIncident(form(discovered="2023-11-14T01:00Z")))
+    due = {"01:30": "03:00", "01:15": "03:00", "00:40": "02:40", "01:00": "02:40", "00:30": "02:30"}
+    for discovered, until in due.items():
+        told = office.do(changes(discovered=f"2023-11-14T{discovered}Z"))
+        assert told["due"] == f"2023-11-14T{until}:00Z", discovered
 
 
 def test_the_timer_begins_now_and_ends_with_the_incident() -> None:

@@ -278,3 +278,17 @@ def test_an_enterprise_sees_itself_alone(world: World) -> None:
     for path in ("/v1/parties/P000001", "/v1/parties/P999999", f"/v1/prefixes/{HOSTED}", f"/v1/prefixes/{FREE}"):
         answer = world.desk.ask("GET", path, by=other)
         assert (answer.status, answer.rule) == (STATUSES[Outcome.FORBIDDEN].http, "own-party")
+
+
+def test_whoever_looks_at_prefix_or_party_sees_the_order_that_stops_it(world: World) -> None:
+    """By its number; why is for who may list holds."""
+    world.desk.done(PlaceHold("P000001", "令7", "秘密"))
+    for path in (f"/v1/prefixes/{HOSTED}", "/v1/parties/P000001"):
+        told = world.desk.ask("GET", path, by=world.tokens["own"]).json
+        assert told["on_hold"] == ["令7"]
+        assert "秘密" not in json.dumps(told, ensure_ascii=False)
+    listed = world.desk.ask("GET", "/v1/prefixes", by=world.tokens["auditor"]).json["prefixes"]
+    orders = {row["prefix"]: row["on_hold"] for row in listed}
+    assert (orders[HOSTED], orders["88.118"]) == (["令7"], [])
+    holds = world.desk.ask("GET", "/v1/holds", by=world.tokens["auditor"]).json["holds"]
+    assert "秘密" in json.dumps(holds, ensure_ascii=False)

@@ -13,7 +13,14 @@ from core.changes import ChangeKind
 from core.errors import Outcome
 from core.store.engine import Batch, Table
 from core.store.fsck import check_store
-from core.store.template_rows import TemplateRow, TemplateState, pack_template, unpack_template
+from core.store.template_rows import (
+    TEMPLATES_KEY,
+    TemplateRow,
+    TemplateState,
+    pack_template,
+    pack_template_counts,
+    unpack_template,
+)
 from registry.commands import ANONYMOUS, Actor, AddParty, AddTemplate, Command, PublishTemplate, Put, WithdrawTemplate
 from tests.kit.governance import ANNA, BEN, OWN, Office
 from tests.kit.management import FORMS, Desk
@@ -276,7 +283,23 @@ def test_there_is_room_for_so_many_versions() -> None:
         office.do(AddTemplate(template_form(code="NODE", version="2", name="又")))
 
 
+def test_room_is_counted_without_reading_other_templates() -> None:
+    """However many there are, it costs the only writer nothing: what other rows hold is not looked at."""
+    office = Office()
+    first, second = enterprises(office)
+    office.do(AddTemplate(template_form(code="OTHER")), second)
+    put(office, b"OTHER@1", b"garbage")
+    with mock.patch.object(limits, "METADATA_PARTY_VERSIONS_MAX", 1):
+        office.do(AddTemplate(template_form()), first)
+        assert office.ask(AddTemplate(template_form(version="2")), first).rule == "template-count"
+    with mock.patch.object(limits, "METADATA_VERSIONS_MAX", 2):
+        assert office.ask(AddTemplate(template_form(version="2")), first).rule == "template-count"
+
+
 # --- the store -----------------------------------------------------------------
+COUNTED = "templates: their numbers are not how many there are of each party"
+
+
 def faults(office: Office) -> list[str]:
     with office.store.snapshot() as snapshot:
         return list(check_store(snapshot))
@@ -307,9 +330,22 @@ def test_fsck_finds_what_is_wrong_with_a_template() -> None:
     for key, (row, fault) in damage.items():
         fork = office.fork()
         put(fork, key, row)
-        found = faults(fork)
+        found = [each for each in faults(fork) if each != COUNTED]
         assert len(found) == 1
         assert fault in found[0]
+
+
+@pytest.mark.parametrize("counts", [None, {"": 1}, {"": 3}, {"P000001": 2}, {"": 2, "P000001": 1}, b"\x01\x05"])
+def test_fsck_counts_the_versions_of_each_party(counts: dict[str, int] | bytes | None) -> None:
+    """Missing, too few, too many, another's, and garbage."""
+    office = Office()
+    for version in ("1", "2"):
+        brought_to(office, "draft", version)
+    batch = Batch()
+    batch.put(Table.META, TEMPLATES_KEY, pack_template_counts(counts) if isinstance(counts, dict) else counts)
+    office.store.commit(batch)
+    (found,) = faults(office)
+    assert found == COUNTED or "the numbers of templates cannot be read" in found
 
 
 def test_fsck_finds_a_record_without_its_template() -> None:
@@ -323,7 +359,8 @@ def test_fsck_finds_a_record_without_its_template() -> None:
     row = rows(office)[key.decode()]
     fork = office.fork()
     put(fork, key, None)
-    assert faults(fork) == [f"records {OWN + '/X'!r}: bound to no template that was published".replace("'", "b'", 1)]
+    unbound = f"records {OWN + '/X'!r}: bound to no template that was published".replace("'", "b'", 1)
+    assert faults(fork) == [unbound, COUNTED]
     draft = row._replace(
         state=TemplateState.DRAFT, published_ms=row.withdrawn_ms * 0, withdrawn_ms=row.withdrawn_ms * 0
     )

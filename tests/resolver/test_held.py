@@ -104,3 +104,42 @@ def test_a_public_reason_of_a_prefix_is_told_of_all_below_it(store: MemoryEngine
     run(store, PlaceHold("88.1", "令3", "停产整顿", public=True))
     for handle in ("88.1/A", "88.1/NONE", "88.1.2/A", "0.NA/88.1"):
         assert "令3：停产整顿" in page_of(store, handle)[1]
+
+
+# --- what is made of something that is on hold -----------------------------------
+
+SITE = (HandleValue(1, "HS_SITE", b"site"), HandleValue(2, "HS_SITE.PREFIX", b"above"))
+SPACE = (
+    b'<namespace><template delimiter="@"><value index="1" type="URL" data="https://b.example"/></template></namespace>'
+)
+
+
+def ask(store: MemoryEngine, handle: str) -> Outcome:
+    with store.snapshot() as snapshot:
+        return Resolver(RULES).resolve(snapshot, Question(handle, want="values")).outcome
+
+
+@pytest.mark.parametrize("target", ["0.NA/88.2", "0.NA/88.1"])
+def test_no_referral_gives_what_is_on_hold(store: MemoryEngine, target: str) -> None:
+    """The sites in the prefix handle, below a delegated prefix and for prefix handles that are not here."""
+    run(store, Home("88.2", "delegated"), Put("0.NA/88.2", SITE), Put("0.NA/88.1", SITE))
+    before = {handle: ask(store, handle) for handle in ("88.2/X", "0.NA/88.2.9", "0.NA/88.1.9")}
+    assert before == {
+        "88.2/X": Outcome.SERVICE_REFERRAL,
+        "0.NA/88.2.9": Outcome.PREFIX_REFERRAL,
+        "0.NA/88.1.9": Outcome.PREFIX_REFERRAL,
+    }
+    run(store, PlaceHold(target, "1", "x"))
+    stopped = {"0.NA/88.2": {"88.2/X", "0.NA/88.2.9"}, "0.NA/88.1": {"0.NA/88.1.9"}}[target]
+    for handle, ended in before.items():
+        assert ask(store, handle) is (Outcome.HELD if handle in stopped else ended)
+
+
+@pytest.mark.parametrize("target", ["88.1/A", "0.NA/88.1"])
+def test_no_template_makes_an_answer_of_what_is_on_hold(store: MemoryEngine, target: str) -> None:
+    """Neither of a base that is, nor by a prefix handle that is."""
+    run(store, Put("0.NA/88.1", (HandleValue(1, "HS_NAMESPACE", SPACE),)))
+    assert ask(store, "88.1/A@1") is ask(store, "88.1/B@1") is Outcome.OK
+    run(store, PlaceHold(target, "1", "x"))
+    assert ask(store, "88.1/A@1") is Outcome.HELD
+    assert ask(store, "88.1/B@1") is (Outcome.OK if target == "88.1/A" else Outcome.HELD)

@@ -68,7 +68,8 @@ def ask(store: Engine, handle: str, **question: object) -> Answer:
 
 def rows(store: Engine) -> dict[Table, list[tuple[bytes, bytes]]]:
     with store.snapshot() as snapshot:
-        return {table: list(snapshot.scan(table, b"")) for table in Table}
+        tables = [table for table in Table if table not in (Table.JOURNAL, Table.META)]
+        return {table: list(snapshot.scan(table, b"")) for table in tables}
 
 
 def hold(store: Engine, *, suspended: bool = True) -> None:

@@ -24,6 +24,7 @@ from core.store.engine import Batch, Table
 from core.store.fsck import check_store
 from core.store.hold_rows import (
     HOLDS_KEY,
+    Hold,
     HoldCounts,
     HoldKind,
     Order,
@@ -33,10 +34,12 @@ from core.store.hold_rows import (
 )
 from core.store.incident_rows import (
     LAST_INCIDENT_KEY,
+    OPEN_INCIDENTS_KEY,
     Incident,
     Report,
     pack_incident,
     pack_last,
+    pack_open,
     pack_report,
     report_key,
 )
@@ -66,7 +69,7 @@ PARTY, OTHER, BEARER = b"P000001", b"88.118.8", b"0123456789ab"
 ROW = PartyRow(AT, ANNA, False, {"cert_type": "other", "uscc": "X1"}, {}, prefixes=("88.118.7", "88.118.8", "88.118.9"))
 HELD = Application("homed", PARTY.decode(), "hosted", b"", AT, ANNA)
 TOKEN = Bearer(bytes(32), Role.ENTERPRISE, PARTY.decode(), "hans", AT, AT, Millis(0), ANNA)
-HOLD = pack_hold((Order("1", "because", False, AT, ANNA),))
+ORDERS = (Order("1", "because", False, AT, ANNA),)
 LONG_HELD = b"88.118.7/" + b"X" * 600
 TEMPLATE = pack_template(
     TemplateRow(MetadataTemplate("A", "1", ("C", "", "", ""), False, ()), TemplateState.DRAFT, ANNA, AT)
@@ -102,13 +105,14 @@ def clean() -> Batch:
     batch.put(Table.PREFIXES, b"88.118", pack_prefix(HomedPrefix("hosted", AT)))  # of before there were applications
     batch.put(Table.BEARERS, BEARER, pack_bearer(TOKEN))
     for kind, target in ((HoldKind.IDENTIFIER, LONG_HELD), (HoldKind.PREFIX, PREFIX), (HoldKind.PARTY, PARTY)):
-        batch.put(Table.HOLDS, hold_key(kind, target), HOLD)
+        batch.put(Table.HOLDS, hold_key(kind, target), pack_hold(Hold(target, ORDERS)))
     batch.put(Table.META, HOLDS_KEY, pack_hold_counts(HoldCounts(1, 1, 1)))
     signed = SIGNER.sign_document(PURPOSE, {"incident": "I000001", "revision": 1})
     batch.put(Table.INCIDENTS, b"I000001", pack_incident(INCIDENT))
     batch.put(Table.INCIDENTS, b"I000002", pack_incident(INCIDENT._replace(state="open", reports=())))
     batch.put(Table.INCIDENT_REPORTS, report_key("I000001", 1), pack_report(signed))
     batch.put(Table.META, LAST_INCIDENT_KEY, pack_last(2))
+    batch.put(Table.META, OPEN_INCIDENTS_KEY, pack_open(["I000001", "I000002"]))
     batch.put(Table.APPLICATIONS, COMING, pack_application(HELD._replace(state="importing", party="")))
     batch.put(Table.PREFIXES, COMING, pack_prefix(HomedPrefix("hosted", AT, suspended=True)))
     batch.put(Table.TRANSFERS, COMING, pack_transfer(UNDER_WAY))
@@ -325,6 +329,15 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
     ),
     "missing incident": (Table.INCIDENTS, b"I000002", None, "incidents: there are 1, which"),
     "missing number of incidents": (Table.META, LAST_INCIDENT_KEY, None, "incidents: there are 2, which"),
+    "missing list of open incidents": (Table.META, OPEN_INCIDENTS_KEY, None, "incidents: the list of open ones"),
+    "open incident that is not listed": (Table.META, OPEN_INCIDENTS_KEY, pack_open(["I000001"]), "the list of open"),
+    "closed incident that is listed": (
+        Table.INCIDENTS,
+        b"I000001",
+        pack_incident(INCIDENT._replace(state="closed")),
+        "incidents: the list of open ones",
+    ),
+    "garbage list of open incidents": (Table.META, OPEN_INCIDENTS_KEY, b"\x01\x05", "open incidents cannot be read"),
     "missing report": (Table.INCIDENT_REPORTS, b"I000001/001", None, "report 1 is not there as it was signed"),
     "garbage report": (Table.INCIDENT_REPORTS, b"I000001/001", b"\x01[", "report 1 is not there as it was signed"),
     "altered report": (
@@ -376,9 +389,20 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
         pack_bearer(TOKEN._replace(party="P000009")),
         f"bearers {BEARER!r}: its party is not there",
     ),
-    "garbage hold": (Table.HOLDS, b"p" + PREFIX, b"\x01\x90", "a row of holds cannot be read: no order"),
-    "hold of no kind": (Table.HOLDS, b"x", HOLD, "a key of holds cannot be read"),
-    "hold that is not counted": (Table.HOLDS, b"p88", HOLD, "holds: HoldCounts(identifiers=1, prefixes=1, parties=1)"),
+    "garbage hold": (Table.HOLDS, b"p" + PREFIX, b"\x01\x92\xc4\x00\x90", "a row of holds cannot be read: no target"),
+    "hold of no kind": (Table.HOLDS, b"x", pack_hold(Hold(b"", ORDERS)), "a key of holds cannot be read"),
+    "hold that is not counted": (
+        Table.HOLDS,
+        b"p88",
+        pack_hold(Hold(b"88", ORDERS)),
+        "holds: HoldCounts(identifiers=1, prefixes=1, parties=1)",
+    ),
+    "hold under the key of another one": (
+        Table.HOLDS,
+        b"p" + PREFIX,
+        pack_hold(Hold(OTHER, ORDERS)),
+        f"holds {b'p' + PREFIX!r}: holds {OTHER!r}",
+    ),
     "hold that is missing": (Table.HOLDS, b"p" + PREFIX, None, "holds: HoldCounts"),
     "counts of holds that are missing": (Table.META, HOLDS_KEY, None, "holds: HoldCounts"),
     "garbage counts of holds": (Table.META, HOLDS_KEY, b"x", "the counts of holds cannot be read"),
