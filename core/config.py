@@ -214,9 +214,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "prefix.import_keys", "list", (),
-        "Ids of the keys whose exports this node takes over (`saltern prefix import`): 16 hexadecimal digits each, "
+        "Ids of the keys whose exports this node takes over (`saltern prefix import`): 32 hexadecimal digits each, "
         "as the other node tells them. In production a prefix that another key signed is refused.",
-        "本节点接受其导出文件的签名密钥编号（`saltern prefix import`），各为 16 位十六进制数字，由对方节点告知。"
+        "本节点接受其导出文件的签名密钥编号（`saltern prefix import`），各为 32 位十六进制数字，由对方节点告知。"
         "production 中，其他密钥签署的前缀不予导入。",
     ),
     Setting(

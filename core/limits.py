@@ -269,6 +269,8 @@ PUBLIC_PAGE_S: Final = 60  # how long others may keep a copy of / and /about
 # --- transfer of prefixes --------------------------------------------------
 TRANSFER_LINE_BYTES_MAX: Final = 2_097_152  # a record of RECORD_BYTES_MAX in base64; an application with its site
 TRANSFER_HEAD_BYTES_MAX: Final = 4 * TRANSFER_LINE_BYTES_MAX  # header, application, party, prefix handle
+TRANSFER_WORD_CHARS_MAX: Final = 64  # of a role, an act, an outcome, a rule, a method; the longest of ours has 24
+TRANSFER_SOURCE_CHARS_MAX: Final = 1_000  # of what a verification rests on: the names of all fields are some 600
 TRANSFER_KINDS_MAX: Final = 64  # of lines that a last line counts
 IMPORT_KEYS_MAX: Final = 1_000
 

@@ -2,7 +2,8 @@
 
 Signed are the octets ``"saltern " + purpose + "\\n" + text``: a signature made for one purpose is none
 for another. The algorithm's name is stored with each signature, so that SM2 fits later (design §8).
-A key's id is the first 16 hexadecimal digits of the SHA-256 of its 32 octets.
+A key's id is the first 32 hexadecimal digits of the SHA-256 of its 32 octets: keys are trusted by their ids,
+and nobody makes another key with one of 128 bits.
 
 A signed document is a JSON object with the member ``signature``; its text is the canonical form of all
 other members: RFC 8785, for objects with ASCII names, arrays, texts, booleans, null, and integers up
@@ -25,6 +26,7 @@ from core.errors import WireError
 ALGORITHM: Final = "Ed25519"
 PUBLIC_KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
+KEY_ID_DIGITS: Final = 32
 _MEMBER: Final = "signature"
 _INTEGER_MAX: Final = 2**53 - 1
 
@@ -60,8 +62,8 @@ class Signer:
 
 
 def key_id(public_key: bytes) -> str:
-    """Return the id of a public key. Shape: 16 hexadecimal digits."""
-    return hashlib.sha256(public_key).hexdigest()[:16]
+    """Return the id of a public key. Shape: 32 hexadecimal digits."""
+    return hashlib.sha256(public_key).hexdigest()[:KEY_ID_DIGITS]
 
 
 def verify(purpose: str, text: bytes, signature: Signature) -> bool:

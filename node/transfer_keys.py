@@ -8,9 +8,10 @@ from typing import Final
 from core import limits
 from core.config import Config
 from core.errors import ConfigError
+from core.signature import KEY_ID_DIGITS
 
 _SETTING: Final = "prefix.import_keys"
-_KEY_ID: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_KEY_ID: Final = re.compile(rf"[0-9a-f]{{{KEY_ID_DIGITS}}}", re.ASCII)
 
 
 def import_keys(config: Config) -> frozenset[str]:
@@ -21,7 +22,8 @@ def import_keys(config: Config) -> frozenset[str]:
     for entry in entries:
         if not isinstance(entry, str) or not _KEY_ID.fullmatch(entry):
             raise ConfigError(
-                f"{_SETTING}: {entry!r} 不是密钥编号。{entry!r} is no id of a key: 16 hexadecimal digits, in quotes",
+                f"{_SETTING}: {entry!r} 不是密钥编号。"
+                f"{entry!r} is no id of a key: {KEY_ID_DIGITS} hexadecimal digits, in quotes",
                 setting=_SETTING,
             )
     return frozenset(map(str, entries))

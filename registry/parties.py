@@ -98,7 +98,7 @@ def amend_party(desk: Desk, command: AmendParty) -> Result:
     if not old.person:
         _renumber(desk, command.party, old, checked)
     plain, sealed = _fields(command.party, checked, desk.keys(), person=old.person)
-    changed = {name for name in BY_NAME if before.get(name) != _texts(checked).get(name)}
+    changed = {name for name in BY_NAME if before.get(name) != texts_of(checked).get(name)}
     row = old._replace(plain=plain, sealed=sealed)
     if changed & VERIFIED_FIELDS:
         step = Check(desk.now_ms, AMENDED, ", ".join(sorted(changed)), b"", desk.who, Verified.UNVERIFIED.value)
@@ -237,7 +237,7 @@ def _fields(name: str, checked: Checked, seals: Seals, *, person: bool) -> tuple
     hidden, ring = identity_names(person=person), seals.load_keys()
     plain: dict[str, Plain] = {}
     sealed: dict[str, bytes] = {}
-    for field, text in _texts(checked).items():
+    for field, text in texts_of(checked).items():
         if field not in hidden:
             plain[field] = text
         else:
@@ -246,7 +246,8 @@ def _fields(name: str, checked: Checked, seals: Seals, *, person: bool) -> tuple
     return plain, sealed
 
 
-def _texts(checked: Checked) -> dict[str, Plain]:
+def texts_of(checked: Checked) -> dict[str, Plain]:
+    """Return the fields of a form as they are kept."""
     return {field: _as_text(value) for field, value in checked.values.items()}
 
 

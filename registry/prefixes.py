@@ -291,7 +291,10 @@ def place_faults(desk: Desk, prefix: PrefixKey, party: str) -> list[Fault]:
     faults = []
     for above in ancestors(prefix)[1:]:
         holder = application_of(desk, PrefixKey(above)) if above else None
-        if holder and not holder.own and holder.party != party and State(holder.state) not in (*_FREE, *_ENDED):
+        if holder is None or not is_reserved(holder):
+            continue
+        importing = holder.state == State.IMPORTING.value  # whose it will be is not here yet
+        if importing or (not holder.own and holder.party != party):
             faults.append(fault("prefix", "prefix-above", above=above.decode()))
             break
     if not _PLAIN.fullmatch(prefix):
@@ -303,6 +306,11 @@ def is_free(application: Application) -> bool:
     """Whether an application reserves nothing, and nobody ever had the prefix by it."""
     deleted = any(step.event == Event.DELETE.value for step in application.steps)
     return State(application.state) in _FREE and not application.own and not deleted
+
+
+def is_reserved(application: Application) -> bool:
+    """Whether somebody has the prefix of an application, or waits for it."""
+    return State(application.state) not in (*_FREE, *_ENDED)
 
 
 def _taken_faults(desk: Desk, prefix: PrefixKey, command: ApplyPrefix, old: Application | None) -> list[Fault]:

@@ -183,6 +183,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "{type}的长度由其格式决定，此长度不作校验",
         "The form of {type} says how long it is; this length is not checked",
     ),
+    "template-other": ("不是规范形式", "It is not in its canonical form"),
     "template-more": ("还有更多错误，未逐一列出", "There are more faults, which are not listed one by one"),
     "industry-unknown": ("行业代码表中没有（GB/T 4754—2017），请核对", "Not in our table of GB/T 4754-2017; check it"),
     "industry-levels": (
@@ -316,6 +317,26 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "主体{party}由转移而来，尚无身份信息；先执行 saltern party amend {party} 补齐并核验",
         "The party {party} came by a transfer without its identity data: "
         "first complete it with saltern party amend {party}, and verify it",
+    ),
+    "import-foreign": (
+        "{handle}由本节点的另一前缀应答，不由导入的前缀写入",
+        "{handle} is answered for another prefix of this node, which no import writes to",
+    ),
+    "import-binding": (
+        "{handle}绑定的模板版本{template}不在本节点，或仍为草稿",
+        "{handle} is bound to {template}, which is not here, or a draft",
+    ),
+    "transfer-normal": (
+        "不是规范形式，本节点登记时不会如此保存",
+        "It is not in its canonical form: this node would not store it so",
+    ),
+    "prefix-reserved": (
+        "以 0 开头的前缀为协议保留，不能导入",
+        "Prefixes that begin with the segment 0 are those of the protocol, and are not taken over",
+    ),
+    "prefix-below": (
+        "其下级前缀{below}在本节点已启用或已被申请",
+        "The prefix {below} below it is homed here, or applied for",
     ),
     # --- what is sent to the management API
     "members": ("请求中有{count}处错误", "Wrong members of the request: {count}"),

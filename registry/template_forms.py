@@ -181,6 +181,24 @@ def _integer(digits: str) -> int:
     return int(digits[:_INTEGER_CHARS])
 
 
+def template_faults(template: MetadataTemplate) -> list[Fault]:
+    """Return what the form would refuse of a template that came by another way, or would keep in another form."""
+    form = {
+        "code": template.code,
+        "version": template.version,
+        "name": template.name or None,
+        "description": template.description or None,
+        "industry": {level: code or None for level, code in zip(LEVELS, template.industry, strict=True)},
+        "object_type": ACTIVE if template.active else PASSIVE,
+        "items": [item._asdict() | {"unit": item.unit or None} for item in template.items],
+        "party": template.party or None,
+    }
+    read = read_template(msgspec.json.encode(form))
+    if read.template is not None and read.template != template:
+        return [fault("", "template-other")]
+    return read.faults
+
+
 def _plain(name: str) -> str:
     """Return a name as the tables of spellings have it."""
     spaced = _CAPITAL.sub("_", name[:_NAME_CHARS_LOOKED_AT].strip())

@@ -51,7 +51,7 @@ def add_template(desk: Desk, command: AddTemplate) -> Result:
     stored = desk.staging.get(Table.TEMPLATES, key)
     row = TemplateRow(template, TemplateState.DRAFT, desk.who, desk.now_ms)
     if stored is None:
-        _require_room(desk.staging, template.party)
+        require_room(desk.staging, template.party)
         put_new(desk.staging, row)
     elif unpack_template(stored).state is not TemplateState.DRAFT:
         raise refusal("template-fixed", Outcome.CONFLICT, template=f"{template.code}@{template.version}")
@@ -151,7 +151,7 @@ def _in_another_state(code: str, rows: Sequence[TemplateRow], wanted: TemplateSt
     return refusal("template-state", Outcome.CONFLICT, code=code, wanted=wanted.value, states=states)
 
 
-def _require_room(staging: Staging, party: str) -> None:
+def require_room(staging: Staging, party: str) -> None:
     """Errors: NodeError if there are as many versions as may be, of a party or here. Cost: reads one row."""
     counts = unpack_template_counts(staging.get(Table.META, TEMPLATES_KEY))
     most = limits.METADATA_PARTY_VERSIONS_MAX

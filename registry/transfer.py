@@ -14,7 +14,7 @@ Rules:
 
 from __future__ import annotations
 
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any, Final, NamedTuple
 
 from core import limits
@@ -24,10 +24,10 @@ from core.errors import Outcome
 from core.ident.handle import PrefixKey, check_prefix, prefix_handle_of
 from core.lifecycle import Event, State
 from core.party.check import check_subject
-from core.party.fields import identity_names
+from core.party.fields import BY_NAME, HINTS, identity_names
 from core.party.rules import Fault
 from core.records import Values
-from core.store.application_rows import Application
+from core.store.application_rows import Application, unpack_application
 from core.store.engine import Table
 from core.store.party_rows import (
     LAST_KEY,
@@ -48,6 +48,7 @@ from registry.codes import codes_of
 from registry.commands import AbandonImport, ExportPrefix, ImportLines, ImportPrefix, Result
 from registry.desk import Desk, refused_form, told
 from registry.holds import require_no_hold
+from registry.parties import texts_of
 from registry.policy import pattern_of
 from registry.prefixes import (
     application_of,
@@ -55,6 +56,7 @@ from registry.prefixes import (
     dump_application,
     faults_of_site,
     is_free,
+    is_reserved,
     move,
     note_prefix,
     place_faults,
@@ -70,6 +72,8 @@ METHOD: Final = "transfer"
 
 _SUSPENDED: Final = "导出时已暂停。It was suspended where it came from"
 _NUMBER: Final = 8
+_RESERVED: Final = b"0"
+"""The first segment of prefixes of the protocol: 0.NA, 0.TYPE and the like."""
 
 
 class _File(NamedTuple):
@@ -145,9 +149,13 @@ def import_lines(desk: Desk, command: ImportLines) -> Result:
 
 
 def abandon_import(desk: Desk, command: AbandonImport) -> Result:
-    """Take away rows of an import; with the last of them the prefix is as if it had never begun."""
+    """Take away rows of an import; with the last of them the prefix is as it was. Templates that came stay.
+
+    Errors: NodeError(CONFLICT) while an order stops anything of it.
+    """
     prefix = check_prefix(command.prefix, desk.rules)
     known = _under_way(desk, prefix)
+    require_no_hold(desk.staging, prefix)
     gone = 0
     for key, row in _written(desk, prefix):
         if row is None:
@@ -198,9 +206,12 @@ def _faults(desk: Desk, prefix: PrefixKey, head: Head) -> list[Fault]:
             faults.append(fault("party", "verified", party=name, state=known.state.value))
         if known is not None:
             faults += count_faults(known, prefix)
-        faults += place_faults(desk, prefix, name)
-    else:
-        faults += (each for each in place_faults(desk, prefix, "") if each.rule == "prefix-above")
+    faults += place_faults(desk, prefix, name)
+    if prefix == _RESERVED or prefix.startswith(_RESERVED + b"."):
+        faults.append(fault("prefix", "prefix-reserved"))
+    below = _below(desk, prefix)
+    if below is not None:
+        faults.append(fault("prefix", "prefix-below", below=below.decode()))
     shown = str(party.plain.get("name", "")) if party is not None else ""
     denied = pattern_of(desk.policy.deny, prefix.decode(), shown)
     if denied is not None:
@@ -209,12 +220,20 @@ def _faults(desk: Desk, prefix: PrefixKey, head: Head) -> list[Fault]:
 
 
 def _party_faults(desk: Desk, party: PartyRow) -> list[Fault]:
-    """Return what is wrong with the public data of a party; what is of identity is not there."""
+    """Return what is wrong with the public data of a party; what is of identity is not there.
+
+    What a form would keep in another way is wrong, too: one certificate is known by one spelling.
+    """
     hidden = identity_names(person=party.person)
     if hidden & party.plain.keys():
         return [fault("party", "transfer-identity")]
     checked = check_subject(dict(party.plain), shanghai_date(desk.now_ms))
-    return [each for each in checked.faults if each.path not in hidden]
+    faults = [each for each in checked.faults if each.path not in hidden]
+    wrong, kept = {each.path for each in faults}, texts_of(checked)
+    for name, value in party.plain.items():
+        if name in (*BY_NAME, *HINTS) and name not in wrong and kept.get(name) != value:
+            faults.append(fault(name, "transfer-normal"))
+    return faults
 
 
 def _known_party(desk: Desk, party: PartyRow) -> tuple[str, PartyRow | None]:
@@ -238,6 +257,14 @@ def _is_taken(desk: Desk, prefix: PrefixKey) -> bool:
         own = application is None or is_free(application)
     used = unpack_count(desk.staging.get(Table.COUNTERS, prefix)) > 0
     return not own or used or any(True for _ in _loose(desk, prefix))
+
+
+def _below(desk: Desk, prefix: PrefixKey) -> bytes | None:
+    """Return a prefix below one that is homed here or waited for, None if there is none."""
+    start, stop = prefix + b".", prefix + b"/"
+    homed = (key for key, _ in desk.staging.scan(Table.PREFIXES, start, stop))
+    rows = desk.staging.scan(Table.APPLICATIONS, start, stop)
+    return next(chain(homed, (key for key, row in rows if is_reserved(unpack_application(row)))), None)
 
 
 def _loose(desk: Desk, prefix: PrefixKey) -> Any:
@@ -266,17 +293,20 @@ def _begin(desk: Desk, prefix: PrefixKey, file: _File, old: Application | None) 
     codes_of(desk.staging)  # as they were: what comes by a transfer gives this node no code
     row = desk.staging.get(Table.PREFIXES, prefix)
     hosting, before = file.head.application.hosting, ""
-    new = Application("", "", hosting, b"", desk.now_ms, desk.who)
+    new, homed_ms = Application("", "", hosting, b"", desk.now_ms, desk.who), desk.now_ms
     state = State(old.state) if old is not None else None
+    replaced = desk.staging.get(Table.APPLICATIONS, prefix) or b""
     if row is not None:
-        before, state = unpack_prefix(row).hosting, State.HOMED
+        homed, replaced = unpack_prefix(row), b""
+        before, state, homed_ms = homed.hosting, State.HOMED, homed.homed_ms
         new = (old or new)._replace(state="", hosting=hosting)
-    desk.home(prefix, pack_prefix(HomedPrefix(hosting, desk.now_ms, suspended=True)))
+    desk.home(prefix, pack_prefix(HomedPrefix(hosting, homed_ms, suspended=True)))
     reason = f"key {file.key_id}"
     application = move(desk, prefix, new, Event.IMPORT, before=state, reason=reason, evidence=file.digest)
     digests = file.trailer.digests
     known = Transfer(
-        file.key_id, file.digest, digests.chain, file.total, 0, digests.head, desk.now_ms, before=before
+        file.key_id, file.digest, digests.chain, file.total, 0, digests.head, desk.now_ms, before=before,
+        replaced=replaced,
     )  # fmt: skip
     desk.staging.put(Table.TRANSFERS, prefix, pack_transfer(known))
     return known, application
@@ -297,7 +327,7 @@ def _end(
         application = move(desk, prefix, application, Event.SUSPEND, reason=_SUSPENDED)
     desk.home(prefix, pack_prefix(HomedPrefix(came.hosting, desk.now_ms, suspended)))
     _put_prefix_handle(desk, prefix, file.head.values, keep=bool(known.before))
-    known = known._replace(ended_ms=desk.now_ms)
+    known = known._replace(ended_ms=desk.now_ms, replaced=b"")
     desk.staging.put(Table.TRANSFERS, prefix, pack_transfer(known))
     return known, application
 
@@ -366,15 +396,15 @@ def _written(desk: Desk, prefix: PrefixKey) -> Any:
 
 
 def _forget(desk: Desk, prefix: PrefixKey, known: Transfer) -> None:
-    """Stage that an import never began; a prefix of the operator's own is homed as it was."""
-    application = application_of(desk, prefix)
+    """Stage that a prefix of the operator's own is homed as it was; of any other the earlier application is back."""
+    application, row = application_of(desk, prefix), desk.staging.get(Table.PREFIXES, prefix)
     desk.staging.put(Table.TRANSFERS, prefix, None)
-    if known.before and application is not None:
+    if known.before and application is not None and row is not None:
         restored = application._replace(hosting=known.before)
         move(desk, prefix, restored, Event.ABANDON)
-        desk.home(prefix, pack_prefix(HomedPrefix(known.before, desk.now_ms)))
+        desk.home(prefix, pack_prefix(HomedPrefix(known.before, unpack_prefix(row).homed_ms)))
         return
-    desk.staging.put(Table.APPLICATIONS, prefix, None)
+    desk.staging.put(Table.APPLICATIONS, prefix, known.replaced or None)
     desk.staging.home(prefix, None, desk.now_ms)
     desk.staging.change(ChangeKind.PREFIX_ABANDONED, prefix, desk.now_ms)
 

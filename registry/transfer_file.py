@@ -24,6 +24,7 @@ from core.wire.transferfile import (
     encode_trailer,
     is_trailer,
 )
+from registry.holds import require_no_hold
 from registry.transfer_head import Head, Origin, decode_head, read_head
 from registry.transfer_kinds import BODY, RANK
 
@@ -51,10 +52,12 @@ def body_lines(counts: dict[str, int]) -> int:
 
 
 def export_lines(snapshot: Snapshot, prefix: PrefixKey, origin: Origin, signer: Signer) -> Iterator[bytes]:
-    """Yield every line of the export of a prefix, the last one signed. Errors: NodeError for a prefix not homed here.
+    """Yield every line of the export of a prefix, the last one signed.
 
+    Errors: NodeError for a prefix not homed here, and where anything of it is on hold in this state of the store.
     Cost: reads the whole feed and the whole journal.
     """
+    require_no_hold(snapshot, prefix)
     digester, counts = Digester(), Counter[str]()
     for line in read_head(snapshot, prefix, origin):
         yield _taken(digester, counts, line, head=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from core import limits
 from core.clock import format_utc
 from core.errors import Outcome, WireError
 from core.ident.handle import PrefixKey, prefix_handle_of
@@ -29,13 +30,25 @@ from core.wire.transferfile import (
     HeaderLine,
     Line,
     PartyLine,
+    Person,
     PrefixHandleLine,
     StepForm,
     decode_line,
 )
 from core.wire.values import decode_values, encode_values
 from registry.refusals import refusal
-from registry.transfer_kinds import checked_time, person_of, who_of
+from registry.transfer_pieces import (
+    REASON,
+    SOURCE,
+    WORD,
+    checked,
+    checked_count,
+    checked_digest,
+    checked_time,
+    person_of,
+    shown,
+    who_of,
+)
 from registry.values import check_values
 
 _EXPORTED: Final = (State.HOMED.value, State.SUSPENDED.value)
@@ -105,16 +118,19 @@ def _application_line(application: Application) -> ApplicationLine:
         list(map(person_of, application.approvals)),
         list(map(person_of, application.filers)),
         [
-            StepForm(step.at_ms, step.event, step.state, person_of(step.who), step.reason, step.evidence)
+            StepForm(
+                step.at_ms, step.event, step.state, person_of(step.who), shown(step.reason, REASON), step.evidence
+            )
             for step in application.steps
         ],
-    )
+    )  # fmt: skip
 
 
 def _party_line(name: str, row: PartyRow) -> PartyLine:
     steps = [
         CheckForm(
-            step.at_ms, step.method, step.source, step.evidence, person_of(step.who), step.result, step.note
+            step.at_ms, shown(step.method, WORD), shown(step.source, SOURCE), step.evidence, person_of(step.who),
+            step.result, shown(step.note, REASON),
         )
         for step in row.steps
     ]  # fmt: skip
@@ -155,24 +171,29 @@ def _application_of(line: ApplicationLine) -> Application:
     steps = tuple(
         Step(
             checked_time(step.at_ms), _known(Event, step.event), _known(State, step.state), who_of(step.who),
-            step.reason, step.evidence,
+            checked("reason", step.reason, REASON), checked_digest("evidence", step.evidence),
         )
-        for step in line.steps
+        for step in checked_count("steps", line.steps, limits.APPLICATION_STEPS)
     )  # fmt: skip
     return Application(
         line.state, "", line.hosting, line.site, checked_time(line.filed_ms), who_of(line.filer),
-        approvals=tuple(map(who_of, line.approvals)), held=line.held, steps=steps,
-        filers=tuple(map(who_of, line.filers)),
+        approvals=_people("approvals", line.approvals), held=line.held, steps=steps,
+        filers=_people("filers", line.filers),
     )  # fmt: skip
+
+
+def _people(name: str, people: list[Person]) -> tuple[Who, ...]:
+    return tuple(map(who_of, checked_count(name, people, limits.FILERS_MAX)))
 
 
 def _party_of(line: PartyLine) -> PartyRow:
     steps = tuple(
         Check(
-            checked_time(step.at_ms), step.method, step.source, step.evidence, who_of(step.who),
-            _known(Verified, step.result), step.note,
+            checked_time(step.at_ms), checked("method", step.method, WORD), checked("source", step.source, SOURCE),
+            checked_digest("evidence", step.evidence), who_of(step.who), _known(Verified, step.result),
+            checked("note", step.note, REASON),
         )
-        for step in line.steps
+        for step in checked_count("steps", line.steps, limits.PARTY_STEPS)
     )  # fmt: skip
     return PartyRow(
         checked_time(line.added_ms), Who(), line.person, line.plain, {}, Verified(_known(Verified, line.state)), steps,

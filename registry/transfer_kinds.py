@@ -13,10 +13,19 @@ from typing import Any, Final, NamedTuple
 
 from core import limits
 from core.changes import Change, ChangeKind, Serial, unpack_change
-from core.clock import read_millis
 from core.errors import Outcome, StoreError, WireError
-from core.ident.handle import HandleKey, HandleRules, PrefixKey, ancestors, check_requested, prefix_handle_of, prefix_of
+from core.ident.handle import (
+    PREFIX_HANDLES,
+    HandleKey,
+    HandleRules,
+    PrefixKey,
+    ancestors,
+    check_requested,
+    prefix_handle_of,
+    prefix_of,
+)
 from core.records import Values
+from core.signature import KEY_ID_DIGITS
 from core.store.engine import Snapshot, Table
 from core.store.homing import Rows
 from core.store.journal_rows import Entry, unpack_entry
@@ -25,18 +34,32 @@ from core.store.template_rows import TemplateRow, TemplateState, pack_template, 
 from core.store.transfer_rows import Past, history_key, history_range, pack_past, unpack_past
 from core.who import Who
 from core.wire.metadata import parse_binding, template_key
-from core.wire.transferfile import ChangeLine, EntryLine, Line, Person, RecordLine, TemplateLine
+from core.wire.transferfile import ChangeLine, EntryLine, Line, RecordLine, TemplateLine
 from core.wire.values import decode_values, encode_values
 from core.wire.valuetypes import METADATA_TEMPLATE
 from registry.desk import Desk
 from registry.refusals import refusal
-from registry.templates import owner_of, put_new
+from registry.template_forms import template_faults
+from registry.templates import owner_of, put_new, require_room
+from registry.transfer_pieces import (
+    OBJECT,
+    REASON,
+    WORD,
+    checked,
+    checked_digest,
+    checked_time,
+    person_of,
+    shown,
+    who_of,
+)
 from registry.values import check_values
 
-_ORIGIN: Final = re.compile(r"(?:[0-9a-f]{16})?", re.ASCII)
+_ORIGIN: Final = re.compile(rf"(?:[0-9a-f]{{{KEY_ID_DIGITS}}})?", re.ASCII)
 _CHANGES: Final = {kind.name.lower().replace("_", "-"): kind for kind in ChangeKind}
 _CHANGE_NAMES: Final = {kind: name for name, kind in _CHANGES.items()}
 _DIGEST_BYTES: Final = 32
+_HOLDS: Final = "hold."
+_ON_HOLD: Final = "on-hold"
 _BOUND: Final = re.compile(METADATA_TEMPLATE.encode(), re.IGNORECASE)
 """What the row of every bound record holds, and hardly any other."""
 
@@ -76,7 +99,8 @@ def _read_templates(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
         row = snapshot.get(Table.TEMPLATES, key)
         if row is not None:
             found = unpack_template(row)
-            yield TemplateLine(pack_template(found._replace(filer=who_of(person_of(found.filer)))))
+            filer = person_of(found.filer)
+            yield TemplateLine(pack_template(found._replace(filer=Who(filer.role, filer.name))))
 
 
 def _bindings(values: Values) -> Iterator[bytes]:
@@ -93,17 +117,28 @@ def _check_template(_prefix: PrefixKey, _rules: HandleRules, line: TemplateLine)
         raise WireError(error.message) from None
     if found.state is TemplateState.DRAFT:
         raise WireError("模板未发布。A metadata template was not published")
-    return found
+    template = found.template._replace(party="")  # it is another's id here
+    faults = template_faults(template)
+    if faults:
+        first = faults[0]
+        code, path = f"{template.code}@{template.version}", f" {first.path}" if first.path else ""
+        raise WireError(f"模板 {code}{path}：{first.zh}。Template {code}{path}: {first.en}")
+    return found._replace(template=template, filer=who_of(person_of(found.filer)))
 
 
 def _write_template(desk: Desk, _prefix: PrefixKey, _number: int, found: TemplateRow, _origin: str) -> None:
-    """Stage a version that is not here; one that is stays as it is.
+    """Stage a version that is not here, or a draft here, to which nothing is bound; any other stays as it is.
 
     It belongs to whoever has its code here, else to the node: the party that it had there has another id here.
     """
-    if desk.staging.get(Table.TEMPLATES, _template_key(found)) is None:
-        owner = owner_of(desk.staging, found.template.code) or ""
-        put_new(desk.staging, found._replace(template=found.template._replace(party=owner)))
+    known = desk.staging.get(Table.TEMPLATES, _template_key(found))
+    owner = owner_of(desk.staging, found.template.code) or ""
+    here = found._replace(template=found.template._replace(party=owner))
+    if known is None:
+        require_room(desk.staging, owner)
+        put_new(desk.staging, here)
+    elif unpack_template(known).state is TemplateState.DRAFT:
+        desk.staging.put(Table.TEMPLATES, _template_key(found), pack_template(here))
 
 
 def _template_key(found: TemplateRow) -> bytes:
@@ -150,9 +185,16 @@ def _check_record(prefix: PrefixKey, rules: HandleRules, line: RecordLine) -> _R
     return _Record(key, values)
 
 
-def _write_record(desk: Desk, _prefix: PrefixKey, _number: int, record: _Record, _origin: str) -> None:
+def _write_record(desk: Desk, prefix: PrefixKey, _number: int, record: _Record, _origin: str) -> None:
+    """Stage a record. Errors: NodeError where it is another's here, or bound to what is no template here."""
     if desk.staging.record_row(record.key) is not None:
         raise refusal("import-exists", Outcome.CONFLICT, handle=record.key.decode())
+    if prefix_of(record.key) == PREFIX_HANDLES and nearest_homed(desk.staging, record.key) != prefix:
+        raise refusal("import-foreign", Outcome.CONFLICT, handle=record.key.decode())
+    for key in _bindings(record.values):
+        row = desk.staging.get(Table.TEMPLATES, key)
+        if row is None or unpack_template(row).state is TemplateState.DRAFT:
+            raise refusal("import-binding", Outcome.CONFLICT, handle=record.key.decode(), template=key.decode())
     desk.staging.put_record(record.key, None, record.values, desk.now_ms)
 
 
@@ -188,9 +230,12 @@ def _read_entries(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
 
 
 def _entry_line(number: int, entry: Entry, origin: str) -> EntryLine:
+    """Return the line of an entry. What an order of the regulator rests on is not told: it may not be public."""
+    told = not (entry.action.startswith(_HOLDS) or entry.rule == _ON_HOLD)
     return EntryLine(
-        number, entry.at_ms, person_of(entry.who), entry.action, entry.object, entry.outcome, entry.rule,
-        entry.reason, entry.evidence[:_DIGEST_BYTES], origin,
+        number, entry.at_ms, person_of(entry.who), shown(entry.action, WORD), shown(entry.object, OBJECT),
+        shown(entry.outcome, WORD), shown(entry.rule, WORD), shown(entry.reason, REASON) if told else "",
+        entry.evidence[:_DIGEST_BYTES], origin,
     )  # fmt: skip
 
 
@@ -207,15 +252,18 @@ def _check_change(prefix: PrefixKey, _rules: HandleRules, line: ChangeLine) -> P
     if not _is_about(prefix, line.identifier):
         raise _foreign(line.identifier, prefix)
     at_ms = checked_time(line.at_ms)
-    return Past(_origin(line.origin), _number(line.serial), Change(kind, line.identifier, at_ms))
+    identifier = checked("identifier", line.identifier, OBJECT)
+    return Past(_origin(line.origin), _number(line.serial), Change(kind, identifier, at_ms))
 
 
 def _check_entry(prefix: PrefixKey, _rules: HandleRules, line: EntryLine) -> Past:
     if not _is_about(prefix, line.object):
         raise _foreign(line.object, prefix)
     entry = Entry(
-        checked_time(line.at_ms), who_of(line.who), line.action, line.object, line.outcome, line.rule, line.reason,
-        line.evidence,
+        checked_time(line.at_ms), who_of(line.who), checked("action", line.action, WORD),
+        checked("object", line.object, OBJECT), checked("outcome", line.outcome, WORD),
+        checked("rule", line.rule, WORD), checked("reason", line.reason, REASON),
+        checked_digest("evidence", line.evidence),
     )  # fmt: skip
     return Past(_origin(line.origin), _number(line.number), entry)
 
@@ -234,25 +282,7 @@ BODY: Final = (
 RANK: Final = {kind.form: rank for rank, kind in enumerate(BODY)}
 
 
-# --- pieces that the head shares ---
-def person_of(who: Who) -> Person:
-    """Return somebody as a file names him: no user id and no token, which mean nothing elsewhere."""
-    return Person(who.role, who.name[: limits.HANDLE_CHARS_MAX])
-
-
-def who_of(person: Person) -> Who:
-    """Return somebody whom a file names."""
-    return Who(person.role, person.name)
-
-
-def checked_time(at_ms: int) -> Any:
-    """Return a time of a file. Errors: WireError."""
-    try:
-        return read_millis(at_ms)
-    except ValueError:
-        raise WireError(f"{at_ms} 不是时间。{at_ms} is no time") from None
-
-
+# --- what lines share ---
 def _is_about(prefix: PrefixKey, identifier: str) -> bool:
     """Whether an identifier is the prefix, a handle of it, its prefix handle or one of a prefix below it."""
     key, own = identifier.encode(errors="replace").upper(), prefix_handle_of(prefix)

@@ -2,7 +2,8 @@
 
 TRANSFERS  key: the folded prefix
            0  1  version (1)
-           1     msgpack map: key_id, digest, chain, total, done, link, begun_ms, ended_ms, before
+           1     msgpack map: key_id, digest, chain, total, done, link, begun_ms, ended_ms, before,
+                 replaced
 HISTORY    key: folded prefix, 00 (which no prefix holds), number of the line, eight octets, big-endian
            0  1  version (1)
            1     msgpack [origin, number, "change" or "entry", row of CHANGES or JOURNAL]
@@ -19,6 +20,7 @@ import msgpack
 from core.changes import Change, pack_change, unpack_change
 from core.clock import Millis, read_millis
 from core.errors import StoreError
+from core.store.application_rows import unpack_application
 from core.store.journal_rows import Entry, pack_entry, unpack_entry
 from core.store.prefix_rows import HOSTINGS
 
@@ -32,6 +34,7 @@ class Transfer(NamedTuple):
 
     ``chain``: the last link, as signed; ``link``: the last one so far. ``total``, ``done``: lines of the
     body. ``ended_ms``: 0 while it is under way. ``before``: how the prefix was hosted if it was homed.
+    ``replaced``: row of APPLICATIONS in whose place it is while it is under way; empty for none.
     """
 
     key_id: str
@@ -43,6 +46,7 @@ class Transfer(NamedTuple):
     begun_ms: Millis
     ended_ms: Millis = Millis(0)
     before: str = ""
+    replaced: bytes = b""
 
 
 class Past(NamedTuple):
@@ -72,6 +76,10 @@ def unpack_transfer(row: bytes) -> Transfer:
             raise ValueError("total, done or key_id")
         if not 0 <= transfer.done <= transfer.total or transfer.before not in ("", *HOSTINGS):
             raise ValueError("done or before")
+        if not isinstance(transfer.replaced, bytes):
+            raise ValueError("replaced")
+        if transfer.replaced:
+            unpack_application(transfer.replaced)
         return transfer._replace(begun_ms=read_millis(transfer.begun_ms), ended_ms=read_millis(transfer.ended_ms))
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise StoreError(f"a row of transfers cannot be read: {error}") from None

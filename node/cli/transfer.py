@@ -192,6 +192,8 @@ def _tell_of_import(told: dict[str, Any]) -> None:
 def abandon_import(desk: Desk, name: str) -> None:
     """放弃未完成的导入，删除其已写入的内容。Give up an import that is not whole; what it wrote is taken away.
 
+    Metadata templates that came with it stay. Not while anything of it is on hold.
+
     Example: saltern prefix abandon 88.118.7 --actor 张经办
     """
     told, gone = {"more": True}, 0

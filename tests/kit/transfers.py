@@ -19,7 +19,7 @@ from registry.transfer_head import Origin
 from tests.kit.governance import DORA, RULES, Office
 
 SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"the exporter of tests").digest()))
-KEY = hashlib.sha256(SIGNER.public_key).hexdigest()[:16]
+KEY = hashlib.sha256(SIGNER.public_key).hexdigest()[:32]
 HEADS = ("header", "application", "party", "prefix-handle")
 
 

@@ -203,9 +203,9 @@ def test_a_report_is_checked_where_there_is_no_node(made: Node, tmp_path: Path) 
         code, told, _ = verify(path)
         assert (code, told["good"], told["own"], told["key_id"]) == (0, True, None, key_id)
         assert verify(path, "--key", key_id)[0] == 0
-        code, told, error = verify(path, "--key", "0" * 16)
+        code, told, error = verify(path, "--key", "0" * 32)
         assert (code, told["good"]) == (1, False)
-        assert "不是 0000000000000000" in error
+        assert "不是 00000000000000000000000000000000" in error
         path.write_bytes(path.read_bytes().replace("解析中断".encode(), "解析正常".encode(), 1))
         code, told, error = verify(path)
         assert (code, told["good"]) == (1, False)

@@ -228,11 +228,12 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
         "held", "suspended", "hold-absent", "hold-orders", "hold-count", "page",
         *(rule for rule in RULES if rule.startswith(("member-", "industry-", "binding-", "item-"))),
         "template-code", "template-version", "template-industry", "template-items", "template-item-name",
-        "template-item-twice", "template-length", "template-more", "template-count",
+        "template-item-twice", "template-length", "template-more", "template-other", "template-count",
         "licence", "complaints-full", "incidents-open",
         "incident-reports", "incident-time", "incident-future", "incident-order", "incident-text", "closing-cause",
         "closing-measures", "closing-report", "report-not-found", "signing-key",
         "import-altered", "import-exists", "transfer-identity", "transfer-case", "transfer-key", "identity-awaited",
+        "import-foreign", "import-binding", "transfer-normal", "prefix-reserved", "prefix-below",
     }  # fmt: skip
     assert cases.keys() - {"authentication-needed", "invalid-handle", "malformed"} == RULES.keys() - elsewhere
     for rule, (command, actor, about) in cases.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -21,11 +22,15 @@ from core.signature import Signer
 from core.store.engine import Batch, Table
 from core.store.fsck import check_store
 from core.store.homing import STOPPED, hosting_of, is_held
+from core.store.journal_rows import Entry, entry_key, pack_entry
 from core.store.memory_engine import MemoryEngine
 from core.store.party_rows import Verified
 from core.store.prefix_rows import unpack_prefix
-from core.store.template_rows import unpack_template
+from core.store.record_rows import record_key
+from core.store.template_rows import pack_template, unpack_template
 from core.store.transfer_rows import unpack_past, unpack_transfer
+from core.who import Who
+from core.wire.metadata import Item
 from core.wire.transferfile import KINDS, RecordLine, encode_line
 from core.wire.values import encode_values
 from registry.commands import (
@@ -48,7 +53,7 @@ from registry.commands import (
     VerifyParty,
     WithdrawTemplate,
 )
-from registry.documents import party_document
+from registry.documents import application_document, party_document
 from registry.policy import Policy
 from registry.service import Registry
 from registry.transfer import merged
@@ -182,7 +187,7 @@ def test_all_of_it_comes(chunk: int) -> None:
     assert target.homed() == {OWN, P}
     before, after = source.application(P), target.application(P)
     assert [step.event for step in after.steps] == [*(step.event for step in before.steps), "import", "imported"]
-    people = [(step.who.role, step.who.name, -1, "") for step in before.steps]
+    people = [(f"elsewhere:{step.who.role}", step.who.name, -1, "") for step in before.steps]
     assert [tuple(step.who) for step in after.steps[: len(people)]] == people
     assert (after.state, after.hosting, after.site) == (before.state, before.hosting, before.site)
     assert after.steps[-1].evidence == begin(lines).evidence
@@ -214,6 +219,7 @@ def test_a_prefix_goes_on_to_a_third_node_with_all_of_its_history() -> None:
     past = [unpack_past(row) for row in third.dump()["history"].values()]
     origins = [each.origin for each in past]
     assert set(origins) == {KEY, STRANGER.sign("x", b"").key_id}
+    assert {step.who.role for step in third.application(P).steps} == {"elsewhere:local", "local"}
     assert answers(third) == answers(first)
     assert right(third)
 
@@ -596,19 +602,6 @@ def test_a_head_of_one_file_does_not_go_with_the_trailer_of_another() -> None:
     assert take_over(Office(), [*lines[:-1], a_file()[-1]]).rule == "transfer-file"
 
 
-def test_what_is_here_already_stops_the_import_at_its_line() -> None:
-    """A prefix handle below, which is of a prefix that this node homes by itself: nothing of it is replaced."""
-    target = Office()
-    founding = Registry(target.store, RULES, founding=True)
-    founding.run([Request(Home(f"{P}.9"), ANNA), Request(Put(BELOW, RECORDS[f"{P}/BAG-1"]), ANNA)], NOW)
-    values = target.values(BELOW)
-    result = take_over(target, a_file())
-    assert (result.outcome, result.rule) == (Outcome.CONFLICT, "import-exists")
-    target.do(AbandonImport(P))
-    assert target.values(BELOW) == values
-    assert right(target)
-
-
 @pytest.mark.parametrize(
     ("prefix", "rule"),
     [("88.118.77", "prefix-not-found"), ("88.118.7.1", "prefix-not-found"), ("99.1", "prefix-not-found")],
@@ -824,6 +817,15 @@ def test_what_is_on_hold_does_not_leave(target: str) -> None:
     assert office.do(ExportPrefix(P))
 
 
+def test_an_order_between_the_act_and_the_reading_is_seen() -> None:
+    """What is read is one state of the store: the order is looked for in that one."""
+    office = there()
+    office.do(ExportPrefix(P))
+    office.do(PlaceHold(P, "令1", "x"))
+    with pytest.raises(NodeError, match="令1"):
+        export(office, P)
+
+
 def with_templates() -> Office:
     """Return a node where records of P are bound to three versions, one of them withdrawn since."""
     office = there()
@@ -866,3 +868,300 @@ def test_a_template_that_is_here_stays_as_it_is() -> None:
         "1.0": True, "2.0": False, "3.0": False,
     }  # fmt: skip
     assert {row.template.party for row in rows} == {"P000001"}
+
+
+def test_a_draft_here_gives_way_to_the_version_that_comes() -> None:
+    """A draft is nobody's commitment, and nothing may be bound to one."""
+    source, target = with_templates(), Office()
+    target.do(AddTemplate(template_form(version="1.0", name="草稿")))
+    assert take_over(target, export(source, P)).done
+    rows = [unpack_template(row) for row in target.rows(Table.TEMPLATES).values()]
+    assert {row.template.version: row.state.value for row in rows} == {
+        "1.0": "published", "2.0": "published", "3.0": "withdrawn",
+    }  # fmt: skip
+    assert not any(row.template.name == "草稿" for row in rows)
+    assert {row.filer.role for row in rows} == {"elsewhere:local"}
+
+
+@pytest.mark.parametrize("draft", [False, True])
+def test_a_record_is_bound_to_a_version_that_is_here(draft: bool) -> None:
+    """One whose template did not come with it, or is a draft here, is refused by name."""
+    lines = export(with_templates(), P)
+    target = Office()
+    if draft:
+        target.do(AddTemplate(template_form(version="1.0")))
+    result = take_over(target, signed(line for line in lines if kind_of(line) != "template"))
+    assert (result.outcome, result.rule) == (Outcome.CONFLICT, "import-binding")
+    assert f"{P}/BOUND1.0" in result.message
+    assert f"{CODE}@1" in result.message
+
+
+def test_versions_that_come_are_counted_as_any_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """METADATA_VERSIONS_MAX is of the node, whoever filed them."""
+    lines = export(with_templates(), P)
+    monkeypatch.setattr("core.limits.METADATA_VERSIONS_MAX", 2)
+    assert take_over(Office(), lines).rule == "template-count"
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"items": ()}, "items"), ({"name": "x" * 129}, "name"), ({"name": " x"}, "canonical"),
+        ({"description": "a\u202eb"}, "description"), ({"industry": ("", "14", "149", "1494")}, "industry.section"),
+        ({"industry": ("C" * 33, "", "", "")}, "industry.section"),
+        ({"items": tuple(Item(f"N{n}", "x", "text", 1) for n in range(201))}, "items"),
+        ({"items": (Item("HS_ADMIN", "x", "text", 1),)}, "items[0].name"),
+        ({"items": (Item("A", "x", "text", 65_537),)}, "items[0].length"),
+        ({"items": (Item("A", "x", "text", 1), Item("a", "y", "text", 1))}, "items[1].name"),
+    ],
+)  # fmt: skip
+def test_a_template_that_comes_keeps_the_rules_of_the_form(change: dict[str, Any], what: str) -> None:
+    """Another node's word for it is none: the line is refused, and the member is named."""
+    lines = export(with_templates(), P)
+
+    def alter(line: dict[str, Any]) -> None:
+        row = unpack_template(base64.b64decode(line["row"]))
+        line["row"] = base64.b64encode(pack_template(row._replace(template=row.template._replace(**change)))).decode()
+
+    with pytest.raises(NodeError) as caught:
+        check(signed(altered(lines[:-1], "template", alter)))
+    assert what in caught.value.message
+
+
+def test_templates_that_came_stay_when_an_import_is_given_up() -> None:
+    """They are the node's then, and may be bound to already."""
+    lines = export(with_templates(), P)
+    target = Office()
+    target.do(begin(lines))
+    target.do(ImportLines(P, 0, b"".join(bodies(lines)[:4])))
+    target.do(AbandonImport(P))
+    assert len(target.rows(Table.TEMPLATES)) == 3
+    assert right(target)
+
+
+# --- whose a prefix may be ---------------------------------------------------------
+
+
+def homed(office: Office, prefix: str) -> None:
+    Registry(office.store, RULES, founding=True).run([Request(Home(prefix), ANNA)], NOW)
+
+
+def test_nothing_is_taken_over_above_a_prefix_that_is_here() -> None:
+    """Homed by the operator or for a party, or applied for: its prefix handle would be written by a stranger."""
+    ours, theirs, waiting, ended = (Office() for _ in range(4))
+    homed(ours, f"{P}.9")
+    theirs.allocated(f"{P}.9", 5)
+    waiting.do(ApplyPrefix(f"{P}.9", waiting.party(5)))
+    for office in (ours, theirs, waiting):
+        before = office.dump(Table.JOURNAL, Table.META)
+        result = take_over(office, a_file())
+        assert rules_of(result.body) == ["prefix-below"]
+        assert f"{P}.9" in result.body.decode()
+        assert office.dump(Table.JOURNAL, Table.META) == before
+    ended.do(ApplyPrefix(f"{P}.9", ended.party(5)))
+    ended.do(ReviewPrefix(f"{P}.9", reject="no"), BEN)
+    ended.do(ApplyPrefix(f"{P}.8", ended.party(6), draft=True))
+    assert take_over(ended, a_file()).done
+
+
+def test_a_prefix_handle_of_a_prefix_that_is_homed_meanwhile_is_not_written() -> None:
+    """The operator homes one below while the lines come; nobody else is given one."""
+    target, lines = Office(), a_file()
+    target.do(begin(lines))
+    result = target.ask(ApplyPrefix(f"{P}.9", target.verified(5)))
+    assert rules_of(result.body) == ["prefix-above"]
+    homed(target, f"{P}.9")
+    result = take_over(target, lines)
+    assert (result.outcome, result.rule) == (Outcome.CONFLICT, "import-foreign")
+    assert BELOW in result.message
+    assert record_key(RULES.key(BELOW)) not in target.dump()["records"]
+    target.do(AbandonImport(P))
+    assert right(target)
+
+
+def test_what_is_here_already_stops_the_import_at_its_line() -> None:
+    """A prefix handle that an administrator of this node wrote while the lines come: it is not replaced."""
+    target, lines = Office(), a_file()
+    target.do(begin(lines))
+    assert target.ask(Put(BELOW, (HandleValue(1, "URL", b"ours"),))).done
+    values = target.values(BELOW)
+    result = take_over(target, lines)
+    assert (result.outcome, result.rule) == (Outcome.CONFLICT, "import-exists")
+    assert target.values(BELOW) == values
+    assert right(target)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "rules"),
+    [("0", ["prefix-reserved"]), ("0.NA", ["prefix-reserved"]), ("0.SITE", ["prefix-reserved"]),
+     ("0.NA.88", ["prefix-reserved"]), ("88.盐", ["prefix-characters"])],
+)  # fmt: skip
+def test_a_prefix_that_nobody_can_be_given_is_not_taken_over(prefix: str, rules: list[str]) -> None:
+    """As the operator's own neither: 0.NA is where every prefix has its rights."""
+    source, target = Office(), Office()
+    homed(source, prefix)
+    before = target.dump(Table.JOURNAL, Table.META)
+    assert rules_of(take_over(target, export(source, prefix)).body) == rules
+    assert target.dump(Table.JOURNAL, Table.META) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"uscc": ROWS[0]["uscc"].lower()}, {"uscc": f" {ROWS[0]['uscc']}"}, {"name": f"{ROWS[0]['name']} "},
+        {"licence_number": " "}, {"kind": "person"}, {"prefix": P}, {"established": "2001-02-03 "},
+    ],
+)  # fmt: skip
+def test_public_data_comes_as_it_would_be_kept_here(change: dict[str, str]) -> None:
+    """So that a party is found by its certificate, however it was spelt elsewhere."""
+    (name,) = change
+    lines = signed(altered(a_file()[:-1], "party", lambda party: party["plain"].update(change)))
+    target = Office()
+    known = target.verified(0)
+    result = take_over(target, lines)
+    told = [(each["path"], each["rule"]) for each in json.loads(result.body)["faults"]]
+    assert (name, "transfer-normal") in told
+    assert list(target.rows(Table.PARTIES)) == [known]
+
+
+# --- what a file may say, and what leaves ------------------------------------------
+
+
+BAD = ("x" * 2_049, "a\u202eb", "a\x1b[2Jb")
+PERSON = {"role": "local", "name": "x"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "change"),
+    [
+        *(("application", "name", {"filer": PERSON | {"name": bad}}) for bad in BAD),
+        *(("application", "role", {"filers": [PERSON | {"role": bad}]}) for bad in BAD),
+        *(("entry", "name", {"who": PERSON | {"name": bad}}) for bad in BAD),
+        *(("entry", member, {member: bad}) for bad in BAD for member in ("action", "rule", "reason", "outcome")),
+        ("entry", "object", {"object": f"{P}/\x1b"}), ("entry", "object", {"object": f"{P}/{'x' * 2_048}"}),
+        ("change", "identifier", {"identifier": f"{P}/\n"}), ("entry", "evidence", {"evidence": "AAAA"}),
+        ("application", "approvals", {"approvals": [PERSON] * 65}),
+    ],
+)  # fmt: skip
+def test_texts_of_a_file_are_bounded_and_visible(kind: str, member: str, change: dict[str, Any]) -> None:
+    """Each that is kept or shown; the member is named."""
+    lines = altered(a_file()[:-1], kind, lambda line: line.update(change))
+    with pytest.raises(NodeError) as caught:
+        check(signed(lines))
+    assert f" {member} " in caught.value.message.replace("。", " ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "member"), [("application", "reason"), *(("party", each) for each in ("method", "source", "note"))]
+)
+def test_steps_of_a_file_are_bounded_and_visible(kind: str, member: str) -> None:
+    """Their texts, and how many there are."""
+    for bad in BAD:
+        lines = altered(a_file()[:-1], kind, lambda line, bad=bad: line["steps"][0].update({member: bad}))
+        with pytest.raises(NodeError, match=member):
+            check(signed(lines))
+    many = altered(a_file()[:-1], kind, lambda line: line.update(steps=line["steps"][:1] * 65))
+    with pytest.raises(NodeError, match="steps takes at most 64 items"):
+        check(signed(many))
+
+
+def test_whatever_was_typed_can_be_taken_over() -> None:
+    """An export shows no character that cannot be shown; what it says is taken elsewhere."""
+    source, target = there(), Office()
+    texts = ("\x1b[2J\u202e", "y" * 5_000)
+    batch = Batch()
+    for number, text in enumerate(texts, 1_000):
+        entry = Entry(NOW, Who("local", text), text, f"{P}/{text}", text, text, f"line\n{text}")
+        batch.put(Table.JOURNAL, entry_key(number), pack_entry(entry))
+    source.store.commit(batch)
+    assert take_over(target, file_of(source)).done
+    first, second = (unpack_past(row).what for row in list(target.dump()["history"].values())[-2:])
+    assert isinstance(first, Entry)
+    assert isinstance(second, Entry)
+    assert (first.who.name, first.object, first.reason) == (
+        "\ufffd[2J\ufffd",
+        f"{P}/\ufffd[2J\u202e",
+        "line\n\ufffd[2J\ufffd",
+    )
+    assert (len(second.who.name), len(second.object), len(second.reason)) == (2_048, 2_048, 500)
+
+
+def test_somebody_of_another_node_has_no_role_here() -> None:
+    """Whatever a file calls him: it is shown that he is of elsewhere, in steps, of a party, and in the history."""
+    who = {"role": "operator", "name": "ben"}
+
+    def claim(line: dict[str, Any]) -> None:
+        line["filer"] = line["steps"][0]["who"] = who
+        line["filers"] = line["approvals"] = [who, {"role": "", "name": "x"}]
+
+    lines = altered(a_file()[:-1], "application", claim)
+    lines = signed(altered(lines, "entry", lambda entry: entry.update(who=who)))
+    target = Office()
+    assert take_over(target, lines).done
+    application = target.application(P)
+    people = [application.filer, *application.filers, *application.approvals, application.steps[0].who]
+    assert {each.role for each in people} == {"elsewhere:operator", "elsewhere"}
+    document = application_document(P.encode(), application)
+    assert document["filed_by"] == document["steps"][0]["who"] == "ben (elsewhere:operator)"
+    assert document["steps"][-1]["who"] == "dora (uid 1003)"
+    party = target.party_row(application.party)
+    assert [step.who.role for step in party.steps] == ["elsewhere:local"] * (len(party.steps) - 1) + ["local"]
+    past = [unpack_past(row).what for row in target.dump()["history"].values()]
+    assert [each.who.role for each in past if isinstance(each, Entry)] == ["elsewhere:operator", "elsewhere:local"]
+
+
+def test_reasons_of_orders_do_not_leave() -> None:
+    """An order that is not public was placed and lifted; that it was is told, what it rests on is not."""
+    office = there()
+    office.do(PlaceHold(f"{P}/BAG-1", "令7", "涉密调查", public=False))
+    assert not office.ask(ExportPrefix(P)).done
+    office.do(LiftHold(f"{P}/BAG-1", "令7"))
+    lines = file_of(office)
+    content = b"".join(lines).decode()
+    for secret in ("涉密调查", "令7"):
+        assert secret not in content
+    entries = [json.loads(line) for line in lines if kind_of(line) == "entry"]
+    assert [(each["action"], each["reason"]) for each in entries][-3:] == [
+        ("hold.place", ""), ("prefix.export", ""), ("hold.lift", ""),
+    ]  # fmt: skip
+
+
+# --- giving up ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [P, f"{P}/BAG-1", BELOW])
+def test_an_import_of_which_anything_is_on_hold_is_not_given_up(target: str) -> None:
+    """What is on hold stays until the order is lifted."""
+    office, lines = Office(), a_file()
+    office.do(begin(lines))
+    office.do(ImportLines(P, 0, b"".join(bodies(lines))))
+    office.do(PlaceHold(target, "令1", "x"))
+    before = office.dump(Table.JOURNAL, Table.META)
+    result = office.ask(AbandonImport(P))
+    assert (result.outcome, result.rule) == (Outcome.CONFLICT, "on-hold")
+    assert office.dump(Table.JOURNAL, Table.META) == before
+    office.do(LiftHold(target, "令1"))
+    assert office.do(AbandonImport(P))["more"] is False
+    assert right(office)
+
+
+@pytest.mark.parametrize("end", [None, "rejected"])
+def test_an_earlier_application_is_back_when_an_import_is_given_up(end: str | None) -> None:
+    """It was there before, and is of somebody else; a prefix of the operator's own keeps its time, too."""
+    target, lines = Office(), a_file()
+    target.do(ApplyPrefix(P, target.party(5), draft=end is None))
+    if end:
+        target.do(ReviewPrefix(P, reject="no"), BEN)
+    before = target.rows(Table.APPLICATIONS)[P]
+    target.do(begin(lines))
+    assert target.application(P).state == "importing"
+    target.do(AbandonImport(P))
+    assert target.rows(Table.APPLICATIONS)[P] == before
+    assert right(target)
+    assert take_over(target, lines).done
+    assert unpack_transfer(target.rows(Table.TRANSFERS)[P]).replaced == b""
+    ours = own()
+    row = ours.rows(Table.PREFIXES)[P]
+    ours.do(begin(lines))
+    ours.do(AbandonImport(P))
+    assert ours.rows(Table.PREFIXES)[P] == row

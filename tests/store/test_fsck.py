@@ -80,7 +80,7 @@ INCIDENT = Incident(
     (Report(AT, "to", ANNA, key_id(SIGNER.public_key)),),
 )  # fmt: skip
 COMING = b"88.118.6"
-UNDER_WAY = Transfer("0" * 16, bytes(32), bytes(32), 2, 1, bytes(32), AT)
+UNDER_WAY = Transfer("0" * 32, bytes(32), bytes(32), 2, 1, bytes(32), AT)
 PAST = Past("0" * 16, 5, Change(ChangeKind.PREFIX_HOMED, "88.118.6", AT))
 ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
 
@@ -355,7 +355,7 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
     "report by another key": (
         Table.INCIDENTS,
         b"I000001",
-        pack_incident(INCIDENT._replace(reports=(INCIDENT.reports[0]._replace(key_id="0" * 16),))),
+        pack_incident(INCIDENT._replace(reports=(INCIDENT.reports[0]._replace(key_id="0" * 32),))),
         "report 1 is not there as it was signed",
     ),
     "report that nobody made": (

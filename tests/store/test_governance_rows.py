@@ -72,8 +72,9 @@ BEARER = st.builds(
 ENTRY = st.builds(Entry, TIME, WHO, TEXT, TEXT, TEXT, TEXT, TEXT, OCTETS)
 DIGEST = st.binary(min_size=32, max_size=32)
 TRANSFER = st.builds(
-    Transfer, TEXT, DIGEST, DIGEST, st.just(9), st.integers(0, 9), DIGEST, TIME, TIME, st.sampled_from(["", *HOSTINGS])
-)
+    Transfer, TEXT, DIGEST, DIGEST, st.just(9), st.integers(0, 9), DIGEST, TIME, TIME, st.sampled_from(["", *HOSTINGS]),
+    st.just(b"") | APPLICATION.map(pack_application),
+)  # fmt: skip
 PAST = st.builds(Past, TEXT, st.integers(0, 2**40), st.builds(Change, st.sampled_from(ChangeKind), TEXT, TIME) | ENTRY)
 PREFIX = st.builds(HomedPrefix, st.sampled_from(HOSTINGS), TIME, st.booleans())
 ITEM = st.builds(Item, TEXT, TEXT, st.sampled_from(sorted(DATA_TYPES)), st.integers(1, 2**63 - 1), st.booleans(), TEXT)
