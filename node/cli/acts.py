@@ -18,7 +18,7 @@ from core.errors import LimitError, NodeError, Outcome, RecordError, WireError
 from core.store.engine import Snapshot, StorePanicError
 from core.wire.jsontext import parse
 from node import wiring
-from node.cli.common import F, Failure, config_option, json_option, load_config, print_json, writer
+from node.cli.common import DRY_RUN_NOTE, F, Failure, config_option, json_option, load_config, print_json, writer
 from registry.bearers import require_name
 from registry.commands import Actor, Governance, Request, Result
 
@@ -41,11 +41,11 @@ class Desk(NamedTuple):
     as_json: bool
 
     def run(self, command: Governance, *, dry_run: bool = False) -> Any:
-        """Have an act run; return the JSON of its result. Errors: Refused."""
+        """Have an act run; return the JSON of its result, marked where nothing was written. Errors: Refused."""
         actor = Actor(local=True, name=self.actor)
         with writer(self.config) as write:
             result = write(Request(command, actor, dry_run=dry_run))
-        told = json.loads(result.body) if result.body else {}
+        told = (json.loads(result.body) if result.body else {}) | ({"dry_run": True} if dry_run else {})
         if not result.done:
             raise _refused(result, told)
         for each in told.get("warnings", ()):
@@ -53,11 +53,13 @@ class Desk(NamedTuple):
         return told
 
     def say(self, told: Any, text: str) -> None:
-        """Print a result, as JSON or for people."""
+        """Print a result, as JSON or for people; one of a dry run says so before all else."""
         if self.as_json:
             print_json(told)
-        else:
-            click.echo(text)
+            return
+        if isinstance(told, dict) and told.get("dry_run"):
+            click.echo(DRY_RUN_NOTE)
+        click.echo(text)
 
     @contextmanager
     def reading(self) -> Iterator[Snapshot]:

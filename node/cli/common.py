@@ -29,6 +29,7 @@ from registry.commands import Request, Result
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_FAILED: Final = 1
+DRY_RUN_NOTE: Final = "（演练，未写入 dry run, nothing written）"
 
 
 class Commands(click.Group):

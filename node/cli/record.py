@@ -30,6 +30,7 @@ from core.wire.jsontext import quote
 from core.wire.valuetypes import HS_ADMIN, HS_SECKEY, URL
 from node import wiring
 from node.cli.common import (
+    DRY_RUN_NOTE,
     Commands,
     Failure,
     Writer,
@@ -193,7 +194,7 @@ def _tell(as_json: bool, handle: str, outcome: Outcome, dry_run: bool) -> None:
     if as_json:
         print_json({"handle": handle, "outcome": outcome.value, "dry_run": dry_run})
     else:
-        note = "（演练，未写入 dry run, nothing written）" if dry_run else ""
+        note = DRY_RUN_NOTE if dry_run else ""
         click.echo(f"{handle}: {outcome.value}{note}")
 
 

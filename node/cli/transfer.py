@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,11 @@ from core.wire.transferfile import decode_trailer
 from node import VERSION, wiring
 from node.cli.acts import Desk, governed
 from node.cli.common import dry_run_option
-from node.cli.trail import after_option, count_option
+from node.cli.trail import after_option, begin_after, count_option, tell_rest
 from node.signing import load_signer
 from registry.commands import AbandonImport, ExportPrefix, ImportLines, ImportPrefix
 from registry.documents import past_document
+from registry.refusals import refusal
 from registry.transfer_file import TransferCheck, Whole, export_lines, read_lines
 from registry.transfer_head import Origin
 
@@ -144,7 +146,7 @@ def import_prefix(desk: Desk, file: BinaryIO, dry_run: bool) -> None:
             chunk = _chunk(lines, total - done)
             done = desk.run(ImportLines(command.prefix, done, chunk))["done"]
         told = desk.run(command)
-    what = "演练，未写入 Dry run, nothing written" if dry_run else "已导入 Imported"
+    what = "可导入 Would be imported" if dry_run else "已导入 Imported"
     if told["already"]:
         what = "此前已导入，未作改动 Imported before, nothing was done"
     holder = told["party"] or "运营者 the operator"
@@ -206,22 +208,29 @@ def abandon_import(desk: Desk, name: str) -> None:
 @after_option
 @count_option
 @governed
-def prefix_history(desk: Desk, name: str, after: int, count: int) -> None:
+def prefix_history(desk: Desk, name: str, after: int | None, count: int) -> None:
     """查看随转移而来的历史：原节点的变更与操作。Show what happened to a prefix at the nodes that it came from.
 
     Example: saltern prefix history 88.118.7 --config my-node/node.toml
     """
     prefix = check_prefix(name, wiring.handle_rules(desk.config))
-    listed = []
-    _, stop = history_range(prefix)
+    start, stop = history_range(prefix)
     with desk.reading() as snapshot:
-        for key, row in snapshot.scan(Table.HISTORY, history_key(prefix, after + 1), stop):
-            listed.append(past_document(history_number(key), unpack_past(row)))
-            if len(listed) == count:
-                break
-    lines = [
-        f"{each['line']}  {each['at']}  {each['origin']}  "
-        + (each["kind"] if "kind" in each else f"{each['who']['name'] or '-'}  {each['action']} {each['object']}")
-        for each in listed
-    ]
-    desk.say(listed, "\n".join(lines) or "没有 None")
+        newest = snapshot.floor(Table.HISTORY, stop)
+        last = history_number(newest[0]) if newest is not None and newest[0].startswith(start) else 0
+        known = last or any(snapshot.get(table, prefix) for table in (Table.APPLICATIONS, Table.PREFIXES))
+        rows = snapshot.scan(Table.HISTORY, history_key(prefix, begin_after(after, count, last) + 1), stop)
+        listed = [past_document(history_number(key), unpack_past(row)) for key, row in itertools.islice(rows, count)]
+    if not known:
+        raise refusal("prefix-not-found", Outcome.NOT_FOUND, prefix=name)
+    tell_rest(after, [each["line"] for each in listed], last)
+    none = f"{name}：没有随转移而来的历史。No history came with it by a transfer" if not last else ""
+    desk.say(listed, "\n".join(map(_past_line, listed)) or none)
+
+
+def _past_line(each: dict[str, Any]) -> str:
+    if "kind" in each:
+        what = f"{each['kind']}  {each['identifier']}"
+    else:
+        what = f"{each['who']['name'] or '-'}  {each['action']} {each['object']}: {each['outcome']}"
+    return f"{each['line']}  {each['at']}  {each['origin']}  {what}"
