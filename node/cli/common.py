@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 refused or failed (with the reason), 2 usage.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import json
 import logging
 import os
@@ -19,7 +21,7 @@ import click
 
 from core import clock
 from core.config import Config, load
-from core.errors import NodeError
+from core.errors import NodeError, Outcome
 from core.store.engine import StorePanicError
 from node import wiring
 from node.lock import DataLock
@@ -65,6 +67,34 @@ class Failure(click.ClickException):
         click.echo(f"错误 Error: {self.format_message()}", err=True)
 
 
+class Refused(Failure):
+    """A failure whose reasons ``telling`` prints as JSON. ``more``: what is told beside them."""
+
+    def __init__(self, outcome: str, rule: str, reason: str, more: dict[str, Any] | None = None) -> None:
+        super().__init__(reason or outcome)
+        self.told = {"outcome": outcome, "rule": rule or None, "reason": reason or None} | (more or {})
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Print the reasons of every refusal and failure on standard output, and end with exit code 1.
+
+    A Failure that is not Refused comes from a command that has printed its JSON already.
+    """
+    try:
+        yield
+    except Refused as refused:
+        failure = refused
+    except NodeError as error:
+        failure = Refused(error.ended.value, str(error.fields.get("rule", "")), error.message)
+    except StorePanicError as error:
+        failure = Refused(Outcome.INTERNAL.value, "", f"存储不可用。The store cannot be used: {error}")
+    else:
+        return
+    print_json(failure.told)
+    raise failure from None
+
+
 def config_option(command: F) -> F:
     """Add --config and --set; the command receives ``config``."""
     command = click.option(
@@ -76,7 +106,22 @@ def config_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="以 JSON 输出 Print JSON.")
+json_flag = click.option("--json", "as_json", is_flag=True, help="以 JSON 输出 Print JSON.")
+
+
+def json_option(command: F) -> F:
+    """Add --json; the command receives ``as_json``, and with it what fails ends in JSON, too."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, as_json: bool, **options: Any) -> Any:
+        with telling() if as_json else contextlib.nullcontext():
+            return command(*arguments, as_json=as_json, **options)
+
+    flagged: Any = json_flag(run)
+    result: F = flagged
+    return result
+
+
 dry_run_option = click.option("--dry-run", is_flag=True, help="只检查，不写入 Check only, write nothing.")
 
 
@@ -136,7 +181,8 @@ def _connect(config: Config) -> BlockingClient | None:
 
 
 def require_done(result: Result) -> Result:
-    """Errors: Failure with the reason of a refusal."""
+    """Errors: Refused with the reason of a refusal."""
     if not result.done:
-        raise Failure(f"{result.handle} {result.outcome.value} {result.message}".strip())
+        reason = f"{result.handle} {result.outcome.value} {result.message}".strip()
+        raise Refused(result.outcome.value, result.rule, reason)
     return result

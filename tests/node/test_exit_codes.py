@@ -104,3 +104,44 @@ def test_who_acts_has_a_name_that_can_be_read(node: Node, command: tuple[str, ..
     assert (done.returncode, done.stdout) == (2, b"")
     assert "经办人姓名应为1至100个可见字符" in done.stderr.decode()
     assert "takes 1 to 100 visible characters" in done.stderr.decode()
+
+
+PLAIN = [
+    (("record", "get", "88.118/NONE"), "handle-not-found"),
+    (("record", "get", "88..1/X"), "invalid-handle"),
+    (("record", "put", "99.1/X", "--url", "x"), "not-responsible"),
+    (("record", "put", "88.118", "--url", "x"), "forbidden"),
+    (("record", "put", "88.118/X", "--value", "{"), "malformed"),
+    (("record", "delete", "88.118/NONE"), "handle-not-found"),
+    (("record", "import", "/dev/null", "--set", "http.port=x"), "internal"),
+    (("record", "export", "/dev/null", "--prefix", "88..1"), "invalid-handle"),
+    (("config", "check", "--set", "store.nothing=1"), "internal"),
+    (("config", "explain", "http.prot"), "internal"),
+    (("init", "/dev/null/node", "--prefix", "88.1"), "internal"),
+    (("resolve", "88.118/X", "--server", "127.0.0.1:1"), "internal"),
+]
+
+
+@pytest.mark.parametrize(("command", "outcome"), PLAIN, ids=[" ".join(row[0]) for row in PLAIN])
+def test_with_json_every_other_command_tells_its_reasons_too(
+    node: Node, command: tuple[str, ...], outcome: str
+) -> None:
+    """One JSON document on standard output; without --json the message on standard error alone."""
+    config = () if command[0] in ("init", "resolve") or "explain" in command else ("--config", str(node.config))
+    assert reasons(saltern(*command, "--json", *config, check=False))["outcome"] == outcome
+    plain = saltern(*command, *config, check=False)
+    assert (plain.returncode, plain.stdout) == (1, b"")
+
+
+def test_what_printed_its_own_json_prints_no_second_document(node: Node, tmp_path: Path) -> None:
+    """An answer of a node, the findings of the doctor, the counts of an import and an export."""
+    server = ("--server", f"127.0.0.1:{node.ready['http']}")
+    missing = saltern("resolve", "88.118/NONE", *server, "--json", check=False)
+    assert (missing.returncode, json.loads(missing.stdout)["responseCode"]) == (1, 100)
+    doctor = saltern("doctor", "--json", "--config", str(tmp_path / "none.toml"), check=False)
+    assert (doctor.returncode, json.loads(doctor.stdout)[-1]["check"]) == (1, "config")
+    imported = run(node, "record", "import", "-", "--json", stdin=b"{broken\n")
+    assert (imported.returncode, [each["line"] for each in json.loads(imported.stdout)["refused"]]) == (1, [1])
+    exported = run(node, "record", "export", str(tmp_path / "out.jsonl"), "--json")
+    assert json.loads(exported.stdout) == {"exported": 1, "secrets_left_out": 1}
+    assert run(node, "record", "export", "-", "--json", "--prefix", "88.118").stdout == b""
