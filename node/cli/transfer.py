@@ -15,6 +15,7 @@ import click
 from core import clock, limits
 from core.errors import NodeError, Outcome, WireError
 from core.ident.handle import check_prefix, prefix_handle_of
+from core.lifecycle import STATE_LABELS, State
 from core.store.engine import Table
 from core.store.transfer_rows import history_key, history_number, history_range, unpack_past
 from core.wire.transferfile import decode_trailer
@@ -29,6 +30,16 @@ from registry.refusals import refusal
 from registry.transfer_file import TransferCheck, Whole, export_lines, read_lines
 from registry.transfer_head import Origin
 
+_KINDS = {
+    "header": "文件头 header",
+    "application": "申请 application",
+    "party": "主体 party",
+    "prefix-handle": "前缀记录 record of the prefix",
+    "template": "模板 templates",
+    "record": "标识记录 records",
+    "change": "变更 changes",
+    "entry": "操作记录 journal entries",
+}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -63,10 +74,11 @@ def export_prefix(desk: Desk, name: str, out: Path) -> None:
         "prefix": prefix.decode(), "file": str(out), "bytes": size, "counts": trailer.counts,
         "key_id": trailer.signature.key_id, "sha256": trailer.digests.whole.hex(),
     }  # fmt: skip
-    counts = ", ".join(f"{count} {kind}" for kind, count in trailer.counts.items())
+    counts = "，".join(f"{_KINDS.get(kind, kind)} {count}" for kind, count in trailer.counts.items())
     desk.say(
         told,
-        f"已导出 Exported {told['prefix']} → {out}: {counts}\n"
+        f"已导出前缀 {told['prefix']}，写入 {out}。The prefix {told['prefix']} was exported to {out}\n"
+        f"行数 Lines: {counts}\n"
         f"签名密钥 Signed by the key {told['key_id']}（请经另一途径告知对方 "
         "tell it to the other node by another way）\n"
         "文件含非公开的值和密钥，请妥善传送 The file holds secrets: keep it safe on its way",
@@ -114,6 +126,11 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         raise NodeError(f"{path} 已存在，未作改动。{path} exists; nothing was done", outcome=Outcome.CONFLICT) from None
     except OSError as error:
         outcome = Outcome.STORE_FULL if error.errno in _FULL else Outcome.INTERNAL
+        if not path.parent.is_dir():
+            raise NodeError(
+                f"没有目录 {path.parent}，未作改动。There is no folder {path.parent}; nothing was done",
+                outcome=Outcome.NOT_FOUND,
+            ) from None
         raise NodeError(f"无法写入 {path}。Cannot write {path}: {error.strerror}", outcome=outcome) from None
 
 
@@ -150,7 +167,9 @@ def import_prefix(desk: Desk, file: BinaryIO, dry_run: bool) -> None:
     if told["already"]:
         what = "此前已导入，未作改动 Imported before, nothing was done"
     holder = told["party"] or "运营者 the operator"
-    desk.say(told, f"{what}: {told['prefix']}  {told['state']}  {told['hosting']}  {holder}  {told['total']}")
+    state = f"{STATE_LABELS[State(told['state'])]} {told['state']}"
+    size = f"记录与历史共 {told['total']} 行 lines of records and history: {told['total']}"
+    desk.say(told, f"{what}: {told['prefix']}  {state}  {told['hosting']}  {holder}\n{size}")
 
 
 def _checked(desk: Desk, file: BinaryIO) -> Whole:
@@ -200,7 +219,8 @@ def abandon_import(desk: Desk, name: str) -> None:
     while told["more"]:
         told = desk.run(AbandonImport(name))
         gone += told["gone"]
-    desk.say(told | {"gone": gone}, f"已放弃导入 Given up: {told['prefix']}  {gone}")
+    taken = f"已删除 {gone} 行 rows taken away: {gone}"
+    desk.say(told | {"gone": gone}, f"已放弃导入 Given up: {told['prefix']}\n{taken}")
 
 
 @click.command("history")
