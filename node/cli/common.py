@@ -34,6 +34,44 @@ EXIT_FAILED: Final = 1
 DRY_RUN_NOTE: Final = "（演练，未写入 dry run, nothing written）"
 
 
+_MISUSES: Final = (
+    (click.NoSuchOption, "没有这个选项"),
+    (click.MissingParameter, "缺少必需的选项或参数"),
+    (click.BadOptionUsage, "选项的用法有误"),
+    (click.BadArgumentUsage, "参数的用法有误"),
+    (click.BadParameter, "选项或参数的值无效"),
+)
+_BAD_VALUES: Final = (
+    ("does not exist", "文件或目录不存在"),
+    ("No such file", "文件或目录不存在"),
+    ("is a directory", "这是目录，应为文件"),
+    ("is a file", "这是文件，应为目录"),
+    ("is not one of", "须为所列之一"),
+    ("is not in the range", "超出范围"),
+    ("is not a valid integer", "应为整数"),
+)
+_OTHERS: Final = (("Got unexpected extra argument", "参数过多"), ("Missing command", "缺少命令"))
+
+
+class _Misuse(click.UsageError):
+    """What is told in both languages already."""
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    """Put a Chinese sentence before what the library says of a command that is used wrongly."""
+    try:
+        yield
+    except click.UsageError as error:
+        told = error.format_message()
+        zh = next((zh for kind, zh in _MISUSES if isinstance(error, kind)), "")
+        narrower = _BAD_VALUES if isinstance(error, click.BadParameter) else _OTHERS
+        zh = next((closer for words, closer in narrower if words in told), zh)
+        if not zh or isinstance(error, _Misuse):
+            raise
+        raise _Misuse(f"{zh}。{told}", error.ctx) from None
+
+
 class Commands(click.Group):
     """A group that names the nearest command when one is misspelt, and shows errors as one line."""
 
@@ -47,9 +85,14 @@ class Commands(click.Group):
             ctx.fail(f"没有这个命令 No such command: {args[0]}. {hint}")
         return super().resolve_command(ctx, args)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _translating():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _translating():
+                return super().invoke(ctx)
         except NodeError as error:
             raise Failure(error.message or error.ended.value) from None
         except UnicodeEncodeError:

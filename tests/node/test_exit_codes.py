@@ -145,3 +145,37 @@ def test_what_printed_its_own_json_prints_no_second_document(node: Node, tmp_pat
     exported = run(node, "record", "export", str(tmp_path / "out.jsonl"), "--json")
     assert json.loads(exported.stdout) == {"exported": 1, "secrets_left_out": 1}
     assert run(node, "record", "export", "-", "--json", "--prefix", "88.118").stdout == b""
+
+
+MISUSES = [
+    (("journal", "--nope"), "没有这个选项。No such option"),
+    (("--nope",), "没有这个选项。No such option"),
+    (("journal", "--count"), "选项的用法有误。Option '--count' requires"),
+    (("journal", "--count", "0"), "超出范围。Invalid value"),
+    (("journal", "--count", "x"), "应为整数。Invalid value"),
+    (("prefix", "show"), "缺少必需的选项或参数。Missing argument"),
+    (("prefix", "suspend", "88.1"), "缺少必需的选项或参数。Missing option"),
+    (("prefix", "show", "a", "b"), "参数过多。Got unexpected"),
+    (("party", "add", "--file", "/nowhere/file"), "文件或目录不存在。Invalid value"),
+    (("resolve", "x", "--over", "y"), "须为所列之一。Invalid value"),
+    (("resolve", "x", "--server", "y"), "--server 应为 主机:端口"),
+]
+
+
+@pytest.mark.parametrize(("command", "said"), MISUSES, ids=[" ".join(row[0]) for row in MISUSES])
+def test_a_wrong_use_is_told_in_both_languages(command: tuple[str, ...], said: str) -> None:
+    """Exit code 2, once, whichever command or group it is of."""
+    done = saltern(*command, check=False)
+    told = done.stderr.decode().splitlines()[-1]
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert told.startswith(f"Error: {said}")
+    assert told.count(said) == 1
+
+
+def test_a_wrong_configuration_is_told_in_both_languages(node: Node) -> None:
+    """Chinese first; what was wrong stands in both."""
+    for override in ("x", "no.thing=1", "http.port=70000", "http.port=x", "node.data=", "http.plain_auth=x"):
+        told = run(node, "config", "check", "--set", override).stderr.decode()
+        zh, _, en = told.removeprefix("错误 Error: ").partition("。" if "no.thing" not in override else "unknown")
+        assert not zh.isascii(), told
+        assert en.strip(), told
