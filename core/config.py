@@ -339,16 +339,19 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"no configuration at {path}; `saltern init DIR --prefix P` makes one") from None
+        raise ConfigError(
+            f"没有配置文件 {path}，请先执行 saltern init。"
+            f"There is no configuration at {path}; `saltern init DIR --prefix P` makes one"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from None
+        raise ConfigError(f"无法读取 {path}。cannot read {path}: {error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+        raise ConfigError(f"{path} 不是有效的 TOML。{path} is not valid TOML: {error}") from None
     values = {name: _check(setting_named(name), value) for name, value in _flatten(document)}
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals:
-            raise ConfigError(f"--set wants key=value, got {override!r}")
+            raise ConfigError(f"--set 应为 名称=值。--set wants key=value, got {override!r}")
         setting = setting_named(name.strip())
         values[setting.name] = _check(setting, _parse(setting, text.strip()))
     return Config(path, values)
@@ -359,8 +362,9 @@ def setting_named(name: str) -> Setting:
     setting = BY_NAME.get(name)
     if setting is None:
         near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
+        zh = f"，您是想用 {near[0]}？" if near else "，全部设置见 saltern config explain。"
         hint = f"; did you mean {near[0]}?" if near else "; `saltern config explain` lists all"
-        raise ConfigError(f"unknown setting {name!r}{hint}", setting=name)
+        raise ConfigError(f"没有设置 {name!r}{zh}unknown setting {name!r}{hint}", setting=name)
     return setting
 
 
@@ -384,7 +388,9 @@ def _parse(setting: Setting, text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        raise ConfigError(f"{setting.name}: {text!r} is no {setting.kind}", setting=setting.name) from None
+        raise ConfigError(
+            f"{setting.name}: 类型不符。{setting.name}: {text!r} is no {setting.kind}", setting=setting.name
+        ) from None
 
 
 def _check(setting: Setting, value: object) -> Value:
@@ -394,18 +400,23 @@ def _check(setting: Setting, value: object) -> Value:
         case "integer", int() if not isinstance(value, bool):
             if not setting.low <= value <= setting.high:
                 raise ConfigError(
-                    f"{setting.name} = {value} is out of bounds: {setting.low} … {setting.high} {setting.unit}",
+                    f"{setting.name} = {value} 超出范围。"
+                    f"{setting.name} = {value} is out of bounds: "
+                    f"{setting.low} … {setting.high} {setting.unit}",
                     setting=setting.name,
                 )
             return value
         case (("text" | "path"), str()):
             if not value and setting.default:
                 raise ConfigError(
-                    f"{setting.name} must not be empty; default {setting.default!r}", setting=setting.name
+                    f"{setting.name} 不能为空。{setting.name} must not be empty; default {setting.default!r}",
+                    setting=setting.name,
                 )
             if setting.choices and value not in setting.choices:
                 raise ConfigError(
-                    f"{setting.name} = {value!r} is none of {', '.join(setting.choices)}", setting=setting.name
+                    f"{setting.name} = {value!r} 不是可选值之一。"
+                    f"{setting.name} = {value!r} is none of {', '.join(setting.choices)}",
+                    setting=setting.name,
                 )
             return value
         case "day", _:
@@ -413,7 +424,10 @@ def _check(setting: Setting, value: object) -> Value:
         case "list", list():
             if all(isinstance(item, int | str) and not isinstance(item, bool) for item in value):
                 return tuple(value)
-    raise ConfigError(f"{setting.name} wants a value of kind {setting.kind}, got {value!r}", setting=setting.name)
+    raise ConfigError(
+        f"{setting.name}: 类型不符。{setting.name} wants a value of kind {setting.kind}, got {value!r}",
+        setting=setting.name,
+    )
 
 
 def _check_day(setting: Setting, value: object) -> str:

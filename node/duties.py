@@ -72,10 +72,10 @@ def load_duties(config: Config) -> Duties:
     production = config.text("node.profile") == "production"
     missing = [name for name in OWED if not texts[name]]
     if production and missing:
-        told = ", ".join(f"{name}（{BY_NAME[name].help_zh.rstrip('。')}）" for name in missing)
+        told = "".join(f"\n  {name}: {BY_NAME[name].help_zh}{BY_NAME[name].help_en}" for name in missing)
         raise ConfigError(
             "node.profile = production：缺少以下设置，节点不启动。Without these settings a node in production does "
-            f"not start: {told}",
+            f"not start:{told}",
             missing=missing,
         )
     one = {name: "".join(items[:1]) for name, items in texts.items()}

@@ -15,12 +15,14 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "role": ("您的角色（{role}）不能进行此操作", "Your role ({role}) may not do this"),
     "own-party": ("企业只能处理本企业的主体与前缀", "An enterprise deals with its own party and prefixes alone"),
     "separation-of-duties": (
-        "登记或申请人不得审核自己的登记或申请，须由他人审核（--actor）",
-        "Whoever filed it may not review it; somebody else has to (--actor)",
+        "登记或申请人不得审核自己的登记或申请，须由他人审核：开发配置看姓名（--actor），生产配置看 uid 或令牌",
+        "Whoever filed it may not review it; somebody else has to: "
+        "another name (--actor) in development, another uid or token in production",
     ),
     "two-reviewers": (
-        "同一人不能审核两次，须由另一名审核人审核（--actor）",
-        "The same person may not review twice; another reviewer has to (--actor)",
+        "同一人不能审核两次，须由另一名审核人审核：开发配置看姓名（--actor），生产配置看 uid 或令牌",
+        "The same person may not review twice; another reviewer has to: "
+        "another name (--actor) in development, another uid or token in production",
     ),
     "actor": (
         "经办人姓名应为1至{chars}个可见字符",

@@ -58,6 +58,24 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(path), target
 
 
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_fences_are_closed_and_headings_stand_alone(page: Path) -> None:
+    """Or all that follows renders as code; a heading has a blank line on both sides."""
+    lines = page.read_text("utf-8").splitlines()
+    fence = ""
+    for number, line in enumerate(lines):
+        mark = re.match(r" *(`{3,})(.*)", line)
+        if mark and fence:
+            fence = "" if mark[1] >= fence and not mark[2] else fence
+            assert not mark[2], f"line {number + 1}: a fence within a fence"
+        elif mark:
+            fence = mark[1]
+        elif re.match(r"#{1,6} ", line) and not fence:
+            around = lines[max(number - 1, 0) : number] + lines[number + 1 : number + 2]
+            assert not any(around), f"line {number + 1}: {line}"
+    assert not fence, "a fence is not closed"
+
+
 def anchors(path: Path) -> set[str]:
     """Return the anchors of a page's headings, as the usual renderers make them."""
     headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)

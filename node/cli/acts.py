@@ -14,11 +14,21 @@ import click
 
 from core import limits
 from core.config import Config
-from core.errors import LimitError, NodeError, Outcome, RecordError, WireError
-from core.store.engine import Snapshot, StorePanicError
+from core.errors import LimitError, NodeError, RecordError, WireError
+from core.store.engine import Snapshot
 from core.wire.jsontext import parse
 from node import wiring
-from node.cli.common import F, Failure, config_option, json_option, load_config, print_json, writer
+from node.cli.common import (
+    DRY_RUN_NOTE,
+    F,
+    Refused,
+    config_option,
+    json_flag,
+    load_config,
+    print_json,
+    telling,
+    writer,
+)
 from registry.bearers import require_name
 from registry.commands import Actor, Governance, Request, Result
 
@@ -41,11 +51,11 @@ class Desk(NamedTuple):
     as_json: bool
 
     def run(self, command: Governance, *, dry_run: bool = False) -> Any:
-        """Have an act run; return the JSON of its result. Errors: Refused."""
+        """Have an act run; return the JSON of its result, marked where nothing was written. Errors: Refused."""
         actor = Actor(local=True, name=self.actor)
         with writer(self.config) as write:
             result = write(Request(command, actor, dry_run=dry_run))
-        told = json.loads(result.body) if result.body else {}
+        told = (json.loads(result.body) if result.body else {}) | ({"dry_run": True} if dry_run else {})
         if not result.done:
             raise _refused(result, told)
         for each in told.get("warnings", ()):
@@ -53,11 +63,13 @@ class Desk(NamedTuple):
         return told
 
     def say(self, told: Any, text: str) -> None:
-        """Print a result, as JSON or for people."""
+        """Print a result, as JSON or for people; one of a dry run says so before all else."""
         if self.as_json:
             print_json(told)
-        else:
-            click.echo(text)
+            return
+        if isinstance(told, dict) and told.get("dry_run"):
+            click.echo(DRY_RUN_NOTE)
+        click.echo(text)
 
     @contextmanager
     def reading(self) -> Iterator[Snapshot]:
@@ -70,33 +82,8 @@ class Desk(NamedTuple):
             store.close()
 
 
-class Refused(Failure):
-    """A failure whose reasons ``governed`` prints as JSON. ``more``: what is told beside them."""
-
-    def __init__(self, outcome: str, rule: str, reason: str, more: dict[str, Any] | None = None) -> None:
-        super().__init__(reason or outcome)
-        self.told = {"outcome": outcome, "rule": rule or None, "reason": reason or None} | (more or {})
-
-
 def _refused(result: Result, told: dict[str, Any]) -> Refused:
     return Refused(result.outcome.value, result.rule, result.message, told)
-
-
-@contextmanager
-def _telling() -> Iterator[None]:
-    """Print the reasons of every refusal and failure on standard output, and end with exit code 1."""
-    try:
-        yield
-    except Refused as refused:
-        failure = refused
-    except NodeError as error:
-        failure = Refused(error.ended.value, str(error.fields.get("rule", "")), error.message)
-    except StorePanicError as error:
-        failure = Refused(Outcome.INTERNAL.value, "", f"存储不可用。The store cannot be used: {error}")
-    else:
-        return
-    print_json(failure.told)
-    raise failure from None
 
 
 def governed(command: F) -> F:
@@ -108,7 +95,7 @@ def governed(command: F) -> F:
     def run(
         *arguments: Any, config_file: Path, overrides: tuple[str, ...], as_json: bool, actor: str, **options: Any
     ) -> Any:
-        with _telling():
+        with telling():
             return command(Desk(load_config(config_file, overrides), actor, as_json), *arguments, **options)
 
     run.__doc__, run.__name__ = command.__doc__, command.__name__
@@ -117,7 +104,7 @@ def governed(command: F) -> F:
         "--actor", default=getpass.getuser, show_default="当前用户 the user", metavar="NAME", callback=_person,
         help="经办人姓名 On whose behalf.",
     )  # fmt: skip
-    wrapped: Any = actor_option(config_option(json_option(run)))
+    wrapped: Any = actor_option(config_option(json_flag(run)))
     result: F = wrapped
     return result
 

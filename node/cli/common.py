@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 refused or failed (with the reason), 2 usage.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import json
 import logging
 import os
@@ -19,7 +21,7 @@ import click
 
 from core import clock
 from core.config import Config, load
-from core.errors import NodeError
+from core.errors import NodeError, Outcome
 from core.store.engine import StorePanicError
 from node import wiring
 from node.lock import DataLock
@@ -29,6 +31,45 @@ from registry.commands import Request, Result
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_FAILED: Final = 1
+DRY_RUN_NOTE: Final = "（演练，未写入 dry run, nothing written）"
+
+
+_MISUSES: Final = (
+    (click.NoSuchOption, "没有这个选项"),
+    (click.MissingParameter, "缺少必需的选项或参数"),
+    (click.BadOptionUsage, "选项的用法有误"),
+    (click.BadArgumentUsage, "参数的用法有误"),
+    (click.BadParameter, "选项或参数的值无效"),
+)
+_BAD_VALUES: Final = (
+    ("does not exist", "文件或目录不存在"),
+    ("No such file", "文件或目录不存在"),
+    ("is a directory", "这是目录，应为文件"),
+    ("is a file", "这是文件，应为目录"),
+    ("is not one of", "须为所列之一"),
+    ("is not in the range", "超出范围"),
+    ("is not a valid integer", "应为整数"),
+)
+_OTHERS: Final = (("Got unexpected extra argument", "参数过多"), ("Missing command", "缺少命令"))
+
+
+class _Misuse(click.UsageError):
+    """What is told in both languages already."""
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    """Put a Chinese sentence before what the library says of a command that is used wrongly."""
+    try:
+        yield
+    except click.UsageError as error:
+        told = error.format_message()
+        zh = next((zh for kind, zh in _MISUSES if isinstance(error, kind)), "")
+        narrower = _BAD_VALUES if isinstance(error, click.BadParameter) else _OTHERS
+        zh = next((closer for words, closer in narrower if words in told), zh)
+        if not zh or isinstance(error, _Misuse):
+            raise
+        raise _Misuse(f"{zh}。{told}", error.ctx) from None
 
 
 class Commands(click.Group):
@@ -44,9 +85,14 @@ class Commands(click.Group):
             ctx.fail(f"没有这个命令 No such command: {args[0]}. {hint}")
         return super().resolve_command(ctx, args)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _translating():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _translating():
+                return super().invoke(ctx)
         except NodeError as error:
             raise Failure(error.message or error.ended.value) from None
         except UnicodeEncodeError:
@@ -64,6 +110,34 @@ class Failure(click.ClickException):
         click.echo(f"错误 Error: {self.format_message()}", err=True)
 
 
+class Refused(Failure):
+    """A failure whose reasons ``telling`` prints as JSON. ``more``: what is told beside them."""
+
+    def __init__(self, outcome: str, rule: str, reason: str, more: dict[str, Any] | None = None) -> None:
+        super().__init__(reason or outcome)
+        self.told = {"outcome": outcome, "rule": rule or None, "reason": reason or None} | (more or {})
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Print the reasons of every refusal and failure on standard output, and end with exit code 1.
+
+    A Failure that is not Refused comes from a command that has printed its JSON already.
+    """
+    try:
+        yield
+    except Refused as refused:
+        failure = refused
+    except NodeError as error:
+        failure = Refused(error.ended.value, str(error.fields.get("rule", "")), error.message)
+    except StorePanicError as error:
+        failure = Refused(Outcome.INTERNAL.value, "", f"存储不可用。The store cannot be used: {error}")
+    else:
+        return
+    print_json(failure.told)
+    raise failure from None
+
+
 def config_option(command: F) -> F:
     """Add --config and --set; the command receives ``config``."""
     command = click.option(
@@ -75,7 +149,22 @@ def config_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="以 JSON 输出 Print JSON.")
+json_flag = click.option("--json", "as_json", is_flag=True, help="以 JSON 输出 Print JSON.")
+
+
+def json_option(command: F) -> F:
+    """Add --json; the command receives ``as_json``, and with it what fails ends in JSON, too."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, as_json: bool, **options: Any) -> Any:
+        with telling() if as_json else contextlib.nullcontext():
+            return command(*arguments, as_json=as_json, **options)
+
+    flagged: Any = json_flag(run)
+    result: F = flagged
+    return result
+
+
 dry_run_option = click.option("--dry-run", is_flag=True, help="只检查，不写入 Check only, write nothing.")
 
 
@@ -135,7 +224,8 @@ def _connect(config: Config) -> BlockingClient | None:
 
 
 def require_done(result: Result) -> Result:
-    """Errors: Failure with the reason of a refusal."""
+    """Errors: Refused with the reason of a refusal."""
     if not result.done:
-        raise Failure(f"{result.handle} {result.outcome.value} {result.message}".strip())
+        reason = f"{result.handle} {result.outcome.value} {result.message}".strip()
+        raise Refused(result.outcome.value, result.rule, reason)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.metadata
 import shutil
 import stat
@@ -14,7 +15,8 @@ from cryptography import x509
 
 from core import clock
 from core.config import Config
-from core.errors import NodeError, StoreError
+from core.errors import NodeError, Outcome, StoreError
+from core.outcomes import STATUSES
 from core.signature import key_id
 from core.store.engine import Snapshot, Table
 from core.store.fsck import check_store
@@ -29,8 +31,11 @@ from registry.client import BlockingClient
 
 _PACKAGES = ("core", "audit", "registry", "resolver", "node")
 _FREE_BYTES_MIN = 1 << 30
+_FULL_BYTES = 1 << 20  # less than one transaction and one segment may take
 _DAY_S = 86_400
 _WARN_DAYS = 30
+_READY_S = 5
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, and where it is asked
 
 
 class Finding(NamedTuple):
@@ -174,7 +179,7 @@ def _disk(config: Config) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("error", "disk", f"{config.data}: {error.strerror}")
         return
-    level = "ok" if free >= _FREE_BYTES_MIN else "warning"
+    level = "ok" if free >= _FREE_BYTES_MIN else "warning" if free >= _FULL_BYTES else "error"
     yield Finding(level, "disk", f"剩余 {free >> 20} MiB free on {config.data}")
     if stat.S_IMODE(config.data.stat().st_mode) & 0o077:
         yield Finding("error", "disk", f"chmod 700 {config.data}: 数据目录可被他人读取 others can read the data folder")
@@ -187,6 +192,29 @@ def _node(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "node", "未运行 not running")
     else:
         yield Finding("ok", "node", "正在运行 running")
+        yield from _readiness(config)
+
+
+def _readiness(config: Config) -> Iterator[Finding]:
+    """What load balancers are told; 503 where the resolution log or the store cannot be used."""
+    address, port = config.text("http.address"), config.integer("http.port")
+    host = _LOOPBACK.get(address, address)
+    if not port:
+        return  # any free one: it is not known here
+    connection = http.client.HTTPConnection(host, port, timeout=_READY_S)
+    try:
+        connection.request("GET", "/readyz")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return  # it may have been started with another port
+    finally:
+        connection.close()
+    if status == STATUSES[Outcome.OVERLOADED].http:
+        yield Finding(
+            "error", "node",
+            f"不能服务：/readyz 为 {status}，多因磁盘写满，请查看运行日志。/readyz is {status}: nothing is resolved, "
+            "mostly because the disk is full; see the log of the node",
+        )  # fmt: skip
 
 
 def _incidents(snapshot: Snapshot) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from node.cli.common import (
     Commands,
     F,
     Failure,
+    Refused,
     config_option,
     dry_run_option,
     json_option,
@@ -39,8 +41,8 @@ _TIMED = re.compile(r"(\d{4}-\S+)\s+(.+)", re.ASCII | re.DOTALL)
 _HOUR_S = 3_600
 _out_option = click.option(
     "--out", "folder", metavar="FOLDER", default=Path(), show_default="当前目录 this folder",
-    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
-    help="报告文件写入的目录 Where the files of the report go.",
+    type=click.Path(path_type=Path),
+    help="报告文件写入的目录，没有则新建 Where the files of the report go; it is made where it is not there.",
 )  # fmt: skip
 
 
@@ -136,6 +138,7 @@ def report(desk: Desk, name: str, to: str, folder: Path) -> None:
 
     Example: saltern incident report I000001 --to 省通信管理局 --out reports --config my-node/node.toml
     """
+    _make_folder(folder)
     document = desk.run(ReportIncident(name, to))
     _tell_report(desk, document, folder)
 
@@ -205,6 +208,7 @@ def show(desk: Desk, name: str, revision: int | None, folder: Path) -> None:
     if revision is not None:
         if signed is None:
             raise refusal("report-not-found", Outcome.NOT_FOUND)
+        _make_folder(folder)
         _tell_report(desk, unpack_report(signed), folder)
         return
     document = incident_document(name, unpack_incident(row))
@@ -311,6 +315,17 @@ def _tell_report(desk: Desk, document: dict[str, Any], folder: Path) -> None:
     files = [str(path) for path in paths]
     signed = document["signature"]["key_id"]
     desk.say(document, f"{name} r{revision} → {document['to']}\n密钥 Key: {signed}\n" + "\n".join(files))
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, mode 0700, unless it is there; the one above it has to be. Errors: Refused."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        reason = f"目录无法使用，未作任何处理：{folder}。The folder cannot be used, nothing was done: {error.strerror}"
+        raise Refused(Outcome.NOT_FOUND.value, "", reason) from None
 
 
 def _write_new(path: Path, text: bytes) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from core import clock
 from core.config import SETTINGS, setting_named
 from node import VERSION
 from node.cli import complaint, doctor, hold, incident, party, prefix, record, resolve, template, token, trail, transfer
@@ -83,6 +84,7 @@ def config_check(config_file: Path, overrides: tuple[str, ...], as_json: bool) -
     Example: saltern config check --config my-node/node.toml
     """
     from node import wiring
+    from node.duties import load_duties
     from node.site import Ports, site_info
 
     loaded = load_config(config_file, overrides)
@@ -90,6 +92,9 @@ def config_check(config_file: Path, overrides: tuple[str, ...], as_json: bool) -
     wiring.server_admins(loaded)
     wiring.rate_limit_exempt(loaded)
     wiring.policy(loaded)
+    warning = load_duties(loaded).warning(clock.now_ms())
+    if warning is not None:
+        click.echo(f"注意 Note: {warning}", err=True)
     site_info(loaded, Ports(0, None, 0, 0))
     if as_json:
         print_json({"ok": True, "config": str(loaded.path)})

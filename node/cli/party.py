@@ -13,8 +13,8 @@ from core.store.engine import Table
 from core.store.holding import hold_on_party
 from core.store.party_rows import Verified, unpack_party
 from node import wiring
-from node.cli.acts import Desk, Refused, evidence_option, governed, read_evidence, read_form
-from node.cli.common import Commands, dry_run_option, print_json
+from node.cli.acts import Desk, evidence_option, governed, read_evidence, read_form
+from node.cli.common import Commands, Refused, dry_run_option, print_json
 from node.party_keys import add_key
 from registry.commands import AddParty, AmendParty, ConfirmParty, ReadIdentity, RekeyParties, VerifyParty
 from registry.documents import SEALED, party_document
@@ -159,6 +159,7 @@ def list_parties(desk: Desk) -> None:
             "name": row.plain.get("name", SEALED),
             "verification": row.state.value,
             "overdue": policy.is_overdue(row, now_ms),
+            "awaits_identity": not row.sealed,  # it came with a prefix from another node
         }
         for name, row in rows
     ]
@@ -167,7 +168,8 @@ def list_parties(desk: Desk) -> None:
         return
     for each in listed:
         overdue = "  联系信息待确认 contact to be confirmed" if each["overdue"] else ""
-        click.echo(f"{each['party']}  {_STATES[str(each['verification'])]}  {each['name']}{overdue}")
+        awaited = "  身份信息待补齐 identity awaited" if each["awaits_identity"] else ""
+        click.echo(f"{each['party']}  {_STATES[str(each['verification'])]}  {each['name']}{overdue}{awaited}")
 
 
 @party.command()

@@ -16,7 +16,7 @@ import click
 
 from core import clock, limits
 from core.config import Config
-from core.errors import Outcome
+from core.errors import NodeError, Outcome
 from core.ident.handle import PREFIX_HANDLES, HandleKey, check_handle, prefix_of
 from core.records import ADMIN_PERMISSIONS_ALL, AdminRecord, HandleValue, Values
 from core.store.engine import Table
@@ -30,8 +30,10 @@ from core.wire.jsontext import quote
 from core.wire.valuetypes import HS_ADMIN, HS_SECKEY, URL
 from node import wiring
 from node.cli.common import (
+    DRY_RUN_NOTE,
     Commands,
     Failure,
+    Refused,
     Writer,
     config_option,
     dry_run_option,
@@ -110,13 +112,14 @@ def _utf8(text: str) -> bytes:
 
 
 def _checked_handle(config: Config, handle: str, force: bool) -> HandleKey:
-    """Return the key. Errors: Failure for a prefix's own record without --force."""
+    """Return the key. Errors: Refused for a prefix's own record without --force."""
     key = check_handle(handle, wiring.handle_rules(config))
     if prefix_of(key) == PREFIX_HANDLES and not force:
-        raise Failure(
+        raise Refused(
+            Outcome.FORBIDDEN.value, "",
             f"{key.decode()} 是前缀自身的记录，含管理员与密钥；确要改动请加 --force。"
-            f"{key.decode()} is a prefix's own record, with its administrators and keys; --force changes it"
-        )
+            f"{key.decode()} is a prefix's own record, with its administrators and keys; --force changes it",
+        )  # fmt: skip
     return key
 
 
@@ -145,7 +148,7 @@ def get(handle: str, config_file: Path, overrides: tuple[str, ...], as_json: boo
     finally:
         store.close()
     if row is None or hosting not in (HOSTED, STOPPED):
-        raise Failure(f"没有这条记录 No such record: {handle}")
+        raise Refused(Outcome.HANDLE_NOT_FOUND.value, "", f"没有这条记录 No such record: {handle}")
     if stopped:
         click.echo(f"注意 Note: 已停止解析 on hold, or its prefix is suspended: {handle}", err=True)
     shown = json.loads(dump_values(_without_secrets(unpack_values(row))))
@@ -193,7 +196,7 @@ def _tell(as_json: bool, handle: str, outcome: Outcome, dry_run: bool) -> None:
     if as_json:
         print_json({"handle": handle, "outcome": outcome.value, "dry_run": dry_run})
     else:
-        note = "（演练，未写入 dry run, nothing written）" if dry_run else ""
+        note = DRY_RUN_NOTE if dry_run else ""
         click.echo(f"{handle}: {outcome.value}{note}")
 
 
@@ -222,19 +225,49 @@ def import_records(file: BinaryIO, config_file: Path, overrides: tuple[str, ...]
     config = load_config(config_file, overrides)
     counts: dict[str, int] = {}
     refused: list[dict[str, object]] = []
-    with writer(config) as write, _progress(file) as advance:
-        for chunk in _chunks(file, refused):
-            _import_chunk(write, chunk, counts, refused, dry_run)
-            advance(chunk.size)
+    stopped: Refused | None = None
+    try:
+        with writer(config) as write, _progress(file) as advance:
+            for chunk in _chunks(file, refused):
+                _import_chunk(write, chunk, counts, refused, dry_run)
+                advance(chunk.size)
+    except _StoppedError as error:
+        stopped = _stopped(error, counts)
+    told: dict[str, Any] = {"counts": counts, "refused": refused, "dry_run": dry_run}
     if as_json:
-        print_json({"counts": counts, "refused": refused, "dry_run": dry_run})
+        print_json(told if stopped is None else stopped.told | told)
     else:
         for item in refused:
             click.echo(f"第 {item['line']} 行 line {item['line']}: {item['outcome']} {item['message']}", err=True)
-        done = ", ".join(f"{count} {name}" for name, count in counts.items()) or "0"
-        click.echo(f"{'演练，未写入 dry run: ' if dry_run else '导入完毕 imported: '}{done}")
+        ended = "导入完毕 imported" if stopped is None else "已导入，未完 imported so far"
+        click.echo(f"{'演练，未写入 dry run' if dry_run else ended}: {_counted(counts)}")
+    if stopped is not None:
+        raise Failure(stopped.message)
     if refused:
         raise Failure(f"{len(refused)} 条被拒绝 records were refused")
+
+
+class _StoppedError(Exception):
+    """A chunk failed, and nothing behind it was tried. ``line``: its first; ``refusal``: why."""
+
+    def __init__(self, line: int, refusal: Refused) -> None:
+        super().__init__()
+        self.line = line
+        self.refusal = refusal
+
+
+def _stopped(error: _StoppedError, counts: dict[str, int]) -> Refused:
+    told, line = error.refusal.told, error.line
+    reason = (
+        f"导入停在第 {line} 行，此前的已处理（{_counted(counts)}）；排除原因后再次执行即可继续。"
+        f"The import stopped at line {line}; what stands before is done ({_counted(counts)}). "
+        f"Once the cause is gone, run it again to go on: {told['reason']}"
+    )
+    return Refused(str(told["outcome"]), str(told["rule"] or ""), reason)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "0"
 
 
 def _chunks(file: BinaryIO, refused: list[dict[str, object]]) -> Iterator[_Chunk]:
@@ -262,7 +295,12 @@ def _import_chunk(
     write: Writer, chunk: _Chunk, counts: dict[str, int], refused: list[dict[str, object]], dry_run: bool
 ) -> None:
     command = PutBatch(b"\n".join(chunk.lines), lines=True, keep_timestamps=True)
-    result = require_done(write(Request(command, OPERATOR, dry_run=dry_run)))
+    try:
+        result = require_done(write(Request(command, OPERATOR, dry_run=dry_run)))
+    except Refused as refusal:
+        raise _StoppedError(chunk.numbers[0], refusal) from None
+    except NodeError as error:  # the node went away, or the store failed
+        raise _StoppedError(chunk.numbers[0], Refused(error.ended.value, "", error.message)) from None
     for number, item in zip(chunk.numbers, json.loads(result.body)["results"], strict=True):
         outcome = Outcome(item["outcome"])
         counts[outcome.value] = counts.get(outcome.value, 0) + 1
@@ -304,8 +342,13 @@ def _progress(file: BinaryIO) -> Any:
 @click.argument("file", type=click.File("wb"))
 @click.option("--prefix", help="只导出此前缀 Only this prefix.")
 @config_option
-def export(file: BinaryIO, prefix: str | None, config_file: Path, overrides: tuple[str, ...]) -> None:
+@json_option
+def export(
+    file: BinaryIO, prefix: str | None, config_file: Path, overrides: tuple[str, ...], as_json: bool
+) -> None:  # fmt: skip
     """导出记录为 JSON 行，不含 HS_SECKEY。Export as JSON lines, without HS_SECKEY; - is standard output.
+
+    With --json the counts are JSON on standard output; a file that is - has that for itself.
 
     Example: saltern record export backup.jsonl --prefix 88.118.7
     """
@@ -317,6 +360,8 @@ def export(file: BinaryIO, prefix: str | None, config_file: Path, overrides: tup
         line = b'{"handle":' + quote(key.decode()).encode() + b',"values":' + dump_values(kept) + b"}\n"
         file.write(line)
         exported += 1
+    if as_json and file.name != sys.stdout.name:
+        print_json({"exported": exported, "secrets_left_out": secrets_left_out})
     click.echo(f"已导出 exported: {exported}; HS_SECKEY 未导出 left out: {secrets_left_out}", err=True)
 
 

@@ -10,11 +10,11 @@ from urllib.parse import quote
 import click
 
 from core import limits
-from core.errors import NodeError
+from core.errors import NodeError, Outcome
 from core.outcomes import HandleCode
 from core.wire.jsonform import dump_values
 from node import asking
-from node.cli.common import Failure, json_option
+from node.cli.common import Failure, Refused, json_option
 
 _TIMEOUT_S: Final = 10
 _PORTS: Final = {"http": 8000, "udp": 2641, "tcp": 2641}
@@ -39,7 +39,8 @@ def resolve(identifier: str, server: str | None, over: str, as_json: bool) -> No
         answer = _over_http(host, port, identifier) if over == "http" else _over_handle(host, port, identifier, over)
     except (OSError, http.client.HTTPException, ValueError, NodeError) as error:
         reason = error.message if isinstance(error, NodeError) else str(error)
-        raise Failure(f"节点无法应答 {host}:{port} does not answer as a node ({over}): {reason}") from None
+        message = f"节点无法应答 {host}:{port} does not answer as a node ({over}): {reason}"
+        raise Refused(Outcome.INTERNAL.value, "", message) from None
     code = answer.get("responseCode")
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False, indent=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,19 +15,31 @@ import click
 from core import clock, limits
 from core.errors import NodeError, Outcome, WireError
 from core.ident.handle import check_prefix, prefix_handle_of
+from core.lifecycle import STATE_LABELS, State
 from core.store.engine import Table
 from core.store.transfer_rows import history_key, history_number, history_range, unpack_past
 from core.wire.transferfile import decode_trailer
 from node import VERSION, wiring
 from node.cli.acts import Desk, governed
 from node.cli.common import dry_run_option
-from node.cli.trail import after_option, count_option
+from node.cli.trail import after_option, begin_after, count_option, tell_rest
 from node.signing import load_signer
 from registry.commands import AbandonImport, ExportPrefix, ImportLines, ImportPrefix
 from registry.documents import past_document
+from registry.refusals import refusal
 from registry.transfer_file import TransferCheck, Whole, export_lines, read_lines
 from registry.transfer_head import Origin
 
+_KINDS = {
+    "header": "文件头 header",
+    "application": "申请 application",
+    "party": "主体 party",
+    "prefix-handle": "前缀记录 record of the prefix",
+    "template": "模板 templates",
+    "record": "标识记录 records",
+    "change": "变更 changes",
+    "entry": "操作记录 journal entries",
+}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -61,10 +74,11 @@ def export_prefix(desk: Desk, name: str, out: Path) -> None:
         "prefix": prefix.decode(), "file": str(out), "bytes": size, "counts": trailer.counts,
         "key_id": trailer.signature.key_id, "sha256": trailer.digests.whole.hex(),
     }  # fmt: skip
-    counts = ", ".join(f"{count} {kind}" for kind, count in trailer.counts.items())
+    counts = "，".join(f"{_KINDS.get(kind, kind)} {count}" for kind, count in trailer.counts.items())
     desk.say(
         told,
-        f"已导出 Exported {told['prefix']} → {out}: {counts}\n"
+        f"已导出前缀 {told['prefix']}，写入 {out}。The prefix {told['prefix']} was exported to {out}\n"
+        f"行数 Lines: {counts}\n"
         f"签名密钥 Signed by the key {told['key_id']}（请经另一途径告知对方 "
         "tell it to the other node by another way）\n"
         "文件含非公开的值和密钥，请妥善传送 The file holds secrets: keep it safe on its way",
@@ -112,6 +126,11 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         raise NodeError(f"{path} 已存在，未作改动。{path} exists; nothing was done", outcome=Outcome.CONFLICT) from None
     except OSError as error:
         outcome = Outcome.STORE_FULL if error.errno in _FULL else Outcome.INTERNAL
+        if not path.parent.is_dir():
+            raise NodeError(
+                f"没有目录 {path.parent}，未作改动。There is no folder {path.parent}; nothing was done",
+                outcome=Outcome.NOT_FOUND,
+            ) from None
         raise NodeError(f"无法写入 {path}。Cannot write {path}: {error.strerror}", outcome=outcome) from None
 
 
@@ -144,11 +163,13 @@ def import_prefix(desk: Desk, file: BinaryIO, dry_run: bool) -> None:
             chunk = _chunk(lines, total - done)
             done = desk.run(ImportLines(command.prefix, done, chunk))["done"]
         told = desk.run(command)
-    what = "演练，未写入 Dry run, nothing written" if dry_run else "已导入 Imported"
+    what = "可导入 Would be imported" if dry_run else "已导入 Imported"
     if told["already"]:
         what = "此前已导入，未作改动 Imported before, nothing was done"
     holder = told["party"] or "运营者 the operator"
-    desk.say(told, f"{what}: {told['prefix']}  {told['state']}  {told['hosting']}  {holder}  {told['total']}")
+    state = f"{STATE_LABELS[State(told['state'])]} {told['state']}"
+    size = f"记录与历史共 {told['total']} 行 lines of records and history: {told['total']}"
+    desk.say(told, f"{what}: {told['prefix']}  {state}  {told['hosting']}  {holder}\n{size}")
 
 
 def _checked(desk: Desk, file: BinaryIO) -> Whole:
@@ -200,7 +221,8 @@ def abandon_import(desk: Desk, name: str) -> None:
     while told["more"]:
         told = desk.run(AbandonImport(name))
         gone += told["gone"]
-    desk.say(told | {"gone": gone}, f"已放弃导入 Given up: {told['prefix']}  {gone}")
+    taken = f"已删除 {gone} 行 rows taken away: {gone}"
+    desk.say(told | {"gone": gone}, f"已放弃导入 Given up: {told['prefix']}\n{taken}")
 
 
 @click.command("history")
@@ -208,22 +230,29 @@ def abandon_import(desk: Desk, name: str) -> None:
 @after_option
 @count_option
 @governed
-def prefix_history(desk: Desk, name: str, after: int, count: int) -> None:
+def prefix_history(desk: Desk, name: str, after: int | None, count: int) -> None:
     """查看随转移而来的历史：原节点的变更与操作。Show what happened to a prefix at the nodes that it came from.
 
     Example: saltern prefix history 88.118.7 --config my-node/node.toml
     """
     prefix = check_prefix(name, wiring.handle_rules(desk.config))
-    listed = []
-    _, stop = history_range(prefix)
+    start, stop = history_range(prefix)
     with desk.reading() as snapshot:
-        for key, row in snapshot.scan(Table.HISTORY, history_key(prefix, after + 1), stop):
-            listed.append(past_document(history_number(key), unpack_past(row)))
-            if len(listed) == count:
-                break
-    lines = [
-        f"{each['line']}  {each['at']}  {each['origin']}  "
-        + (each["kind"] if "kind" in each else f"{each['who']['name'] or '-'}  {each['action']} {each['object']}")
-        for each in listed
-    ]
-    desk.say(listed, "\n".join(lines) or "没有 None")
+        newest = snapshot.floor(Table.HISTORY, stop)
+        last = history_number(newest[0]) if newest is not None and newest[0].startswith(start) else 0
+        known = last or any(snapshot.get(table, prefix) for table in (Table.APPLICATIONS, Table.PREFIXES))
+        rows = snapshot.scan(Table.HISTORY, history_key(prefix, begin_after(after, count, last) + 1), stop)
+        listed = [past_document(history_number(key), unpack_past(row)) for key, row in itertools.islice(rows, count)]
+    if not known:
+        raise refusal("prefix-not-found", Outcome.NOT_FOUND, prefix=name)
+    tell_rest(after, [each["line"] for each in listed], last)
+    none = f"{name}：没有随转移而来的历史。No history came with it by a transfer" if not last else ""
+    desk.say(listed, "\n".join(map(_past_line, listed)) or none)
+
+
+def _past_line(each: dict[str, Any]) -> str:
+    if "kind" in each:
+        what = f"{each['kind']}  {each['identifier']}"
+    else:
+        what = f"{each['who']['name'] or '-'}  {each['action']} {each['object']}: {each['outcome']}"
+    return f"{each['line']}  {each['at']}  {each['origin']}  {what}"

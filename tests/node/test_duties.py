@@ -126,7 +126,8 @@ def test_a_node_in_production_refuses_to_start_and_names_all_that_is_missing(tmp
         told = done.stderr.decode()
         assert done.returncode == 1, told
         assert done.stdout == b""
-        assert all(name in told for name in OWED)
+        assert [line.split(":")[0].strip() for line in told.splitlines()[1:]] == list(OWED), "one line a setting"
+        assert all(not line.isascii() and "." in line.partition("。")[2] for line in told.splitlines()[1:])
         assert "不启动" in told
         assert "does not start" in told
         assert "Traceback" not in told
@@ -134,6 +135,20 @@ def test_a_node_in_production_refuses_to_start_and_names_all_that_is_missing(tmp
     (found,) = [each for each in findings if each["check"] == "duties"]
     assert found["level"] == "error"
     assert all(name in found["message"] for name in OWED)
+
+
+@pytest.mark.parametrize(
+    ("until", "said"), [(-1, "已到期"), (30, "30 天 days"), (400, "")], ids=["ended", "ends soon", "in force"]
+)
+def test_a_check_of_the_configuration_says_where_the_licence_stands(tmp_path: Path, until: int, said: str) -> None:
+    """On standard error; the configuration is valid all the same."""
+    node = Node(tmp_path / "node", PREFIX)
+    write_duties(node.config, licence__valid_until=day(until))
+    done = saltern("config", "check", "--json", "--config", str(node.config))
+    assert json.loads(done.stdout)["ok"] is True
+    told = done.stderr.decode()
+    assert said in told
+    assert bool(told) is bool(said)
 
 
 def metrics(node: Node) -> dict[str, float]:

@@ -104,3 +104,78 @@ def test_who_acts_has_a_name_that_can_be_read(node: Node, command: tuple[str, ..
     assert (done.returncode, done.stdout) == (2, b"")
     assert "经办人姓名应为1至100个可见字符" in done.stderr.decode()
     assert "takes 1 to 100 visible characters" in done.stderr.decode()
+
+
+PLAIN = [
+    (("record", "get", "88.118/NONE"), "handle-not-found"),
+    (("record", "get", "88..1/X"), "invalid-handle"),
+    (("record", "put", "99.1/X", "--url", "x"), "not-responsible"),
+    (("record", "put", "88.118", "--url", "x"), "forbidden"),
+    (("record", "put", "88.118/X", "--value", "{"), "malformed"),
+    (("record", "delete", "88.118/NONE"), "handle-not-found"),
+    (("record", "import", "/dev/null", "--set", "http.port=x"), "internal"),
+    (("record", "export", "/dev/null", "--prefix", "88..1"), "invalid-handle"),
+    (("config", "check", "--set", "store.nothing=1"), "internal"),
+    (("config", "explain", "http.prot"), "internal"),
+    (("init", "/dev/null/node", "--prefix", "88.1"), "internal"),
+    (("resolve", "88.118/X", "--server", "127.0.0.1:1"), "internal"),
+]
+
+
+@pytest.mark.parametrize(("command", "outcome"), PLAIN, ids=[" ".join(row[0]) for row in PLAIN])
+def test_with_json_every_other_command_tells_its_reasons_too(
+    node: Node, command: tuple[str, ...], outcome: str
+) -> None:
+    """One JSON document on standard output; without --json the message on standard error alone."""
+    config = () if command[0] in ("init", "resolve") or "explain" in command else ("--config", str(node.config))
+    assert reasons(saltern(*command, "--json", *config, check=False))["outcome"] == outcome
+    plain = saltern(*command, *config, check=False)
+    assert (plain.returncode, plain.stdout) == (1, b"")
+
+
+def test_what_printed_its_own_json_prints_no_second_document(node: Node, tmp_path: Path) -> None:
+    """An answer of a node, the findings of the doctor, the counts of an import and an export."""
+    server = ("--server", f"127.0.0.1:{node.ready['http']}")
+    missing = saltern("resolve", "88.118/NONE", *server, "--json", check=False)
+    assert (missing.returncode, json.loads(missing.stdout)["responseCode"]) == (1, 100)
+    doctor = saltern("doctor", "--json", "--config", str(tmp_path / "none.toml"), check=False)
+    assert (doctor.returncode, json.loads(doctor.stdout)[-1]["check"]) == (1, "config")
+    imported = run(node, "record", "import", "-", "--json", stdin=b"{broken\n")
+    assert (imported.returncode, [each["line"] for each in json.loads(imported.stdout)["refused"]]) == (1, [1])
+    exported = run(node, "record", "export", str(tmp_path / "out.jsonl"), "--json")
+    assert json.loads(exported.stdout) == {"exported": 1, "secrets_left_out": 1}
+    assert run(node, "record", "export", "-", "--json", "--prefix", "88.118").stdout == b""
+
+
+MISUSES = [
+    (("journal", "--nope"), "没有这个选项。No such option"),
+    (("--nope",), "没有这个选项。No such option"),
+    (("journal", "--count"), "选项的用法有误。Option '--count' requires"),
+    (("journal", "--count", "0"), "超出范围。Invalid value"),
+    (("journal", "--count", "x"), "应为整数。Invalid value"),
+    (("prefix", "show"), "缺少必需的选项或参数。Missing argument"),
+    (("prefix", "suspend", "88.1"), "缺少必需的选项或参数。Missing option"),
+    (("prefix", "show", "a", "b"), "参数过多。Got unexpected"),
+    (("party", "add", "--file", "/nowhere/file"), "文件或目录不存在。Invalid value"),
+    (("resolve", "x", "--over", "y"), "须为所列之一。Invalid value"),
+    (("resolve", "x", "--server", "y"), "--server 应为 主机:端口"),
+]
+
+
+@pytest.mark.parametrize(("command", "said"), MISUSES, ids=[" ".join(row[0]) for row in MISUSES])
+def test_a_wrong_use_is_told_in_both_languages(command: tuple[str, ...], said: str) -> None:
+    """Exit code 2, once, whichever command or group it is of."""
+    done = saltern(*command, check=False)
+    told = done.stderr.decode().splitlines()[-1]
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert told.startswith(f"Error: {said}")
+    assert told.count(said) == 1
+
+
+def test_a_wrong_configuration_is_told_in_both_languages(node: Node) -> None:
+    """Chinese first; what was wrong stands in both."""
+    for override in ("x", "no.thing=1", "http.port=70000", "http.port=x", "node.data=", "http.plain_auth=x"):
+        told = run(node, "config", "check", "--set", override).stderr.decode()
+        zh, _, en = told.removeprefix("错误 Error: ").partition("。" if "no.thing" not in override else "unknown")
+        assert not zh.isascii(), told
+        assert en.strip(), told

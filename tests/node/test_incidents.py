@@ -108,6 +108,14 @@ def check_files(node: Node, folder: Path, name: str, document: dict[str, Any]) -
         assert told["key_id"] == document["signature"]["key_id"]
 
 
+def test_the_folder_of_a_report_is_made(node: Node, tmp_path: Path) -> None:
+    """One that is not there, for its owner alone."""
+    name = do(node, *OPEN)["incident"]
+    do(node, "report", name, "--to", TO, "--out", str(tmp_path / "reports"))
+    assert (tmp_path / "reports").stat().st_mode & 0o777 == 0o700
+    assert len(list((tmp_path / "reports").iterdir())) == 2
+
+
 def test_a_report_can_be_had_again_and_never_overwrites(node: Node, tmp_path: Path) -> None:
     """The same files into another folder or over the same text; another text that stands there stays."""
     name = do(node, *OPEN)["incident"]
@@ -125,7 +133,9 @@ def test_a_report_can_be_had_again_and_never_overwrites(node: Node, tmp_path: Pa
     assert b"show " + name.encode() + b" --report 1" in done.stderr
     assert refused(node, "show", name, "--report", "2", "--out", str(second))["rule"] == "report-not-found"
     assert refused(node, "show", "I999999")["rule"] == "incident-not-found"
-    assert run(node, "report", name, "--to", TO, "--out", str(tmp_path / "nowhere")).returncode == 2
+    for nowhere in (tmp_path / "no" / "where", page):
+        told = refused(node, "report", name, "--to", TO, "--out", str(nowhere))
+        assert (told["outcome"], "目录无法使用" in told["reason"]) == ("not-found", True)
     assert len(do(node, "show", name)["reports"]) == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ from tests.kit.full_disks import Disk, FileLimit, SmallDisk, small_disk
 from tests.kit.handle_client import MEDIA_TYPE, read_message
 from tests.kit.handle_messages import Flag, Message, Op, bstr
 from tests.kit.handle_node import READ, datagrams_to, line_to, question, record
-from tests.kit.node import Node
+from tests.kit.node import Node, saltern
 from tests.kit.spools import assert_whole, entries
 
 PREFIX = "88.118.7"
@@ -171,6 +172,23 @@ def test_nothing_is_answered_that_is_not_logged(disk: tuple[Node, Disk]) -> None
     assert node.children() == processes
     assert "the resolution log cannot be written" in node.log()
     assert "Traceback" not in node.log()
+
+
+@pytest.mark.parametrize("disk", ["limit"], indirect=True)
+def test_the_doctor_calls_it_an_error(disk: tuple[Node, Disk]) -> None:
+    """Exit code 1 while /readyz says no; with space all is well."""
+    node, full = disk
+    command = ("doctor", "--json", "--config", str(node.config), "--set", f"http.port={node.ready['http']}")
+    full.fill()
+    client = Client(node)
+    assert client.ask(QUICK[0]) != ANSWERED
+    sick = saltern(*command, check=False)
+    (found,) = [each for each in json.loads(sick.stdout) if "/readyz" in each["message"]]
+    assert (sick.returncode, found["level"]) == (1, "error")
+    full.free()
+    assert client.ask(QUICK[0]) == ANSWERED
+    well = saltern(*command)
+    assert not [each for each in json.loads(well.stdout) if "/readyz" in each["message"]]
 
 
 @pytest.mark.parametrize("disk", ["limit"], indirect=True)

@@ -287,7 +287,7 @@ def test_the_node_that_exported_goes_on(world: World) -> None:
 
 def test_history_came_and_is_shown(world: World) -> None:
     """By what key, what happened, and who did it."""
-    listed = cli(world.here, "history", HOSTED, "--count", "1000")
+    listed = cli(world.here, "history", HOSTED, "--after", "0", "--count", "1000")
     assert len(listed) == 1_000
     assert {each["origin"] for each in listed} == {key_of(world.there)}
     rest = cli(world.here, "history", HOSTED, "--after", str(listed[-1]["line"]), "--count", "1000")
@@ -295,6 +295,13 @@ def test_history_came_and_is_shown(world: World) -> None:
     assert rest[-1]["who"]["name"] == "张经办"
     text = saltern("prefix", "history", HOSTED, "--count", "2", "--config", str(world.here.config)).stdout.decode()
     assert text.count("\n") == 2
+    for each, line in zip(rest[-2:], text.splitlines(), strict=True):
+        assert (each["identifier"] if "kind" in each else f"{each['action']} {each['object']}") in line
+    first = saltern(
+        "prefix", "history", HOSTED, "--after", "0", "--count", "2", "--config", str(world.here.config)
+    ).stdout.decode()
+    for each, line in zip(listed, first.splitlines(), strict=False):
+        assert each["identifier"] in line
     events = [step["event"] for step in cli(world.here, "show", HOSTED)["steps"]]
     assert events == ["apply", "verify", "approve", "refer", "allocate", "home", "import", "imported"]
 
@@ -309,6 +316,13 @@ def test_the_party_came_without_its_identity(world: World) -> None:
     assert told["awaits_identity"] is True
     text = saltern("party", "show", party, "--config", str(world.here.config)).stdout.decode()
     assert f"saltern party amend {party}" in text
+    (line,) = [
+        each
+        for each in saltern("party", "list", "--config", str(world.here.config)).stdout.decode().splitlines()
+        if each.startswith(party)
+    ]
+    assert "身份信息待补齐 identity awaited" in line
+    assert "identity awaited" not in saltern("party", "list", "--config", str(world.there.config)).stdout.decode()
     assert cli(world.here, "show", DELEGATED)["party"] == party
     content = (world.folder / f"{HOSTED}.transfer").read_text("utf-8")
     for field in ("legal_rep", "legal_rep_id", "phone", "contact", "email"):
@@ -328,6 +342,8 @@ def test_a_second_import_does_nothing(world: World) -> None:
     assert cli(world.here, "import", str(out))["already"] is True
     done = saltern("prefix", "import", str(out), "--config", str(world.here.config))
     assert "Imported before" in done.stdout.decode()
+    assert "记录与历史共" in done.stdout.decode()
+    assert "lines of records and history" in done.stdout.decode()
     assert key_of(world.there) in done.stderr.decode()
 
 
@@ -338,7 +354,8 @@ def test_nothing_is_ever_overwritten(world: World, tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "nothing")
     for out in (file, link, tmp_path):
         assert refused(world.there, "export", HOSTED, "--out", str(out))["outcome"] == "conflict"
-    assert refused(world.there, "export", HOSTED, "--out", str(tmp_path / "no" / "file"))["outcome"] == "internal"
+    told = refused(world.there, "export", HOSTED, "--out", str(tmp_path / "no" / "file"))
+    assert (told["outcome"], "没有目录" in told["reason"]) == ("not-found", True)
     for prefix in ("88.118.77", f"{HOSTED}.5", "99.1"):
         assert refused(world.there, "export", prefix, "--out", str(tmp_path / "x"))["rule"] == "prefix-not-found"
     assert file.read_bytes() == b"something else"
