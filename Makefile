@@ -21,8 +21,8 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed  ## Walk through the main job on sample data
 	$(BIN)/saltern demo
 
-test: $(VENV)/installed-dev  ## Run the tests (under ten minutes)
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-dev  ## Run the tests (under ten minutes on two cores)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed-dev  ## Check style and layers
 	$(BIN)/ruff check $(SOURCES)
