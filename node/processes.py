@@ -27,12 +27,12 @@ from core.outcomes import STATUSES
 from core.store.engine import StorePanicError
 from core.store.lmdb_engine import LmdbEngine
 from core.store.run_store import RunStore
-from node import telemetry, wiring
+from node import serving, telemetry, wiring
 from node.duties import load_duties
 from node.http_front import PlainResponse
+from node.serving import Rates
 from node.site import Ports
 from node.telemetry import Counters
-from node.wiring import Rates
 from registry.registrar import bind_socket
 
 _LOG: Final = logging.getLogger("saltern.node")
@@ -90,7 +90,7 @@ class Child:
 async def run_registrar(child: Child, config: Config) -> None:
     """The one process that writes business data."""
     store = wiring.open_store(config)
-    registrar = wiring.make_registrar(config, store, Counters(wiring.run_folder(config), child.name))
+    registrar = serving.make_registrar(config, store, Counters(wiring.run_folder(config), child.name))
     listener = bind_socket(wiring.run_folder(config))
     server = await asyncio.get_running_loop().create_unix_server(registrar.connection, sock=listener)
     gc.freeze()  # what is there now stays; groups make much that is gone after the commit
@@ -113,10 +113,10 @@ class Sockets(NamedTuple):
 async def run_worker(child: Child, config: Config, ports: Ports, sockets: Sockets, rates: Rates) -> None:
     """A worker: resolves, proves identities, passes changes on."""
     store = wiring.open_store(config, read_only=True)
-    run = wiring.open_run_store(config)
-    spool = wiring.make_spool(config, child.name)
+    run = serving.open_run_store(config)
+    spool = serving.make_spool(config, child.name)
     counters = Counters(wiring.run_folder(config), child.name)
-    fronts = wiring.make_fronts(config, store, run, spool, counters, ports=ports, rates=rates)
+    fronts = serving.make_fronts(config, store, run, spool, counters, ports=ports, rates=rates)
     await fronts.quick.listen(sockets.http, None)
     if sockets.https is not None:
         await fronts.quick.listen(sockets.https, wiring.tls_context(config))
@@ -134,7 +134,7 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
 async def run_keeper(child: Child, config: Config, management: socket.socket) -> None:
     """What must be single: metrics, the slots of readers that were killed, dialogues whose time is over."""
     store = wiring.open_store(config)
-    run = wiring.open_run_store(config)
+    run = serving.open_run_store(config)
     runner = web.ServerRunner(web.Server(_management(config, store), access_log=None))
     await runner.setup()
     await web.SockSite(runner, management).start()

@@ -27,7 +27,7 @@ from typing import Final
 from core import clock, limits
 from core.config import Config
 from core.errors import ConfigError
-from node import wiring
+from node import serving, wiring
 from node.duties import load_duties
 from node.lock import DataLock
 from node.processes import READY, Child, Sockets, end_with_parent, run_keeper, run_registrar, run_worker
@@ -98,7 +98,7 @@ class _Supervisor:
         site_info(config, self._ports)
         wiring.server_admins(config)
         wiring.rate_limit_exempt(config)
-        self._rates = wiring.make_rates()
+        self._rates = serving.make_rates()
         self._workers = [
             Process(
                 f"worker-{number}",

@@ -1,77 +1,38 @@
-"""The only place where objects meet: configuration in, assembled parts out."""
+"""Where objects meet: configuration in, assembled parts out, as every command needs them.
+
+What the processes of a running node need besides: ``node/serving.py``. Nowhere else are objects joined.
+"""
 
 from __future__ import annotations
 
-import resource
 import secrets
 import ssl
-from collections.abc import Callable
 from importlib.metadata import entry_points
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from audit.spool import Spool
-from core import clock, limits
+from core import limits
 from core.admission import ServerAdmins, parse_server_admins
-from core.caller import Callers
 from core.config import Config
 from core.errors import ConfigError, NodeError, StoreError
-from core.hdl.dialogues import Dialogues
-from core.hdl.exchange import Transport
-from core.hdl.logins import Logins
-from core.hdl.prover import Prover
 from core.ident.handle import HandleRules
 from core.party.seal import NONCE_BYTES
-from core.records import SiteInfo
-from core.source_limit import SourceLimit
 from core.store.case_row import adopt_case, require_case
 from core.store.lmdb_engine import EarlierStoreError, LmdbEngine
-from core.store.run_store import RunStore
-from core.wire.codepoints import VERSION as PROTOCOL
 from core.wire.sitefile import AddressPolicy
 from node import VERSION
 from node.duties import load_duties
-from node.handle_http import HttpMessages
-from node.handle_service import HandleService
-from node.handle_tcp import TcpFront
-from node.handle_udp import UdpFront
-from node.http_connections import Connections
-from node.http_front import HttpFront
-from node.http_quick import QuickFront
 from node.party_keys import load_keys
-from node.public_pages import PublicPages
-from node.routes import Routes
-from node.sessions_api import SessionsApi
-from node.signing import load_signer, public_key
-from node.site import Ports, configured_site, server_choice, server_key, site_info
-from node.telemetry import Counters, Front
+from node.signing import load_signer
+from node.site import configured_site, server_choice
 from node.transfer_keys import import_keys
-from node.turn import Turn
-from registry.batch_api import BatchApi
-from registry.client import RegistrarClient
-from registry.complaint_pages import ComplaintPages
 from registry.desk import Seals
-from registry.handle_api import HandleApi as WritingHandleApi
-from registry.http_api import ManagementApi
 from registry.incident_report import Reporting
-from registry.json_api import JsonApi as WritingApi
-from registry.openapi import description
 from registry.policy import Policy
-from registry.rdap import Registrar as RdapRegistrar
-from registry.rdap_api import RegistrationData
-from registry.registrar import Registrar
 from registry.service import Registry
 from registry.verification import METHODS, Method
-from resolver.browser import Browser
-from resolver.failures import LoginFailures
-from resolver.handle_api import HandleApi as ReadingHandleApi
-from resolver.handle_quick import QuickHandles
-from resolver.json_api import JsonApi as ReadingApi
-from resolver.plain import PlainReads
-from resolver.quick import QuickResolver
-from resolver.ratelimit import Network, RateLimit, shared_table
-from resolver.service import Resolver
+from resolver.ratelimit import Network
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses in IPv6 (RFC 4291 §2.5.5.2)
 _DAY_MS: Final = 86_400_000
@@ -129,32 +90,6 @@ def _network(setting: str, entry: int | str) -> Network:
     except ValueError as error:
         raise ConfigError(f"{setting}: {error}", setting=setting) from None
     return network
-
-
-def rate_limit(config: Config, front: Front, table: memoryview, refused: Callable[[Front], None]) -> RateLimit:
-    """The limit of one front: ``http.rate_limit`` or ``handle.rate_limit``. Errors: ConfigError.
-
-    ``table``: of Rates, one for each front. ``refused`` counts.
-    """
-    per_second, exempt = config.integer(f"{front}.rate_limit"), rate_limit_exempt(config)
-    return RateLimit(per_second, table, exempt, clock.monotonic_ns, lambda: refused(front))
-
-
-def _source_limit(
-    config: Config, counters: Counters, table: memoryview, requests: int, window_s: int
-) -> SourceLimit:  # fmt: skip
-    """The limit of something that anybody may ask, whatever http.rate_limit is. Errors: ConfigError."""
-    limited = RateLimit(
-        requests, table, rate_limit_exempt(config), clock.monotonic_ns, lambda: counters.limited("http"),
-        window_s=window_s,
-    )  # fmt: skip
-    return SourceLimit(limited.admits, -(-window_s // requests))
-
-
-def rdap_registrar(config: Config) -> RdapRegistrar:
-    """Who this node is in registration data. Errors: ConfigError."""
-    duties = load_duties(config)
-    return RdapRegistrar(duties.prefix, duties.public_url, duties.operator)
 
 
 def open_store(config: Config, *, read_only: bool = False, create: bool = False) -> LmdbEngine:
@@ -262,202 +197,6 @@ def party_keys_file(config: Config) -> Path:
     if file is None:
         raise ConfigError("party.keys: 未指定密钥文件。No key file is named")
     return file
-
-
-def make_registrar(config: Config, store: LmdbEngine, counters: Counters) -> Registrar:
-    """The registrar's socket side."""
-    return Registrar(make_registry(config, store), clock.now_ms, counters.group)
-
-
-def open_run_store(config: Config) -> RunStore:
-    """Open what lives only as long as the node runs. Errors: StoreError."""
-    return RunStore(run_folder(config) / "dialogues")
-
-
-def make_spool(config: Config, worker: str) -> Spool:
-    """The first half of a worker's resolution log."""
-    return Spool(config.data / "log" / "spool", worker, config.integer("log.sync_interval") / 1_000)
-
-
-class Rates(NamedTuple):
-    """What sources have taken, in memory that all workers share: made before they are forked."""
-
-    http: memoryview
-    tcp: memoryview
-    udp: memoryview  # apart: whoever forges an address must not use up what its owner may ask by TCP
-    logins: memoryview  # of failures to log in
-    lookups: memoryview  # of registration data and tickets
-    complaints: memoryview  # that were filed
-
-
-def make_rates() -> Rates:
-    """The memory of the limits, all buckets full."""
-    return Rates(*(shared_table() for _ in Rates._fields))
-
-
-class Fronts(NamedTuple):
-    """What a worker serves."""
-
-    http: HttpFront
-    quick: QuickFront
-    udp: UdpFront
-    tcp: TcpFront
-
-
-class _Parts(NamedTuple):
-    """What the fronts of one worker share."""
-
-    config: Config
-    store: LmdbEngine
-    run: RunStore
-    turn: Turn
-    resolver: Resolver
-    registrar: RegistrarClient
-    prover: Prover
-    failures: LoginFailures
-    lookups: SourceLimit
-    filing: SourceLimit
-    site: SiteInfo
-    rules: HandleRules
-    root: bool
-
-    def require_here(self, handle: str) -> None:
-        with self.store.snapshot() as snapshot:
-            self.resolver.require_here(snapshot, handle)
-
-
-def make_fronts(
-    config: Config, store: LmdbEngine, run: RunStore, spool: Spool, counters: Counters, *, ports: Ports, rates: Rates
-) -> Fronts:
-    """One worker's fronts, with everything behind them."""
-    http_admits = rate_limit(config, "http", rates.http, counters.limited).admits
-    tcp_admits = rate_limit(config, "handle", rates.tcp, counters.limited).admits
-    udp_admits = rate_limit(config, "handle", rates.udp, counters.limited).admits
-    turn = Turn(spool, counters.resolution, counters.log_failed)
-    root, rules = config.flag("handle.root"), handle_rules(config)
-    resolver = Resolver(rules, root=root, server_admins=server_admins(config))
-    site = site_info(config, ports)
-    parts = _Parts(
-        config, store, run, turn, resolver, RegistrarClient(run_folder(config)), Prover(store, resolver.records),
-        LoginFailures(rates.logins, clock.monotonic_ns),
-        _source_limit(config, counters, rates.lookups, limits.LOOKUPS, limits.LOOKUPS_S),
-        _source_limit(config, counters, rates.complaints, limits.COMPLAINTS, limits.COMPLAINTS_S), site, rules, root,
-    )  # fmt: skip
-    service = _handle_service(parts)
-    routes = _routes(parts, HttpMessages(service, counters.of_messages(Transport.HTTP)))
-    plain_auth = config.text("http.plain_auth") == "loopback"
-    connections = Connections(connections_max=_share(limits.HTTP_CONNECTIONS_MAX, 3))
-    front = HttpFront(
-        routes.answer, routes.check_head, plain_auth=plain_auth, admits=http_admits, observe=counters.http,
-        connections=connections,
-    )  # fmt: skip
-    reads = PlainReads(store, rules, root=root)
-    handles = QuickHandles(reads, resolver, site.serial, turn, clock.now_s)
-    quick = QuickResolver(reads, resolver, turn, counters.of_http("GET", 200), counters.of_http("GET", 404))
-    return Fronts(
-        front,
-        QuickFront(quick, http_admits, turn, front.connection, connections, count_refusal=counters.of_http("GET", 429)),
-        UdpFront(
-            service,
-            turn,
-            udp_admits,
-            config.integer("handle.udp_answer_max"),
-            counters.of_messages(Transport.UDP),
-            quick=handles,
-        ),
-        TcpFront(
-            service,
-            turn,
-            tcp_admits,
-            counters.of_messages(Transport.TCP),
-            connections_max=_share(limits.HANDLE_CONNECTIONS_MAX, 4),
-            quick=handles,
-        ),
-    )
-
-
-def _handle_service(parts: _Parts) -> HandleService:
-    """The Handle protocol, whichever way it comes."""
-    store, config = parts.store, parts.config
-    return HandleService(
-        (
-            ReadingHandleApi(parts.resolver, store, parts.site, parts.turn, lambda: _status(store)),
-            WritingHandleApi(parts.rules, store, parts.registrar, root=parts.root),
-        ),
-        parts.prover,
-        Dialogues(parts.run, clock.now_ms),
-        server_key=server_key(config),
-        site_serial=parts.site.serial,
-        sessions_offered=config.flag("handle.sessions"),
-        require_here=parts.require_here,
-        failures=parts.failures,
-    )
-
-
-def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
-    """What answers over HTTP."""
-    store, registrar, resolver, turn = parts.store, parts.registrar, parts.resolver, parts.turn
-    logins = Logins(parts.run, clock.now_ms)
-    management = ManagementApi(
-        parts.rules, store, registrar, root=parts.root, server_admins=server_admins(parts.config), now_ms=clock.now_ms,
-        public_limits={"complaint.file": parts.filing, "complaint.status": parts.lookups},
-    )  # fmt: skip
-    return Routes(
-        reading=ReadingApi(resolver, store, parts.site, turn),
-        writing=WritingApi(parts.rules, store, registrar, root=parts.root),
-        batches=BatchApi(registrar),
-        browser=Browser(resolver, store, turn),
-        public=PublicPages(load_duties(parts.config), public_key(parts.config), VERSION, clock.now_ms),
-        sessions=SessionsApi(
-            logins, parts.prover, server_key(parts.config), parts.require_here,
-            note_failed=management.note_failed, failures=parts.failures,
-        ),
-        callers=Callers(
-            store, resolver.records, parts.prover, logins, failures=parts.failures, now_ms=clock.now_ms
-        ),
-        messages=messages.answer,
-        management=management,
-        registrations=RegistrationData(store, parts.rules, rdap_registrar(parts.config), limit=parts.lookups),
-        complaints=ComplaintPages(
-            store, registrar, days=parts.config.integer("complaint.days"), now_ms=clock.now_ms,
-            filing=parts.filing, lookups=parts.lookups,
-        ),
-        description=description(VERSION),
-        ready=lambda: turn.writable and _can_read(store),
-    )  # fmt: skip
-
-
-def _status(store: LmdbEngine) -> dict[str, object]:
-    """What 0.SITE/status shows to server administrators."""
-    with store.snapshot() as snapshot:
-        serial = snapshot.serial()
-    statistics = store.statistics()
-    return {
-        "software": f"Saltern {VERSION}",
-        "protocol": str(PROTOCOL),
-        "time": clock.format_utc(clock.now_s()),
-        "records": statistics.rows["records"],
-        "prefixes": statistics.rows["prefixes"],
-        "lastChange": serial,
-    }
-
-
-def _share(connections: int, eighths: int) -> int:
-    """As many connections, or eighths of the descriptors that this process may open if these are fewer.
-
-    HTTP and the Handle protocol leave one eighth to TLS handshakes, the store and the registrar.
-    """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return connections if soft == resource.RLIM_INFINITY else min(connections, soft * eighths // 8)
-
-
-def _can_read(store: LmdbEngine) -> bool:
-    try:
-        with store.snapshot() as snapshot:
-            snapshot.serial()
-    except NodeError:
-        return False
-    return True
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -16,9 +16,9 @@ from core.records import Values
 from core.store.lmdb_engine import LmdbEngine
 from node import wiring
 from node.initialise import initialise
+from node.serving import Fronts, make_fronts, make_rates, make_spool, open_run_store
 from node.site import Ports
 from node.telemetry import Counters
-from node.wiring import Fronts
 from registry.commands import OPERATOR, Put, Request
 
 PREFIX = "88.118.7"
@@ -38,15 +38,15 @@ class Served(NamedTuple):
 async def serving(folder: Path, records: Mapping[str, Values], *, tls: bool = False) -> AsyncIterator[Served]:
     """Serve records by the quick way and by aiohttp alone; drain at the end."""
     config = initialise(folder / "node", (PREFIX,))
-    store, run, spool = wiring.open_store(config), None, wiring.make_spool(config, "w")
+    store, run, spool = wiring.open_store(config), None, make_spool(config, "w")
     wiring.run_folder(config).mkdir()
     try:
         requests = [Request(Put(handle, values), OPERATOR) for handle, values in records.items()]
         assert all(result.done for result in wiring.make_registry(config, store).run(requests, clock.now_ms()))
-        run = wiring.open_run_store(config)
+        run = open_run_store(config)
         counters, ports = Counters(wiring.run_folder(config), "w"), Ports(1, 2, 3, 4)
-        fronts = wiring.make_fronts(
-            config, store, run, spool, counters, ports=ports, rates=wiring.make_rates()
+        fronts = make_fronts(
+            config, store, run, spool, counters, ports=ports, rates=make_rates()
         )  # fmt: skip
         context = wiring.tls_context(load(config.path)) if tls else None
         listeners = [socket.create_server(("127.0.0.1", 0), backlog=1_024) for _ in range(2)]

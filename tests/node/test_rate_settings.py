@@ -9,7 +9,7 @@ import pytest
 
 from core.config import Config, load
 from core.errors import ConfigError
-from node import wiring
+from node import serving, wiring
 from resolver.ratelimit import shared_table
 
 
@@ -58,8 +58,8 @@ def test_a_wrong_entry_is_named_with_its_setting(tmp_path: Path, entry: str, rea
 def test_both_limits_are_what_the_settings_say(tmp_path: Path) -> None:
     """Each front by its own setting and table; the exempt are the same for both."""
     some = config(tmp_path, "http.rate_limit=1", "handle.rate_limit=0", 'resolver.rate_limit_exempt=["192.0.2.0/24"]')
-    http = wiring.rate_limit(some, "http", shared_table(), str)
-    handle = wiring.rate_limit(some, "handle", shared_table(), str)
+    http = serving.rate_limit(some, "http", shared_table(), str)
+    handle = serving.rate_limit(some, "handle", shared_table(), str)
     source, exempt = ip_address("203.0.113.1").packed, ip_address("192.0.2.1").packed
     assert [http.admits(source) for _ in range(2)] == [True, False]
     assert all(http.admits(exempt) and handle.admits(source) for _ in range(1_000))
