@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
-
-import pytest
 
 from tests.kit.killing import KillRounds
 
 ROUNDS = 10
 
 
-@pytest.mark.parametrize("seed", [random.SystemRandom().randrange(2**32)])
 def test_every_acknowledged_write_survives(tmp_path: Path, seed: int) -> None:
-    """Ten rounds; the seed in the test's name repeats them."""
+    """Ten rounds; SALTERN_SEED repeats them."""
     rounds = KillRounds(tmp_path / "node", seed)
     for _ in range(ROUNDS):
         rounds.run()

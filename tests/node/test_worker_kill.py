@@ -15,11 +15,9 @@ from tests.kit.worker_kills import PREFIX, endure_kills
 ROUNDS = 6
 EVERY_S = 0.7  # oftener than the second that is promised
 BACK_S = 1.5
-SEED = random.SystemRandom().randrange(2**32)
 
 
 @pytest.mark.parametrize("newest", [False, True], ids=["any", "newest"])
-@pytest.mark.parametrize("seed", [SEED])
 def test_a_killed_worker_takes_no_answer_and_no_other_connection_with_it(
     tmp_path: Path, seed: int, newest: bool
 ) -> None:
