@@ -28,8 +28,9 @@ from core.store.hold_rows import (
     pack_hold_counts,
     unpack_hold,
 )
-from core.store.holding import Rows, Scannable, hold_counts, hold_on, hold_on_party, hold_within
+from core.store.holding import Scannable, hold_counts, hold_on, hold_on_party, hold_within
 from core.store.homing import hosting_of
+from core.store.prefix_rows import Rows
 from core.store.record_rows import record_key
 from registry.commands import LiftHold, PlaceHold, Result
 from registry.desk import Desk, dump_faults, require_reason, told

@@ -35,8 +35,8 @@ from core.records import AdminPermission, Values
 from core.signature import Signer
 from core.store.application_rows import unpack_application
 from core.store.engine import Engine, ExpectationError, Table
-from core.store.homing import Rows, ServedRecords, require_served, serves
-from core.store.prefix_rows import unpack_prefix
+from core.store.homing import ServedRecords, require_served, serves
+from core.store.prefix_rows import Rows, unpack_prefix
 from core.who import Role, Who
 from core.wire.jsonform import RecordForm, load_values
 from registry import batch, own_prefixes, tokens

@@ -21,7 +21,7 @@ from core import limits
 from core.changes import ChangeKind
 from core.clock import shanghai_date
 from core.errors import Outcome
-from core.ident.handle import PrefixKey, check_prefix, prefix_handle_of
+from core.ident.handle import PrefixKey, check_prefix, named_by, prefix_handle_of
 from core.lifecycle import Event, State
 from core.party.check import check_subject
 from core.party.fields import BY_NAME, HINTS, identity_names
@@ -40,8 +40,8 @@ from core.store.party_rows import (
     party_id,
     unpack_number,
 )
-from core.store.prefix_rows import HomedPrefix, pack_prefix, unpack_count, unpack_prefix
-from core.store.record_rows import prefix_range, unpack_handle
+from core.store.prefix_rows import HomedPrefix, nearest_homed, pack_prefix, unpack_count, unpack_prefix
+from core.store.record_rows import prefix_handles_below, prefix_range, unpack_handle
 from core.store.transfer_rows import Transfer, history_range, pack_transfer, unpack_transfer
 from core.wire.transferfile import Trailer, decode_line, decode_trailer, first_link, next_link
 from registry.codes import codes_of
@@ -64,7 +64,7 @@ from registry.prefixes import (
 from registry.refusals import fault, refusal
 from registry.transfer_file import body_lines
 from registry.transfer_head import Head, decode_head, exported
-from registry.transfer_kinds import BODY, RANK, below_range, nearest_homed
+from registry.transfer_kinds import BODY, RANK
 from registry.values import RIGHTS
 
 METHOD: Final = "transfer"
@@ -269,8 +269,8 @@ def _below(desk: Desk, prefix: PrefixKey) -> bytes | None:
 
 def _loose(desk: Desk, prefix: PrefixKey) -> Any:
     """Yield keys and rows of prefix handles below the prefix that are answered for no prefix below it."""
-    for key, row in desk.staging.snapshot.scan(Table.RECORDS, *below_range(prefix)):
-        nearest = nearest_homed(desk.staging, unpack_handle(key, row))
+    for key, row in desk.staging.snapshot.scan(Table.RECORDS, *prefix_handles_below(prefix)):
+        nearest = nearest_homed(desk.staging, named_by(unpack_handle(key, row)))
         if nearest is None or not nearest.startswith(prefix + b"."):
             yield key, row
 

@@ -17,9 +17,8 @@ from core.records import Values
 from core.store.application_rows import Application, Step, unpack_application
 from core.store.case_row import stored_case
 from core.store.engine import Snapshot, Table
-from core.store.homing import Rows
 from core.store.party_rows import Check, PartyRow, Verified, unpack_party
-from core.store.prefix_rows import unpack_prefix
+from core.store.prefix_rows import Rows, unpack_prefix
 from core.store.record_rows import record_key, unpack_values
 from core.who import Who
 from core.wire.transferfile import (

@@ -19,17 +19,17 @@ from core.ident.handle import (
     HandleKey,
     HandleRules,
     PrefixKey,
-    ancestors,
     check_requested,
+    named_by,
     prefix_handle_of,
     prefix_of,
 )
 from core.records import Values
 from core.signature import KEY_ID_DIGITS
 from core.store.engine import Snapshot, Table
-from core.store.homing import Rows
 from core.store.journal_rows import Entry, unpack_entry
-from core.store.record_rows import prefix_range, record_key, unpack_handle, unpack_values
+from core.store.prefix_rows import nearest_homed
+from core.store.record_rows import prefix_handles_below, prefix_range, record_key, unpack_handle, unpack_values
 from core.store.template_rows import TemplateRow, TemplateState, pack_template, unpack_template
 from core.store.transfer_rows import Past, history_key, history_range, pack_past, unpack_past
 from core.who import Who
@@ -148,9 +148,9 @@ def _template_key(found: TemplateRow) -> bytes:
 # --- records ---
 def _read_records(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
     """Yield the records below a prefix; before them prefix handles of prefixes below it, which it answers, too."""
-    for key, row in snapshot.scan(Table.RECORDS, *below_range(prefix)):
+    for key, row in snapshot.scan(Table.RECORDS, *prefix_handles_below(prefix)):
         handle = unpack_handle(key, row)
-        if nearest_homed(snapshot, handle) == prefix:
+        if nearest_homed(snapshot, named_by(handle)) == prefix:
             yield _record_line(handle, row)
     for key, row in snapshot.scan(Table.RECORDS, *prefix_range(prefix)):
         yield _record_line(unpack_handle(key, row), row)
@@ -158,20 +158,6 @@ def _read_records(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
 
 def _record_line(handle: bytes, row: bytes) -> RecordLine:
     return RecordLine(handle.decode(), encode_values(unpack_values(row)))
-
-
-def below_range(prefix: bytes) -> tuple[bytes, bytes]:
-    """Return start and stop of the keys of the prefix handles of all prefixes below one ("/" follows ".")."""
-    own = prefix_handle_of(prefix)
-    return own + b".", own + b"/"
-
-
-def nearest_homed(rows: Rows, handle: bytes) -> bytes | None:
-    """Return the prefix for which a prefix handle is answered: the nearest one that is homed, None where none is."""
-    for each in ancestors(handle[len(prefix_of(handle)) + 1 :]):
-        if each and rows.get(Table.PREFIXES, each) is not None:
-            return each
-    return None
 
 
 def _check_record(prefix: PrefixKey, rules: HandleRules, line: RecordLine) -> _Record:
@@ -189,7 +175,7 @@ def _write_record(desk: Desk, prefix: PrefixKey, _number: int, record: _Record, 
     """Stage a record. Errors: NodeError where it is another's here, or bound to what is no template here."""
     if desk.staging.record_row(record.key) is not None:
         raise refusal("import-exists", Outcome.CONFLICT, handle=record.key.decode())
-    if prefix_of(record.key) == PREFIX_HANDLES and nearest_homed(desk.staging, record.key) != prefix:
+    if prefix_of(record.key) == PREFIX_HANDLES and nearest_homed(desk.staging, named_by(record.key)) != prefix:
         raise refusal("import-foreign", Outcome.CONFLICT, handle=record.key.decode())
     for key in _bindings(record.values):
         row = desk.staging.get(Table.TEMPLATES, key)

@@ -76,6 +76,11 @@ def prefix_handle_of(prefix: bytes) -> HandleKey:
     return HandleKey(b"0.NA/" + prefix)
 
 
+def named_by(handle: bytes) -> PrefixKey:
+    """Return the prefix that the key of a prefix handle ``0.NA/P`` names."""
+    return PrefixKey(handle[len(PREFIX_HANDLES) + 1 :])
+
+
 def ancestors(prefix: bytes) -> list[PrefixKey]:
     """Return the prefix itself and every prefix above it, nearest first.
 

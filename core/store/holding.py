@@ -9,20 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from core.ident.handle import PREFIX_HANDLES, PrefixKey, ancestors, prefix_handle_of, prefix_of
+from core.ident.handle import PREFIX_HANDLES, PrefixKey, ancestors, named_by, prefix_handle_of, prefix_of
 from core.store.application_rows import unpack_application
 from core.store.engine import Table
 from core.store.hold_rows import HOLDS_KEY, Hold, HoldCounts, HoldKind, Order, hold_key, unpack_hold, unpack_hold_counts
-from core.store.record_rows import prefix_range
+from core.store.prefix_rows import Rows, nearest_homed
+from core.store.record_rows import prefix_handles_below, prefix_range
 
 _PREFIX_HANDLE: Final = PREFIX_HANDLES + b"/"
-
-
-class Rows(Protocol):
-    """A snapshot, or what is staged over one."""
-
-    def get(self, table: Table, key: bytes) -> bytes | None:
-        """Return a row, None if there is none."""
 
 
 class Scannable(Rows, Protocol):
@@ -57,7 +51,7 @@ def hold_on(rows: Rows, handle: bytes) -> Hold | None:
         if row is not None:
             return unpack_hold(row)
     prefix = prefix_of(handle)
-    named = PrefixKey(handle[len(prefix) + 1 :]) if prefix == PREFIX_HANDLES else prefix
+    named = named_by(handle) if prefix == PREFIX_HANDLES else prefix
     return _on_prefix(rows, named, counts)
 
 
@@ -79,19 +73,18 @@ def hold_within(rows: Scannable, prefix: PrefixKey) -> Hold | None:
     """
     if hold_counts(rows) == HoldCounts():
         return None
-    own = prefix_handle_of(prefix)
-    hold = hold_on(rows, own)
+    hold = hold_on(rows, prefix_handle_of(prefix))
     if hold is not None:
         return hold
     for kind, (start, stop) in (
         (HoldKind.IDENTIFIER, prefix_range(prefix)),
-        (HoldKind.IDENTIFIER, (own + b".", own + b"/")),
+        (HoldKind.IDENTIFIER, prefix_handles_below(prefix)),
         (HoldKind.PREFIX, (prefix + b".", prefix + b"/")),
     ):
         for _, row in rows.scan(Table.HOLDS, hold_key(kind, start), hold_key(kind, stop)):
             hold = unpack_hold(row)
             below = hold.target.startswith(prefix + b"/")
-            if below or _nearest(rows, hold.target.removeprefix(_PREFIX_HANDLE)) == prefix:
+            if below or nearest_homed(rows, hold.target.removeprefix(_PREFIX_HANDLE)) == prefix:
                 return hold
     return None
 
@@ -115,11 +108,6 @@ def _on_prefix(rows: Rows, prefix: PrefixKey, counts: HoldCounts) -> Hold | None
 
 def _holder(rows: Rows, prefix: PrefixKey) -> str:
     """Return the party that holds a prefix, or the nearest homed one above it; empty for none."""
-    homed = _nearest(rows, prefix)
+    homed = nearest_homed(rows, prefix)
     row = None if homed is None else rows.get(Table.APPLICATIONS, homed)
     return "" if row is None else unpack_application(row).party
-
-
-def _nearest(rows: Rows, prefix: bytes) -> PrefixKey | None:
-    """Return the prefix itself or the nearest one above it that is homed, None where none is."""
-    return next((each for each in ancestors(prefix) if each and rows.get(Table.PREFIXES, each) is not None), None)

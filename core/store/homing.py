@@ -10,15 +10,15 @@ where it is not told); every ``0.NA/…`` only with ``handle.root`` (design §2,
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from core import limits
 from core.errors import Outcome, ResponsibilityError
-from core.ident.handle import PREFIX_HANDLES, HandleKey, HandleRules, ancestors, prefix_handle_of, prefix_of
+from core.ident.handle import PREFIX_HANDLES, HandleKey, HandleRules, named_by, prefix_handle_of, prefix_of
 from core.records import Values
 from core.store.engine import Table
 from core.store.holding import orders_on
-from core.store.prefix_rows import DELEGATED, HOSTED, unpack_prefix
+from core.store.prefix_rows import DELEGATED, HOSTED, Rows, nearest_homed, unpack_prefix
 from core.store.record_rows import record_key, unpack_values
 
 FOREIGN: Final = "That prefix doesn't live here"
@@ -26,13 +26,6 @@ FOREIGN: Final = "That prefix doesn't live here"
 
 STOPPED: Final = "stopped"
 """What ``hosting_of`` says of a handle that is on hold or below a suspended prefix; no row has it as its hosting."""
-
-
-class Rows(Protocol):
-    """A snapshot, or what is staged over one."""
-
-    def get(self, table: Table, key: bytes) -> bytes | None:
-        """Return a row, None if there is none."""
 
 
 def hosting_of(rows: Rows, handle: bytes, *, root: bool) -> str | None:
@@ -47,13 +40,12 @@ def hosting_of(rows: Rows, handle: bytes, *, root: bool) -> str | None:
             return None
         homed = unpack_prefix(row)
         return STOPPED if homed.suspended or orders_on(rows, handle) else homed.hosting
-    named = handle[len(prefix) + 1 :]
+    named = named_by(handle)
     if named.count(b".") >= limits.PREFIX_SEGMENTS_MAX:
         return None  # no prefix has so many segments
     if root:
         return HOSTED
-    below = any(rows.get(Table.PREFIXES, each) is not None for each in ancestors(named) if each)
-    return HOSTED if below else None
+    return None if nearest_homed(rows, named) is None else HOSTED
 
 
 def is_held(rows: Rows, handle: bytes) -> bool:
@@ -66,11 +58,9 @@ def is_held(rows: Rows, handle: bytes) -> bool:
         return False
     if orders_on(rows, handle):
         return True
-    for each in ancestors(handle[len(prefix) + 1 :]):
-        row = rows.get(Table.PREFIXES, each) if each else None
-        if row is not None:
-            return unpack_prefix(row).suspended
-    return False
+    homed = nearest_homed(rows, named_by(handle))
+    row = None if homed is None else rows.get(Table.PREFIXES, homed)
+    return row is not None and unpack_prefix(row).suspended
 
 
 def serves(rows: Rows, handle: bytes, *, root: bool) -> bool:

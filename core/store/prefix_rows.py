@@ -9,12 +9,14 @@ COUNTERS  0  1  version (1)
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgpack
 
 from core.clock import Millis, read_millis
 from core.errors import StoreError
+from core.ident.handle import PrefixKey, ancestors
+from core.store.engine import Table
 
 _VERSION: Final = b"\x01"
 HOSTED: Final = "hosted"
@@ -74,3 +76,15 @@ def unpack_count(row: bytes | None) -> int:
     if len(row) != 9 or row[:1] != _VERSION:
         raise StoreError("a row of counters cannot be read")
     return int.from_bytes(row[1:], "big")
+
+
+class Rows(Protocol):
+    """A snapshot, or what is staged over one."""
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """Return a row, None if there is none."""
+
+
+def nearest_homed(rows: Rows, prefix: bytes) -> PrefixKey | None:
+    """Return the prefix itself or the nearest one above it that is homed, None where none is."""
+    return next((each for each in ancestors(prefix) if each and rows.get(Table.PREFIXES, each) is not None), None)

@@ -19,6 +19,7 @@ import hashlib
 from typing import Final, NamedTuple
 
 from core.errors import StoreError, WireError
+from core.ident.handle import prefix_handle_of
 from core.records import ValuePermission, Values
 from core.wire.cursor import Cursor, bstr
 from core.wire.jsonform import dump_values
@@ -49,6 +50,12 @@ def record_key(handle: bytes) -> bytes:
 def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
     """Return start and stop of the keys of all handles below a prefix ("0" follows "/")."""
     return prefix + b"/", prefix + b"0"
+
+
+def prefix_handles_below(prefix: bytes) -> tuple[bytes, bytes]:
+    """Return start and stop of the keys of the prefix handles of all prefixes below one ("/" follows ".")."""
+    own = prefix_handle_of(prefix)
+    return own + b".", own + b"/"
 
 
 class RecordRows(NamedTuple):
