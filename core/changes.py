@@ -50,6 +50,8 @@ class ChangeKind(IntEnum):
     PARTY_CONFIRMED = 35
     HOLD_PLACED = 48
     HOLD_LIFTED = 49
+    LOT_CREATED = 64
+    LOT_CHANGED = 65  # units of it came into other states, or were re-packed
     TEMPLATE_PUBLISHED = 80
     TEMPLATE_WITHDRAWN = 81
 

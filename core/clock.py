@@ -23,6 +23,9 @@ _SHANGHAI = datetime.timezone(datetime.timedelta(seconds=_SHANGHAI_S))
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MILLIS_END = 2**32 * 1_000
 _UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z", re.ASCII)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MILLISECOND = datetime.timedelta(milliseconds=1)
 _GIVEN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(Z|[+-]\d\d:[0-5]\d)?", re.ASCII)
 _OFFSET_MINUTES_MAX = 14 * 60
 
@@ -87,6 +90,26 @@ def parse_given(text: str) -> Millis | None:
         return None
     at_ms = (local - minutes * 60) * 1_000
     return Millis(at_ms) if 0 <= at_ms < _MILLIS_END else None
+
+
+def parse_instant(text: str) -> Millis | None:
+    """Read a time that a machine gave: RFC 3339 with its zone, ``2026-11-21T08:00:00.123+08:00``.
+
+    Bounds: what format_utc() takes. None for anything else. What is below a millisecond is cut.
+    """
+    if _INSTANT.fullmatch(text) is None:
+        return None
+    try:
+        since = datetime.datetime.fromisoformat(text) - _EPOCH
+    except (ValueError, OverflowError):
+        return None
+    at_ms = since // _MILLISECOND
+    return Millis(at_ms) if 0 <= at_ms < _MILLIS_END else None
+
+
+def format_instant(at_ms: int) -> str:
+    """Return ``YYYY-MM-DDThh:mm:ss.mmmZ`` for Unix milliseconds."""
+    return f"{format_utc(at_ms // 1_000)[:-1]}.{at_ms % 1_000:03d}Z"
 
 
 def _offset_minutes(zone: str | None) -> int:

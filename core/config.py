@@ -191,6 +191,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "加密主体身份信息的密钥文件，权限 0600，位于存储之外；`saltern party rekey` 新增密钥。请与存储备份分开保存。",
     ),
     Setting(
+        "lots.keys", "path", "keys/lots.keys",
+        "Master keys that the unit codes of lots are made with, mode 0600, outside the store; `saltern lot rekey` adds "
+        "one for new lots. Keep a copy apart: without them no bag is known again.",
+        "各批次单元码的主密钥文件，权限 0600，位于存储之外；`saltern lot rekey` 新增密钥，用于此后的批次。请另存副本："
+        "丢失后所有单元码都无法识别。",
+    ),
+    Setting(
         "party.confirm_days", "integer", limits.CONFIRM_DAYS,
         "How long the confirmed contact of a party counts; then it has to be confirmed again before the party gets "
         "another prefix.",

@@ -32,6 +32,8 @@ class Outcome(Enum):
     SERVICE_REFERRAL = "service-referral"
     PREFIX_REFERRAL = "prefix-referral"
     NOT_RESPONSIBLE = "not-responsible"
+    NOT_ISSUED = "not-issued"  # a code that was never made for a unit of its lot
+    GONE = "gone"  # a unit that was scrapped, returned or destroyed
     HELD = "held"  # what is here is not answered: its prefix is suspended
     AUTHENTICATION_NEEDED = "authentication-needed"
     AUTHENTICATION_FAILED = "authentication-failed"

@@ -242,6 +242,20 @@ INCIDENT_REPORT_HOURS: Final = 24  # from discovery to the first report
 POLICY_NAMES_MAX: Final = 1_000
 POLICY_NAME_CHARS_MAX: Final = 100
 
+# --- lots ------------------------------------------------------------------
+LOT_CHARS_MAX: Final = 111  # prefix, slash, lot code
+LOT_PACKED_MAX: Final = 1_000  # in one case, or on one pallet: an answer names them all
+LOT_VALUES_BYTES_MAX: Final = 16_384  # that all units of a lot share; every answer for one of them has them
+LOT_LINE_CHARS_MAX: Final = 32
+LOT_BLOCKS_MAX: Final = 4_096  # of one lot: more than 250 codes each
+LOT_CODES_MAX: Final = 10_000  # in one answer
+LOT_EVENTS_BODY_BYTES_MAX: Final = 8_388_608  # of BATCH_ITEMS_MAX events; three times what they take
+LOT_EVENT_FUTURE_MS: Final = 300_000  # how far the clock of a line may be ahead
+LOT_HISTORY_ROWS: Final = 100_000  # events of a lot that are looked through for one unit: a fifth of a second
+LOT_KEYS_RETRY_S: Final = 5.0  # until the key file is read again for a key that it lacked
+LOTS_KEPT_MAX: Final = 12_288  # that a worker remembers, about 4 KiB each
+LOT_SHAPES_MAX: Final = 8  # forms of answer that are kept of one lot: state, time, packed or not
+
 # --- metadata templates (T4, T11) -------------------------------------------
 METADATA_CODE_CHARS_MAX: Final = 64  # with the version it is a segment of a path: PREFIX_CHARS_MAX
 METADATA_VERSION_NUMBERS_MAX: Final = 4

@@ -36,8 +36,8 @@ from core.wire.admin import encode_admin, encode_group
 from core.wire.publickey import encode_public_key
 from core.wire.valuetypes import HS_ADMIN, HS_PUBKEY, HS_SECKEY, HS_VLIST
 from node import wiring
+from node.key_file import LOT_KEYS, PARTY_KEYS, add_key
 from node.lock import DataLock
-from node.party_keys import add_key
 from node.signing import signing_key_pem
 from registry.commands import OPERATOR, Home, Put, Request
 
@@ -94,7 +94,8 @@ def initialise(folder: Path, prefixes: tuple[str, ...]) -> Config:
         secret = secrets.token_urlsafe(_SECRET_OCTETS)
         _write_private(folder / "keys" / "admin.secret", f"{secret}\n".encode())
         _make_certificate(folder / "keys" / "tls.crt", folder / "keys" / "tls.key")
-        add_key(folder / "keys" / "identity.keys")
+        add_key(folder / "keys" / "identity.keys", PARTY_KEYS)
+        add_key(folder / "keys" / "lots.keys", LOT_KEYS)
         _write_private(folder / "keys" / "node.pem", signing_key_pem(Ed25519PrivateKey.generate()))
         # A JSON string is a basic string of TOML.
         file.write_text(_TOML.format(prefix=json.dumps(prefixes[0]), admin=_PUBLIC_KEY_INDEX), "utf-8")

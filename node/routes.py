@@ -5,7 +5,7 @@
 /api/sessions, /api/verifications  the same
 POST of application/x-hdl-message  a message of the Handle protocol, whatever the path
 /v1/records:batch              our own API: many records
-/v1/…                          our own API: parties, prefixes, tokens, complaints, changes
+/v1/…                          our own API: parties, prefixes, lots, tokens, complaints, changes
 /openapi.json                  its description
 /prefixes/{prefix}             public registration data
 /complaints                    the form of complaints, and how one stands; /complaints/{ticket} leads there
@@ -31,7 +31,7 @@ from core.wire.page import KEPT_BY_NOBODY
 from node.handle_http import Messages, is_message
 from node.public_pages import PublicPages, lost, unread
 from node.sessions_api import SessionsApi
-from registry.batch_api import BatchApi
+from registry.batch_api import BatchApi, admit
 from registry.complaint_pages import PATH as COMPLAINTS
 from registry.complaint_pages import ComplaintPages, ticket_address
 from registry.http_api import ManagementApi
@@ -71,7 +71,13 @@ _TEXT: Final = (("Content-Type", "text/plain;charset=utf-8"),)
 
 def body_bytes_max(path: str) -> int:
     """Return how long the body of a request to this path may be."""
+    if _is_events(path):
+        return limits.LOT_EVENTS_BODY_BYTES_MAX
     return _BODY_BYTES.get(path, limits.BODY_BYTES_MAX)
+
+
+def _is_events(path: str) -> bool:
+    return path.startswith("/v1/lots/") and path.endswith("/events")
 
 
 def refused_unread(request: Request, error: NodeError) -> Response:
@@ -120,10 +126,15 @@ class Routes:
 
     async def check_head(self, request: Request) -> Response | None:
         """Return the refusal of a request by its head, before its body is read; None if there is none."""
-        if request.path != BATCH_PATH or request.method != "POST":
+        batch = request.path == BATCH_PATH
+        if not (batch or _is_events(request.path)) or request.method != "POST":
             return None
         try:
-            self._batches.check_head(await self._callers.identify(request))
+            caller = await self._callers.identify(request)
+            if batch:
+                self._batches.check_head(caller)
+            else:
+                admit(caller)
         except NodeError as error:
             await self._management.note_failed(error)
             return self._challenged(request, problem_of(error, request.path))

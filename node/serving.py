@@ -59,6 +59,7 @@ from resolver.plain import PlainReads
 from resolver.quick import QuickResolver
 from resolver.ratelimit import RateLimit, shared_table
 from resolver.service import Resolver
+from resolver.units import Units
 
 
 def rate_limit(config: Config, front: Front, table: memoryview, refused: Callable[[Front], None]) -> RateLimit:
@@ -158,7 +159,8 @@ def make_fronts(
     udp_admits = rate_limit(config, "handle", rates.udp, counters.limited).admits
     turn = Turn(spool, counters.resolution, counters.log_failed)
     root, rules = config.flag("handle.root"), wiring.handle_rules(config)
-    resolver = Resolver(rules, root=root, server_admins=wiring.server_admins(config))
+    units = Units(wiring.lot_keys(config), root=root)
+    resolver = Resolver(rules, root=root, server_admins=wiring.server_admins(config), units=units)
     site = site_info(config, ports)
     parts = _Parts(
         config, store, run, turn, resolver, RegistrarClient(wiring.run_folder(config)), Prover(store, resolver.records),
@@ -174,7 +176,7 @@ def make_fronts(
         routes.answer, routes.check_head, plain_auth=plain_auth, admits=http_admits, observe=counters.http,
         connections=connections,
     )  # fmt: skip
-    reads = PlainReads(store, rules, root=root)
+    reads = PlainReads(store, rules, root=root, units=units)
     handles = QuickHandles(reads, resolver, site.serial, turn, clock.now_s)
     quick = QuickResolver(reads, resolver, turn, counters.of_http("GET", 200), counters.of_http("GET", 404))
     return Fronts(
@@ -224,6 +226,7 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
     management = ManagementApi(
         parts.rules, store, registrar, root=parts.root, server_admins=wiring.server_admins(parts.config),
         now_ms=clock.now_ms, public_limits={"complaint.file": parts.filing, "complaint.status": parts.lookups},
+        keys=wiring.lot_keys(parts.config),
     )  # fmt: skip
     return Routes(
         reading=ReadingApi(resolver, store, parts.site, turn),

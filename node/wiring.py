@@ -12,7 +12,7 @@ from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Final
 
-from core import limits
+from core import clock, limits
 from core.admission import ServerAdmins, parse_server_admins
 from core.config import Config
 from core.errors import ConfigError, NodeError, StoreError
@@ -23,7 +23,8 @@ from core.store.lmdb_engine import EarlierStoreError, LmdbEngine
 from core.wire.sitefile import AddressPolicy
 from node import VERSION
 from node.duties import load_duties
-from node.party_keys import load_keys
+from node.key_file import LOT_KEYS, PARTY_KEYS, KeyKind, load_keys
+from node.lot_keys import LotKeys
 from node.signing import load_signer
 from node.site import configured_site, server_choice
 from node.transfer_keys import import_keys
@@ -135,12 +136,12 @@ def _complete(config: Config) -> None:
 
 def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) -> Registry:
     """The registration service on a store. ``founding``: by ``saltern init`` alone. Errors: ConfigError."""
-    file = party_keys_file(config)
+    file = key_file(config, PARTY_KEYS)
     return Registry(
         store, handle_rules(config), root=config.flag("handle.root"), server_admins=server_admins(config),
-        seals=Seals(lambda: load_keys(file), lambda: secrets.token_bytes(NONCE_BYTES)),
+        seals=Seals(lambda: load_keys(file, PARTY_KEYS), lambda: secrets.token_bytes(NONCE_BYTES)),
         policy=policy(config), methods=verification_methods(), load_signer=lambda: load_signer(config),
-        reporting=reporting(config), founding=founding,
+        reporting=reporting(config), lot_keys=lot_keys(config), founding=founding,
     )  # fmt: skip
 
 
@@ -191,12 +192,18 @@ def verification_methods() -> dict[str, Method]:
     return found | METHODS
 
 
-def party_keys_file(config: Config) -> Path:
-    """The key file of identity data. Errors: ConfigError if none is named."""
-    file = config.file("party.keys")
+def key_file(config: Config, kind: KeyKind) -> Path:
+    """The file of keys. Errors: ConfigError if none is named."""
+    file = config.file(kind.setting)
     if file is None:
-        raise ConfigError("party.keys: 未指定密钥文件。No key file is named")
+        raise ConfigError(f"{kind.setting}: 未指定密钥文件。No key file is named", setting=kind.setting)
     return file
+
+
+def lot_keys(config: Config) -> LotKeys:
+    """The master keys of unit codes, read when they are asked for. Errors: ConfigError if no file is named."""
+    file = key_file(config, LOT_KEYS)
+    return LotKeys(lambda: load_keys(file, LOT_KEYS), clock.monotonic_s)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -297,6 +297,37 @@ class AbandonImport(NamedTuple):
     prefix: str
 
 
+class CreateLot(NamedTuple):
+    """Register a lot: one row, however many units it has. ``form``: JSON of ``registry/lot_forms.py``."""
+
+    form: bytes
+
+
+class TakeBlock(NamedTuple):
+    """Give units of a lot to a line, or give the same again. ``start``: the first one, -1 for the next that are free.
+
+    ``token``: whoever asks again with it gets the same block, for ever; empty without.
+    """
+
+    lot: str
+    line: str
+    size: int
+    start: int = -1
+    token: str = ""
+
+
+class RecordEvents(NamedTuple):
+    """Record what happened to units of a lot; the body is JSON, unread until the registrar has it.
+
+    ``lines``: an event a line, else one array. ``digest``: SHA-256 of the body as its sender has it, empty without.
+    """
+
+    lot: str
+    body: bytes
+    lines: bool
+    digest: bytes = b""
+
+
 LOG_IN: Final = "log-in"
 """What a NoteRefusal calls a failure to prove who somebody is."""
 
@@ -318,6 +349,7 @@ Governance = (
     | PlaceHold | LiftHold
     | AddTemplate | PublishTemplate | WithdrawTemplate
     | OpenIncident | UpdateIncident | ReportIncident | CloseIncident
+    | CreateLot | TakeBlock | RecordEvents
     | FileComplaint | MoveComplaint | ReadContact
     | NoteRefusal
     | ExportPrefix | ImportPrefix | ImportLines | AbandonImport

@@ -29,7 +29,8 @@ from core.complaints import (
     parse_ticket,
 )
 from core.errors import NodeError, Outcome, SealError
-from core.party.seal import KeyRing, key_id_of, reseal, seal, unseal
+from core.keyring import KeyRing
+from core.party.seal import key_id_of, reseal, seal, unseal
 from core.store.complaint_rows import (
     COUNTS_KEY,
     WAITING_ROW,

@@ -11,8 +11,10 @@ from core import limits
 from core.clock import Millis
 from core.errors import ConfigError, Outcome, RecordError, SealError, WireError
 from core.ident.handle import HandleRules, PrefixKey
+from core.keyring import KeyRing
+from core.lotkeys import CurrentKeys
 from core.party.rules import Fault
-from core.party.seal import KeyRing, unseal
+from core.party.seal import unseal
 from core.signature import Signer
 from core.store.engine import Table
 from core.store.party_rows import PartyRow, unpack_party
@@ -50,6 +52,7 @@ class Desk(NamedTuple):
     operators: Sequence[tuple[bytes, int]]
     load_signer: Callable[[], Signer] | None
     reporting: Reporting
+    lot_keys: CurrentKeys | None
 
     @property
     def who(self) -> Who:

@@ -21,6 +21,7 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    CreateLot,
     ExportPrefix,
     FileComplaint,
     Governance,
@@ -36,12 +37,14 @@ from registry.commands import (
     PublishTemplate,
     ReadContact,
     ReadIdentity,
+    RecordEvents,
     RekeyParties,
     ReportIncident,
     Result,
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
+    TakeBlock,
     UpdateIncident,
     VerifyParty,
     WithdrawTemplate,
@@ -51,6 +54,8 @@ from registry.complaints import file_complaint, move_complaint, read_contact
 from registry.desk import Desk
 from registry.holds import lift_hold, place_hold
 from registry.incidents import close_incident, open_incident, report_incident, update_incident
+from registry.lot_events import record_events
+from registry.lots import create_lot, take_block
 from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
 from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
 from registry.refusals import refusal
@@ -87,6 +92,9 @@ _ACTS: Final[dict[type, _Act]] = {
     ImportPrefix: _Act("prefix.import", import_prefix, "prefix"),
     ImportLines: _Act("prefix.import", import_lines, "prefix"),
     AbandonImport: _Act("prefix.abandon", abandon_import, "prefix"),
+    CreateLot: _Act("lot.create", create_lot),
+    TakeBlock: _Act("lot.take", take_block, "lot"),
+    RecordEvents: _Act("lot.events", record_events, "lot"),
     IssueBearer: _Act("token.issue", issue_bearer),
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
     PlaceHold: _Act("hold.place", place_hold, "target"),

@@ -14,11 +14,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-from core import limits
 from core.admission import ServerAdmins
 from core.clock import Millis
 from core.errors import NodeError, Outcome, StoreError, WireError
 from core.ident.handle import HandleRules
+from core.lotkeys import NO_MASTER_KEYS, MasterKeys
 from core.outcomes import STATUSES
 from core.source_limit import NO_LIMIT, SourceLimit
 from core.store.engine import Snapshot
@@ -39,13 +39,12 @@ from registry.batch_api import admit
 from registry.commands import ANONYMOUS, LOG_IN, Actor, NoteRefusal, Request, Result
 from registry.desk import dump
 from registry.json_api import Registrar, actor_of, idempotency_token
-from registry.management import OPERATIONS, Asked, Operation
+from registry.management import HANDLES, JSON, OPERATIONS, PLACEHOLDERS, Asked, Operation
 from registry.members import Members, read_body, read_query
 from registry.reading import COUNT, Page, View
 from registry.roles import CALL_NAMED, allows
 from registry.standing import require_role, standing_of
 
-JSON: Final = "application/json"
 _HEADERS: Final[Headers] = (("Content-Type", JSON), ("Cache-Control", "no-store"))  # a token is shown once
 _REFUSED: Final = (Outcome.FORBIDDEN, Outcome.ACCESS_DENIED)
 
@@ -69,20 +68,29 @@ def _places() -> tuple[Place, ...]:
     for operation in OPERATIONS:
         found.setdefault(operation.path, {})[operation.method] = operation
     return tuple(
-        Place(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), operations)
-        for path, operations in found.items()
+        Place(re.compile(re.sub(r"\{(\w+)\}", _segment, path)), operations) for path, operations in found.items()
     )
+
+
+def _segment(name: re.Match[str]) -> str:
+    """Return the pattern of what stands in a path: one segment; of a lot or unit its slash may stand as it is."""
+    one = "[^/]+"
+    return f"(?P<{name[1]}>{f'{one}/{one}' if name[1] in HANDLES else one}|{one})"
 
 
 _PLACES: Final = _places()
 
 
 class ManagementApi:
-    """Answers all calls. ``now_ms``: by which tokens expire. ``public_limits``: of calls that anybody may make."""
+    """Answers all calls. ``now_ms``: by which tokens expire. ``public_limits``: of calls that anybody may make.
+
+    ``keys``: of unit codes.
+    """
 
     def __init__(
         self, rules: HandleRules, store: Store, registrar: Registrar, *, root: bool, server_admins: ServerAdmins,
         now_ms: Callable[[], Millis], public_limits: Mapping[str, SourceLimit] | None = None,
+        keys: MasterKeys = NO_MASTER_KEYS,
     ) -> None:  # fmt: skip
         self._rules = rules
         self._store = store
@@ -91,6 +99,7 @@ class ManagementApi:
         self._server_admins = server_admins
         self._now_ms = now_ms
         self._public_limits = public_limits or {}
+        self._keys = keys
 
     async def answer(self, request: HttpRequest) -> Response:
         """Answer one call, whatever it is."""
@@ -123,8 +132,9 @@ class ManagementApi:
             if operation.page is not None and prefers_html(request.headers.get("accept", "")):
                 return operation.page(document)
             return Response(STATUSES[Outcome.OK].http, _HEADERS, dump(document))
-        asked = Asked({**read_query(request.query, ()), **_body(request, operation), **members}, request.body)
+        sent = {**read_query(request.query, ()), **_body(request, operation), **members}
         token = idempotency_token(request)
+        asked = Asked(sent, request.body, request.headers, "" if token is None else token.key)
         self._limit(request, operation)
         result = await self._registrar.call(Request(operation.command(asked), actor, token))
         return _told(result, request.path)
@@ -165,7 +175,7 @@ class ManagementApi:
             records = ServedRecords(snapshot, self._rules, self._root)
             standing = standing_of(actor, records, self._server_admins, self._now_ms())
             require_role(standing, allows(CALL_NAMED[operation.call], standing.role))
-            return operation.read(View(snapshot, standing, self._rules, members, self._now_ms()))
+            return operation.read(View(snapshot, standing, self._rules, members, self._now_ms(), self._keys))
 
 
 def _find(path: str) -> tuple[Mapping[str, Operation], Members] | None:
@@ -174,7 +184,7 @@ def _find(path: str) -> tuple[Mapping[str, Operation], Members] | None:
         match = place.pattern.fullmatch(path)
         if match is not None:
             members = {name: decode_path(text) for name, text in match.groupdict().items()}
-            fits = all(len(text) <= limits.PREFIX_CHARS_MAX for text in members.values())
+            fits = all(len(text) <= PLACEHOLDERS[name].high for name, text in members.items())
             return (place.operations, members) if fits else None
     return None
 
@@ -183,8 +193,8 @@ def _body(request: HttpRequest, operation: Operation) -> Members:
     """Return the members of the body, none of one that the registrar reads. Errors: NodeError."""
     if not operation.body:
         return {}
-    if media_type(request.headers) != JSON:
-        raise WireError(f"Content-Type must be {JSON}", outcome=Outcome.MEDIA_TYPE)
+    if media_type(request.headers) not in operation.media:
+        raise WireError(f"Content-Type must be one of {', '.join(operation.media)}", outcome=Outcome.MEDIA_TYPE)
     return {} if isinstance(operation.body, str) else read_body(request.body, operation.body)
 
 

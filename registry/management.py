@@ -6,15 +6,17 @@ call stands in ``registry/roles.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from core import limits
 from core.complaints import Event, State
 from core.errors import Outcome
+from core.ident.unitcode import INDEXES_MAX, SERIAL_CHARS
 from core.store.prefix_rows import HOSTED, HOSTINGS
 from core.who import Role
-from core.wire.http import Response
+from core.wire.http import Response, content_digest, media_type
 from registry.commands import (
     AddParty,
     AddTemplate,
@@ -23,6 +25,7 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    CreateLot,
     IssueBearer,
     LiftHold,
     MoveComplaint,
@@ -30,16 +33,20 @@ from registry.commands import (
     OpenIncident,
     PlaceHold,
     PublishTemplate,
+    RecordEvents,
     ReportIncident,
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
+    TakeBlock,
     UpdateIncident,
     VerifyParty,
     WithdrawTemplate,
 )
 from registry.complaints import FORM, REASON, REPLY, complaint_of
 from registry.incident_report import report_page
+from registry.lot_forms import LOT, LOT_FORM
+from registry.lot_reading import list_blocks, list_codes, list_lots, show_lot, show_unit
 from registry.members import Kind, Member, Members
 from registry.reading import (
     COUNT,
@@ -64,17 +71,27 @@ from registry.reading import (
     show_template,
 )
 
+JSON: Final = "application/json"
+HANDLES: Final = ("lot", "unit")
+"""What stands in a path as a handle: its slash as it is, or as %2F."""
+
 _YES: Final = True
 _KEY_CHARS: Final = 2 * limits.STORE_KEY_BYTES_MAX
 _ID_CHARS: Final = limits.PREFIX_CHARS_MAX
 _NUMBER_MAX: Final = 2**63 - 1
+_UNIT_CHARS: Final = limits.LOT_CHARS_MAX + SERIAL_CHARS
 
 
 class Asked(NamedTuple):
-    """What a call was sent. ``members``: of its path and, where the row declares any, of its body."""
+    """What a call was sent. ``members``: of its path and, where the row declares any, of its body.
+
+    ``token``: its Idempotency-Key, empty without.
+    """
 
     members: Members
     body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
+    token: str = ""
 
 
 class Operation(NamedTuple):
@@ -83,8 +100,8 @@ class Operation(NamedTuple):
     ``call``: of CALLS. ``path``: ``{party}`` stands for one segment. ``answer``: a schema of
     ``registry/schemas.py``; ``listed``: the member that holds the rows of a page. ``body``: its members,
     or the name of the schema of one that the registrar reads. ``command`` of a write, ``read`` of a read.
-    ``page``: the answer for who accepts HTML. ``ends``: how it ends well; ``refusals``: how else, beside
-    what every call may end with.
+    ``page``: the answer for who accepts HTML. ``media``: types of the body. ``ends``: how it ends well;
+    ``refusals``: how else, beside what every call may end with.
     """
 
     call: str
@@ -99,6 +116,7 @@ class Operation(NamedTuple):
     query: tuple[Member, ...] = ()
     listed: str = ""
     page: Callable[[Document], Response] | None = None
+    media: tuple[str, ...] = (JSON,)
 
     @property
     def placeholders(self) -> list[str]:
@@ -111,6 +129,8 @@ PLACEHOLDERS: Final = {
     "prefix": Member("prefix", Kind.TEXT, "前缀", "A prefix: 88.118.7", _YES, high=_ID_CHARS),
     "ticket": Member("ticket", Kind.TEXT, "投诉编号", "Ticket of a complaint", _YES, high=_ID_CHARS),
     "token": Member("token", Kind.TEXT, "令牌编号", "Id of a token: 12 hexadecimal digits", _YES, high=_ID_CHARS),
+    "lot": LOT,
+    "unit": Member("unit", Kind.TEXT, "单元、箱或托盘的标识", "A unit, case or pallet", _YES, high=_UNIT_CHARS),
     "code": Member("code", Kind.TEXT, "模板编码", "Code of a metadata template", _YES, high=_ID_CHARS),
     "incident": Member("incident", Kind.TEXT, "事件编号", "Id of an incident: I000001", _YES, high=_ID_CHARS),
     "revision": Member("revision", Kind.TEXT, "报告的版本", "Revision of a report: 1", _YES, high=_ID_CHARS),
@@ -240,6 +260,29 @@ def _answer_complaint(event: Event, member: Member | None = None) -> Operation:
     )  # fmt: skip
 
 
+def _take(asked: Asked) -> Command:
+    given = asked.members
+    return TakeBlock(given["lot"], given["line"], given["count"], given.get("from", -1), asked.token)
+
+
+def _events(asked: Asked) -> Command:
+    lines = media_type(asked.headers) != JSON
+    digest = content_digest(asked.headers)
+    return RecordEvents(asked.members["lot"], asked.body, lines, digest)
+
+
+_LOTS_BELOW: Final = Member("prefix", Kind.TEXT, "此前缀的批次", "Lots of this prefix", high=_ID_CHARS)
+_BLOCK: Final = (
+    Member("line", Kind.LINE, "生产线", "The line", _YES, high=limits.LOT_LINE_CHARS_MAX),
+    Member("count", Kind.INTEGER, "单元数", "Number of units", _YES, high=INDEXES_MAX),
+    Member("from", Kind.INTEGER, "起点，默认为下一个空闲单元", "The first one; the next free one by default", low=0,
+           high=INDEXES_MAX),
+)  # fmt: skip
+_CODES: Final = (
+    Member("from", Kind.INTEGER, "起点，默认0", "The first index, 0 by default", low=0, high=INDEXES_MAX),
+    Member("count", Kind.INTEGER, f"数量，默认{COUNT}", f"How many, {COUNT} by default", high=limits.LOT_CODES_MAX),
+)
+EVENT_MEDIA: Final = (JSON, "application/x-ndjson", "application/jsonl")
 _COMPLAINTS: Final = (
     Member(
         "state", Kind.TEXT, "状态", "In this state", choices=tuple(state.value for state in State)
@@ -251,6 +294,10 @@ _MISSING: Final = Outcome.NOT_FOUND
 _CONFLICT: Final = Outcome.CONFLICT
 _CREATED: Final = (Outcome.CREATED,)
 _GRAMMAR: Final = Outcome.INVALID_HANDLE
+_HELD: Final = Outcome.HELD
+_FOREIGN: Final = Outcome.NOT_RESPONSIBLE
+_CLOSED: Final = (Outcome.REGISTRATION_CLOSED,)
+_LOT: Final = "/v1/lots/{lot}"
 _PARTIES: Final = "/v1/parties"
 _ONE_PARTY: Final = "/v1/parties/{party}"
 _PREFIXES: Final = "/v1/prefixes"
@@ -284,6 +331,20 @@ OPERATIONS: Final = (
     _move("suspend", "suspension"),
     _move("resume", "resumption"),
     _move("delete", "deletion"),
+    _O("lot.create", "POST", "/v1/lots", "LotCreated", _CREATED, (_GRAMMAR, _HELD, _FOREIGN, _CONFLICT, *_CLOSED),
+       body=LOT_FORM, command=lambda asked: CreateLot(asked.body)),
+    _O("lot.list", "GET", "/v1/lots", "Lots", read=list_lots, query=(_LOTS_BELOW, _AFTER_KEY, _COUNT), listed="lots"),
+    _O("lot.show", "GET", _LOT, "Lot", refusals=(_GRAMMAR, _MISSING), read=show_lot),
+    _O("lot.take", "POST", _LOT + "/blocks", "Block", (Outcome.OK, Outcome.CREATED),
+       (_GRAMMAR, _MISSING, _HELD, _FOREIGN, _CONFLICT, *_CLOSED), body=_BLOCK, command=_take),
+    _O("lot.blocks", "GET", _LOT + "/blocks", "Blocks", refusals=(_GRAMMAR, _MISSING), read=list_blocks,
+       query=_NUMBERED, listed="blocks"),
+    _O("lot.codes", "GET", _LOT + "/codes", "Codes", refusals=(_GRAMMAR, _MISSING, _HELD, _FOREIGN), read=list_codes,
+       query=_CODES),
+    _O("lot.events", "POST", _LOT + "/events", "EventsEnded",
+       refusals=(_GRAMMAR, _MISSING, _HELD, _FOREIGN, _CONFLICT), body="Events", command=_events, media=EVENT_MEDIA),
+    _O("lot.unit", "GET", "/v1/units/{unit}", "Unit",
+       refusals=(_GRAMMAR, _MISSING, Outcome.NOT_ISSUED), read=show_unit),
     _O("hold.place", "POST", "/v1/holds", "Hold", (Outcome.OK, Outcome.CREATED), (_GRAMMAR, _MISSING, _CONFLICT),
        body=_HOLD, command=_place),
     _O("hold.lift", "POST", "/v1/holds/liftings", "Hold", refusals=(_GRAMMAR, _MISSING, _CONFLICT),

@@ -37,6 +37,7 @@ _IDEMPOTENCY: Final = {
         "maxLength": limits.IDEMPOTENCY_KEY_CHARS_MAX,
     },
 }
+_LINES_TEXT: Final = {"type": "string", "description": "每行一条 One a line"}
 _OVERWRITE: Final = {
     "name": "overwrite",
     "in": "query",
@@ -101,7 +102,8 @@ def _operation(operation: Operation) -> _Part:
         made["parameters"] = parameters
     if operation.body:
         sent = ref(operation.body) if isinstance(operation.body, str) else schema_of_body(operation.body)
-        made["requestBody"] = {"required": True, "content": {_JSON: {"schema": sent}}}
+        lines = {media: {"schema": _LINES_TEXT} for media in operation.media if media != _JSON}
+        made["requestBody"] = {"required": True, "content": {_JSON: {"schema": sent}} | lines}
     return made
 
 
@@ -144,7 +146,7 @@ def _batch() -> _Part:
             "required": True,
             "content": {
                 _JSON: {"schema": {"type": "array", "items": ref("Record"), "maxItems": limits.BATCH_ITEMS_MAX}},
-                _LINES: {"schema": {"type": "string", "description": "每行一条 A record a line"}},
+                _LINES: {"schema": _LINES_TEXT},
             },
         },
         "responses": _responses(_BATCH_ENDS, "BatchResults"),

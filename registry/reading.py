@@ -16,6 +16,7 @@ from core.clock import Millis
 from core.complaints import parse_ticket
 from core.errors import Outcome
 from core.ident.handle import HandleRules, PrefixKey, check_prefix
+from core.lotkeys import NO_MASTER_KEYS, MasterKeys
 from core.store.application_rows import Application, unpack_application
 from core.store.bearer_rows import unpack_bearer
 from core.store.complaint_rows import Complaint, unpack_complaint
@@ -57,13 +58,17 @@ Document = dict[str, Any]
 
 
 class View(NamedTuple):
-    """What is looked at. ``members``: of the path and the query. ``now_ms``: by which something is overdue."""
+    """What is looked at. ``members``: of the path and the query. ``now_ms``: by which something is overdue.
+
+    ``keys``: of the unit codes.
+    """
 
     snapshot: Snapshot
     standing: Standing
     rules: HandleRules
     members: Members
     now_ms: Millis
+    keys: MasterKeys = NO_MASTER_KEYS
 
     @property
     def role(self) -> Role | None:

@@ -12,9 +12,11 @@ from core.incidents import KINDS, SEVERITIES, Kind, Severity
 from core.incidents import STATE_LABELS as INCIDENT_LABELS
 from core.incidents import State as IncidentState
 from core.lifecycle import STATE_LABELS, State
+from core.lots import GRADES, Level, UnitState
 from core.party.fields import FIELDS, HINTS, Field
 from core.party.rules import Fault
 from core.store.hold_rows import HoldKind
+from core.store.lot_rows import PACKED
 from core.store.party_rows import Verified
 from core.store.prefix_rows import HOSTINGS
 from core.store.template_rows import TemplateState
@@ -232,6 +234,34 @@ _TEMPLATE: Final = {
     "code": _TEXT, "version": _TEXT, "state": _TEMPLATE_STATE, "name": _OR_NONE, "object_type": _OBJECT_TYPE,
     "party": _OR_NONE, "filed": _TIME, "published": _OR_TIME, "withdrawn": _OR_TIME,
 }  # fmt: skip
+_COUNTS: Final[Schema] = {"type": "object", "additionalProperties": _NUMBER}
+_LEVELS: Final = tuple(level.word for level in Level)
+_OR_NUMBER: Final[Schema] = {"type": ["integer", "null"]}
+_LOT: Final = {
+    "lot": _TEXT, "product": _TEXT, "count": _NUMBER, "units_per_case": _OR_NUMBER, "cases_per_pallet": _OR_NUMBER,
+    "cases": _NUMBER, "pallets": _NUMBER, "line": _OR_NONE, "produced": _OR_NONE, "valid_until": _OR_NONE,
+    "scheme": _NUMBER, "key_id": _NUMBER, "created": _TIME,
+}  # fmt: skip
+_BLOCK: Final = {
+    "lot": _TEXT, "line": _TEXT, "from": _NUMBER, "count": _NUMBER, "token": _OR_NONE, "taken": _TIME,
+}  # fmt: skip
+_CODE: Final = {
+    "index": _NUMBER, "identifier": _TEXT, "kind": {"enum": list(_LEVELS)}, "case": _OR_NONE, "pallet": _OR_NONE,
+}  # fmt: skip
+_EVENT_FORM: Final = {
+    "event": {"enum": [state.value for state in UnitState if state is not UnitState.ALLOCATED] + [PACKED]},
+    "time": _TIME, "identifier": _TEXT, "from": _NUMBER, "count": _NUMBER, "until": _TIME,
+    "place": _TEXT | {"maxLength": limits.LOT_LINE_CHARS_MAX}, "grade": {"enum": ["", *GRADES]},
+    "parent": _TEXT | {"description": "空文本表示取出 An empty text takes it out"},
+}  # fmt: skip
+_UNIT: Final = {
+    "identifier": _TEXT, "lot": _TEXT, "product": _TEXT, "index": _NUMBER, "kind": {"enum": list(_LEVELS)},
+    "state": {"enum": [state.value for state in UnitState]}, "since": _TIME, "until": _TIME, "place": _OR_NONE,
+    "parent": _OR_NONE, "children": _array(_TEXT),
+    "history": _array(
+        _object({"event": _TEXT, "time": _TIME, "until": _TIME} | dict.fromkeys(("place", "grade", "parent"), _OR_NONE))
+    ),
+}  # fmt: skip
 _RESULT: Final = {"identifier": _OR_NONE, "outcome": _TEXT, "message": _TEXT}
 _FAULT: Final = _object(dict.fromkeys(Fault._fields, _TEXT))
 _OUTCOMES: Final = {"enum": [outcome.value for outcome in Outcome]}
@@ -307,6 +337,23 @@ SCHEMAS: Final[Schema] = {
         }
     ),
     "Complaints": _page("complaints", "ComplaintSummary", _NEXT_ROW),
+    "Lot": _object(_LOT | {"allocated": _NUMBER, "states": _object(dict.fromkeys(_LEVELS, _COUNTS))}),
+    "LotCreated": _object(_LOT | {"stored_bytes": _NUMBER, "warnings": _array(ref("Fault"))}, "stored_bytes"),
+    "LotSummary": _object(_LOT),
+    "Lots": _page("lots", "LotSummary", _NEXT_ROW),
+    "Block": _object(_BLOCK),
+    "Blocks": _page("blocks", "Block", _NEXT_NUMBER),
+    "Codes": _object({"lot": _TEXT, "codes": _array(_object(_CODE)), "next": _NEXT_NUMBER}),
+    "Events": _array(_object(_EVENT_FORM, *(name for name in _EVENT_FORM if name not in ("event", "time"))))
+    | {"maxItems": limits.BATCH_ITEMS_MAX},
+    "EventsEnded": _object(
+        {
+            "lot": _TEXT,
+            "results": _array(_object({"outcome": _TEXT, "rule": _TEXT, "message": _TEXT}, "rule", "message")),
+            "counts": _COUNTS,
+        }
+    ),
+    "Unit": _object(_UNIT),
     "Change": _object(_CHANGE),
     "Changes": _page("changes", "Change", _NEXT_NUMBER),
     "Entry": _object(_ENTRY),

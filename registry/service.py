@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from core import limits
 from core.admission import ServerAdmins, may
@@ -31,11 +31,12 @@ from core.ident.handle import (
     prefix_handle_of,
     prefix_of,
 )
+from core.lotkeys import CurrentKeys
 from core.records import AdminPermission, Values
 from core.signature import Signer
 from core.store.application_rows import unpack_application
 from core.store.engine import Engine, ExpectationError, Table
-from core.store.homing import ServedRecords, require_served, serves
+from core.store.homing import ServedRecords, require_served
 from core.store.prefix_rows import Rows, unpack_prefix
 from core.who import Role, Who
 from core.wire.jsonform import RecordForm, load_values
@@ -46,6 +47,7 @@ from registry.commands import (
     Actor,
     Add,
     Command,
+    CreateLot,
     Delete,
     Governance,
     Home,
@@ -61,6 +63,8 @@ from registry.desk import Desk, Seals
 from registry.governance import decide, object_of
 from registry.incident_report import DEFAULT_REPORTING, Reporting
 from registry.journal import Journal
+from registry.lockout import locked_out
+from registry.lots import weighed
 from registry.opening import require_open
 from registry.policy import DEFAULT_POLICY, Policy
 from registry.refusals import refusal
@@ -100,6 +104,7 @@ class Registry:
         methods: Mapping[str, Method] = METHODS,
         load_signer: Callable[[], Signer] | None = None,
         reporting: Reporting = DEFAULT_REPORTING,
+        lot_keys: CurrentKeys | None = None,
         founding: bool = False,
     ) -> None:
         """Take what decides. ``founding``: the node is being made, and prefixes become the operator's own."""
@@ -113,6 +118,7 @@ class Registry:
         self.methods = methods
         self.load_signer = load_signer
         self.reporting = reporting
+        self.lot_keys = lot_keys
         self.founding = founding
         self._journal = Journal()
 
@@ -136,10 +142,13 @@ class Registry:
             tokens.sweep(staging, requests, now_ms)
             results = []
             for request in requests:
+                written = 0 if request.dry_run or not isinstance(request.command, CreateLot) else staging.written()
                 work = _Work(self, Staging(snapshot) if request.dry_run else staging, request.actor, now_ms)
                 result = tokens.once(work.staging, tokens.keyed(request, self.seals), self._rules, now_ms, work.run)
                 if work.who is not None and not request.dry_run:
                     self._journal.enter(staging, work.who, now_ms, request.command, result)
+                if isinstance(request.command, CreateLot):
+                    result = weighed(result, work.staging.written() - written)
                 results.append(result)
             staged = staging.batch()
         if any(staged.rows.values()):
@@ -153,7 +162,7 @@ class Registry:
         standing = standing_of(actor, self.records(staging), self._server_admins, now_ms)
         return Desk(
             staging, standing, now_ms, self._rules, self.policy, self.methods, self.seals, home,
-            self._operators, self.load_signer, self.reporting,
+            self._operators, self.load_signer, self.reporting, self.lot_keys,
         )  # fmt: skip
 
     def standing_for_records(self, actor: Actor, records: ServedRecords, now_ms: Millis) -> Standing:
@@ -196,23 +205,7 @@ class Registry:
 
         An administrator in the prefix's own handle counts wherever else it is served from.
         """
-        after = _Instead(staging, prefix, row)
-        for key, index in self._operators:
-            own = row is None and key == prefix_handle_of(prefix)
-            if own or (serves(staging, key, root=self._root) and not serves(after, key, root=self._root)):
-                return key, index
-        return None
-
-
-class _Instead(NamedTuple):
-    """See Rows. One prefix has another row, or none."""
-
-    rows: Rows
-    prefix: PrefixKey
-    row: bytes | None
-
-    def get(self, table: Table, key: bytes) -> bytes | None:
-        return self.row if table is Table.PREFIXES and key == self.prefix else self.rows.get(table, key)
+        return locked_out(self._operators, staging, prefix, row, root=self._root)
 
 
 class _Work:

@@ -22,6 +22,9 @@ from core.store.record_rows import RecordRows, pack_record, record_key, unpack_v
 from core.wire.valuetypes import HS_VLIST
 
 _CREATED = int(ChangeKind.RECORD_CREATED)
+_SERIAL_BYTES = 8  # the key of a change
+_SERIAL_ROW_BYTES = len(b"serial") + 8
+_KEY_END = b"\xff" * STORE_KEY_BYTES_MAX
 
 
 class Staging:
@@ -69,6 +72,27 @@ class Staging:
         for key, row in sorted(rows.items()):
             if row is not None:
                 yield key, row
+
+    def floor(self, table: Table, key: bytes) -> tuple[bytes, bytes] | None:
+        """Return the row with the greatest key that is not above ``key``, staged or stored.
+
+        Cost: goes over all that is staged of the table.
+        """
+        rows = self._batch.rows.get(table, {})
+        staged = max((place for place, row in rows.items() if row is not None and place <= key), default=None)
+        stored = self._snapshot.floor(table, key)
+        while stored is not None and stored[0] in rows and rows[stored[0]] is None:
+            stored = self._snapshot.floor(table, _before(stored[0]))
+        if staged is None or (stored is not None and stored[0] > staged):
+            return stored
+        row = rows[staged]
+        return None if row is None else (staged, row)
+
+    def written(self) -> int:
+        """Return the octets of keys and rows that are staged, of changes and the serial too."""
+        rows = sum(len(key) + len(row) for staged in self._batch.rows.values() for key, row in staged.items() if row)
+        changes = sum(_SERIAL_BYTES + len(change) for change in self._batch.changes)
+        return rows + changes + (_SERIAL_ROW_BYTES if changes else 0)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -186,3 +210,10 @@ class Staging:
             self._batch.put(Table.COUNTERS, prefix, pack_count(count))
         self._counts.clear()
         return self._batch
+
+
+def _before(key: bytes) -> bytes:
+    """Return a key that every key below this one is not above, and this one is."""
+    if key[-1] == 0:
+        return key[:-1]
+    return (key[:-1] + bytes((key[-1] - 1,)) + _KEY_END)[:STORE_KEY_BYTES_MAX]

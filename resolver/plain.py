@@ -1,4 +1,4 @@
-"""Records as they are stored, for the quick ways: what a plain question needs, and no more.
+"""Records as they are stored, and units as if they were, for the quick ways: what a plain question needs, and no more.
 
 1. One state of the store at a time: ``begin`` opens it, ``end`` lets it go, and nothing waits
    in between. What came before ``begin`` sees all that was acknowledged before it came.
@@ -14,13 +14,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from core import limits
-from core.errors import NodeError
+from core.errors import NodeError, Outcome
 from core.ident.handle import HandleRules
 from core.store.engine import Snapshot, Table
-from core.store.holding import hold_counts, is_identifier_held
+from core.store.holding import hold_counts, hold_on
 from core.store.homing import hosting_of
 from core.store.prefix_rows import HOSTED
 from core.store.record_rows import KEY_RAW_MAX
+from resolver.units import Units
 
 
 class Store(Protocol):
@@ -33,8 +34,11 @@ class Store(Protocol):
 class PlainReads:
     """The rows of hosted records, by the octets of a handle as asked."""
 
-    def __init__(self, store: Store, rules: HandleRules, *, root: bool = False) -> None:
+    def __init__(
+        self, store: Store, rules: HandleRules, *, root: bool = False, units: Units | None = None
+    ) -> None:  # fmt: skip
         self._store = store
+        self._units = units or Units(root=root)
         self._rules = rules
         self._root = root
         self._server = rules.server
@@ -85,9 +89,13 @@ class PlainReads:
             return None
         if prefix not in self._hosted and not self._hosts(snapshot, prefix, key):
             return None
-        if self._identifiers_held and is_identifier_held(snapshot, key):
+        if self._identifiers_held and hold_on(snapshot, key) is not None:
             return None
         row = snapshot.get(table, key)
+        if row is None:
+            found = self._units.find(snapshot, key)
+            if found is not None and found.outcome is Outcome.OK:
+                row = self._units.row(snapshot, table, found)
         if row is not None and self._server is not None and not self._server.takes(handle.decode()):
             return None
         return row

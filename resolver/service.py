@@ -4,6 +4,9 @@ Never asks the upstream, never waits, never alters what was registered (Measures
 art. 11). Order of checks, as the reference server: grammar, server of the site,
 responsibility, existence, filters, permissions.
 
+A lot and its units have no records of their own, and are answered as if they had (``resolver/units.py``): a code
+that was never made is NOT_ISSUED, one of a unit that is out of use GONE.
+
 A handle that is on hold or below a suspended prefix is HELD, whether or not there is one. One below a
 delegated prefix is answered with a referral to where it is served.
 DIVERGES: docs/standards/divergences.md#delegated-prefixes-are-service-referrals
@@ -41,6 +44,7 @@ from core.wire.jsonform import dump_values
 from core.wire.values import encode_values
 from core.wire.valuetypes import HS_SERV, HS_SERV_PREFIX, HS_SITE, HS_SITE_6, HS_SITE_PREFIX
 from resolver import template
+from resolver.units import Units
 
 _READABLE = ValuePermission.ADMIN_READ | ValuePermission.PUBLIC_READ
 _ABOVE = frozenset((HS_SITE_PREFIX, HS_SERV_PREFIX))
@@ -102,8 +106,12 @@ class _HeldError(Exception):
 class Resolver:
     """Answers questions from one snapshot each."""
 
-    def __init__(self, rules: HandleRules, *, root: bool = False, server_admins: ServerAdmins = frozenset()) -> None:
+    def __init__(
+        self, rules: HandleRules, *, root: bool = False, server_admins: ServerAdmins = frozenset(),
+        units: Units | None = None,
+    ) -> None:  # fmt: skip
         self.rules = rules
+        self._units = units or Units(root=root)
         self.root = root
         self.server_admins = server_admins
 
@@ -126,9 +134,7 @@ class Resolver:
         if question.want == "json" and question.public_only and not (question.indexes or question.types):
             ready = snapshot.get(Table.ANSWERS, record_key(key))
             if ready is not None:
-                stored = unpack_answer(ready)
-                outcome = Outcome.NO_VALUES if stored.nothing_public else Outcome.OK
-                return Answer(outcome, question.handle, json=stored.values_json)
+                return _ready(question, ready)
         return self._resolve_values(snapshot, question, key)
 
     def require_here(self, snapshot: Snapshot, handle: str) -> HandleKey:
@@ -163,6 +169,11 @@ class Resolver:
                     return Answer(Outcome.OK, question.handle, wire=wire)
             stored = values = unpack_values(row)
         else:
+            unit = self._unit(snapshot, question, key)
+            if isinstance(unit, Answer):
+                return unit
+            if unit is not None:
+                return self._admitted(snapshot, question, unit, _select(unit, question))
             referral = self._referral(snapshot, question, key) if question.refer else None
             if referral is not None:
                 return referral
@@ -176,6 +187,20 @@ class Resolver:
                 return Answer(Outcome.HANDLE_NOT_FOUND, question.handle)
             stored, values = made
         return self._admitted(snapshot, question, stored, _select(values, question))
+
+    def _unit(self, snapshot: Snapshot, question: Question, key: HandleKey) -> Answer | Values | None:
+        """Answer for a lot or a unit that has no record, or return its values; None for what is neither.
+
+        Errors: SealError where the key of the lot is not here.
+        """
+        found = self._units.find(snapshot, key)
+        if found is None:
+            return None
+        if found.outcome is not Outcome.OK:
+            return Answer(found.outcome, question.handle, found.outcome.value)
+        if question.want == "json" and question.public_only and not (question.indexes or question.types):
+            return _ready(question, self._units.row(snapshot, Table.ANSWERS, found))
+        return unpack_values(self._units.row(snapshot, Table.RECORDS, found))
 
     def _admitted(self, snapshot: Snapshot, question: Question, stored: Values, selected: Values) -> Answer:
         if question.public_only:
@@ -253,6 +278,12 @@ class Resolver:
         base = records.load(records.key(cut.base)) or ()
         made = template.run(template.templates_of(base) or templates, cut, base, lambda ref: _find(records, ref))
         return None if made is None else (base, made)
+
+
+def _ready(question: Question, row: bytes) -> Answer:
+    stored = unpack_answer(row)
+    outcome = Outcome.NO_VALUES if stored.nothing_public else Outcome.OK
+    return Answer(outcome, question.handle, json=stored.values_json)
 
 
 def _notice(snapshot: Snapshot, key: HandleKey) -> str:

@@ -17,35 +17,22 @@ nonces one key seals 2**32 values and no more (NIST SP 800-38D §8.3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from core.errors import LimitError, SealError
+from core.keyring import KEY_BYTES, KEY_ID_MAX, KeyRing
 from core.limits import SEALED_BYTES_MAX
 
-KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
-KEY_ID_MAX: Final = 2**32 - 1
 
 _VERSION: Final = b"\x01"
 _TAG_BYTES: Final = 16
 _HEAD_BYTES: Final = 5
 _TEXT_AT: Final = _HEAD_BYTES + NONCE_BYTES
 _PURPOSE: Final = b"saltern party"
-
-
-class KeyRing(NamedTuple):
-    """The keys by their ids, and which one seals. The others only open what they sealed before."""
-
-    current: int
-    keys: Mapping[int, bytes]
-
-    def __repr__(self) -> str:
-        """Show no key."""
-        return f"KeyRing(current={self.current}, keys={sorted(self.keys)})"
 
 
 def seal(ring: KeyRing, nonce: bytes, party_id: str, field: str, text: str) -> bytes:

@@ -1,7 +1,7 @@
 """What is on hold by order of the regulator: one look at the state of the store, for whoever answers or writes.
 
-Looked for in this order: the identifier, its prefix and every prefix above it, the party that holds the
-prefix. Where nothing is on hold, which ``META holds`` says, that is one look-up (design §4).
+Looked for in this order: the identifier, its lot, the lot's product, its prefix and every prefix above it, the party
+that holds the prefix. Where nothing is on hold, which ``META holds`` says, that is one look-up (design §4).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from core.ident.handle import PREFIX_HANDLES, PrefixKey, ancestors, named_by, pr
 from core.store.application_rows import unpack_application
 from core.store.engine import Table
 from core.store.hold_rows import HOLDS_KEY, Hold, HoldCounts, HoldKind, Order, hold_key, unpack_hold, unpack_hold_counts
+from core.store.lot_rows import lot_of_unit, unpack_lot
 from core.store.prefix_rows import Rows, nearest_homed
 from core.store.record_rows import prefix_handles_below, prefix_range
 
@@ -47,9 +48,10 @@ def hold_on(rows: Rows, handle: bytes) -> Hold | None:
         return None
     counts = unpack_hold_counts(packed)
     if counts.identifiers:
-        row = rows.get(Table.HOLDS, hold_key(HoldKind.IDENTIFIER, handle))
-        if row is not None:
-            return unpack_hold(row)
+        for each in _identifiers(rows, handle):
+            row = rows.get(Table.HOLDS, hold_key(HoldKind.IDENTIFIER, each))
+            if row is not None:
+                return unpack_hold(row)
     prefix = prefix_of(handle)
     named = named_by(handle) if prefix == PREFIX_HANDLES else prefix
     return _on_prefix(rows, named, counts)
@@ -89,9 +91,15 @@ def hold_within(rows: Scannable, prefix: PrefixKey) -> Hold | None:
     return None
 
 
-def is_identifier_held(rows: Rows, handle: bytes) -> bool:
-    """Whether an order names this very handle."""
-    return rows.get(Table.HOLDS, hold_key(HoldKind.IDENTIFIER, handle)) is not None
+def _identifiers(rows: Rows, handle: bytes) -> Iterator[bytes]:
+    """Yield the handle's key, and, of a lot or what has the form of its unit codes, those of lot and product."""
+    yield handle
+    lot = lot_of_unit(handle)
+    row = rows.get(Table.LOTS, lot) if lot else None
+    if row is not None:
+        if lot != handle:
+            yield lot
+        yield unpack_lot(row).product_key
 
 
 def _on_prefix(rows: Rows, prefix: PrefixKey, counts: HoldCounts) -> Hold | None:

@@ -50,6 +50,7 @@ _LATER: Final = frozenset((
     Table.INCIDENTS, Table.INCIDENT_REPORTS,
     Table.COMPLAINTS, Table.WAITING_COMPLAINTS,
     Table.TRANSFERS, Table.HISTORY,
+    Table.LOTS, Table.LOT_TALLIES, Table.LOT_BLOCKS, Table.LOT_RUNS, Table.LOT_EVENTS, Table.LOT_CONTENTS,
 ))  # fmt: skip
 """Tables that a store of an earlier version lacks: whoever may write makes them, empty."""
 

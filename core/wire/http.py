@@ -6,6 +6,8 @@ to it. Source: RFC 9110; RFC 9457 (problem details).
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,8 @@ Headers = tuple[tuple[str, str], ...]
 CHALLENGED: Final = (Outcome.AUTHENTICATION_NEEDED, Outcome.AUTHENTICATION_FAILED, Outcome.SESSION_UNKNOWN)
 _HTML: Final = "text/html"
 _JSON: Final = "application/json"
+_SHA_256: Final = re.compile(r"(?:^|[,\s])sha-256=:([A-Za-z0-9+/=]+):", re.ASCII)
+_SHA_256_BYTES: Final = 32
 _WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 _TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.RATE_LIMITED)
 _LATER: Final = (("Retry-After", str(limits.RETRY_AFTER_S)),)
@@ -82,6 +86,24 @@ def parse_fields(text: str) -> dict[str, list[str]]:
     for name, value in pairs:
         fields.setdefault(name, []).append(value)
     return fields
+
+
+def content_digest(headers: Mapping[str, str]) -> bytes:
+    """Return the SHA-256 that Content-Digest gives of the body, empty where it gives none (RFC 9530 §2).
+
+    Errors: WireError for one that cannot be read.
+    """
+    text = headers.get("content-digest", "")
+    if not text:
+        return b""
+    match = _SHA_256.search(text)
+    try:
+        digest = base64.b64decode(match[1], validate=True) if match else b""
+    except binascii.Error:
+        digest = b""
+    if len(digest) != _SHA_256_BYTES and (match or "=" not in text):
+        raise WireError("Content-Digest must be sha-256=:…:, the base64 of 32 octets")
+    return digest
 
 
 def media_type(headers: Mapping[str, str]) -> str:

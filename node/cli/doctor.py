@@ -24,7 +24,7 @@ from core.store.incident_rows import unpack_incident
 from node import wiring
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
 from node.duties import load_duties, validity
-from node.party_keys import load_keys
+from node.key_file import LOT_KEYS, PARTY_KEYS, KeyKind, load_keys
 from node.signing import load_signer
 from node.site import configured_site
 from registry.client import BlockingClient
@@ -62,7 +62,7 @@ def doctor(deep: bool, config_file: Path, overrides: tuple[str, ...], as_json: b
         findings.append(Finding("error", "config", error.message))
     else:
         findings.append(Finding("ok", "config", str(config.path)))
-        for check in (_handles, _files, _identity_keys, _signing_key, _certificate, _duties, _disk, _node):
+        for check in (_handles, _files, _identity_keys, _lot_keys, _signing_key, _certificate, _duties, _disk, _node):
             findings += check(config)
         findings += _store(config, deep)
     if as_json:
@@ -121,9 +121,18 @@ def _files(config: Config) -> Iterator[Finding]:
 
 def _identity_keys(config: Config) -> Iterator[Finding]:
     """What identity data of parties is encrypted with; a node of an earlier version has none yet."""
-    path = wiring.party_keys_file(config)
+    yield from _key_file(config, PARTY_KEYS)
+
+
+def _lot_keys(config: Config) -> Iterator[Finding]:
+    """What unit codes are made with; a node of an earlier version has none yet."""
+    yield from _key_file(config, LOT_KEYS)
+
+
+def _key_file(config: Config, kind: KeyKind) -> Iterator[Finding]:
+    path = wiring.key_file(config, kind)
     try:
-        keys = load_keys(path)
+        keys = load_keys(path, kind)
     except NodeError as error:
         yield Finding("error" if path.exists() else "warning", "keys", error.message)
     else:

@@ -9,7 +9,21 @@ import click
 from core import clock
 from core.config import SETTINGS, setting_named
 from node import VERSION
-from node.cli import complaint, doctor, hold, incident, party, prefix, record, resolve, template, token, trail, transfer
+from node.cli import (
+    complaint,
+    doctor,
+    hold,
+    incident,
+    lot,
+    party,
+    prefix,
+    record,
+    resolve,
+    template,
+    token,
+    trail,
+    transfer,
+)
 from node.cli.common import Commands, config_option, json_option, load_config, print_json, start_logging
 
 
@@ -146,6 +160,7 @@ cli.add_command(record.record)
 cli.add_command(party.party)
 cli.add_command(prefix.prefix)
 cli.add_command(hold.hold)
+cli.add_command(lot.lot)
 for command in (transfer.export_prefix, transfer.import_prefix, transfer.abandon_import, transfer.prefix_history):
     prefix.prefix.add_command(command)
 cli.add_command(token.token)

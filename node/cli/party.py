@@ -15,7 +15,7 @@ from core.store.party_rows import Verified, unpack_party
 from node import wiring
 from node.cli.acts import Desk, evidence_option, governed, read_evidence, read_form
 from node.cli.common import Commands, Refused, dry_run_option, print_json
-from node.party_keys import add_key
+from node.key_file import PARTY_KEYS, add_key
 from registry.commands import AddParty, AmendParty, ConfirmParty, ReadIdentity, RekeyParties, VerifyParty
 from registry.documents import SEALED, party_document
 from registry.refusals import refusal
@@ -181,7 +181,7 @@ def rekey(desk: Desk) -> None:
 
     Example: saltern party rekey --config my-node/node.toml
     """
-    number = add_key(wiring.party_keys_file(desk.config))
+    number = add_key(wiring.key_file(desk.config, PARTY_KEYS), PARTY_KEYS)
     told = desk.run(RekeyParties())
     parties, complaints = told["rekeyed"], told["complaints"]
     desk.say(

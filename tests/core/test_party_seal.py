@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import LimitError, SealError, StoreError
+from core.keyring import KEY_BYTES, KeyRing
 from core.limits import SEALED_BYTES_MAX
-from core.party.seal import KEY_BYTES, NONCE_BYTES, KeyRing, key_id_of, reseal, seal, unseal
+from core.party.seal import NONCE_BYTES, key_id_of, reseal, seal, unseal
 
 RING = KeyRing(7, {7: bytes(range(32)), 3: bytes(range(32, 64))})
 OLD = RING._replace(current=3)

@@ -18,7 +18,8 @@ from core.admission import Identity
 from core.changes import ChangeKind, Serial, unpack_change
 from core.clock import Millis
 from core.ident.handle import HandleRules
-from core.party.seal import NONCE_BYTES, KeyRing
+from core.keyring import KeyRing
+from core.party.seal import NONCE_BYTES
 from core.records import HandleValue, Values
 from core.signature import Signer
 from core.store.application_rows import Application, unpack_application

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from core.admission import Identity
 from core.clock import Millis
 from core.ident.handle import HandleRules
-from core.party.seal import KeyRing
+from core.keyring import KeyRing
 from core.store.memory_engine import MemoryEngine
 from core.wire.http import Request as HttpRequest
 from core.wire.http import Response

@@ -23,7 +23,7 @@ from core.store.engine import Batch, Table
 from core.store.party_rows import pack_party, unpack_party
 from core.wire import valuetypes as types
 from node import wiring
-from node.party_keys import load_keys
+from node.key_file import PARTY_KEYS, load_keys
 from registry.client import BlockingClient
 from registry.commands import Actor, AddParty, ApplyPrefix, Command, Put, Request, ReviewPrefix, VerifyParty
 from registry.refusals import RULES
@@ -424,7 +424,7 @@ def test_an_altered_identity_field_is_told(stopped: Node, parties: dict[str, str
     with store.snapshot() as snapshot:
         row = snapshot.get(Table.PARTIES, key)
     assert row is not None
-    party, ring = unpack_party(row), load_keys(wiring.party_keys_file(config))
+    party, ring = unpack_party(row), load_keys(wiring.key_file(config, PARTY_KEYS), PARTY_KEYS)
     assert sorted(party.sealed) == IDENTITY
     for field, sealed in party.sealed.items():
         altered = [flipped(sealed, at, 1 << chance.randrange(8)) for at in range(len(sealed))]
@@ -445,7 +445,7 @@ def test_an_altered_identity_field_is_told(stopped: Node, parties: dict[str, str
 def test_a_sealed_field_of_another_party_is_told(stopped: Node, parties: dict[str, str]) -> None:
     """Moved from party to party, or from field to field, it does not open."""
     config = load(stopped.config)
-    ring = load_keys(wiring.party_keys_file(config))
+    ring = load_keys(wiring.key_file(config, PARTY_KEYS), PARTY_KEYS)
     store = wiring.open_store(config, read_only=True)
     with store.snapshot() as snapshot:
         sealed = {key.decode(): unpack_party(row).sealed for key, row in snapshot.scan(Table.PARTIES, b"")}

@@ -17,7 +17,8 @@ from core import limits
 from core.clock import Millis, format_shanghai
 from core.complaints import KINDS, TRANSITIONS, WAITING, Event, State, parse_ticket
 from core.errors import Outcome
-from core.party.seal import KeyRing, unseal
+from core.keyring import KeyRing
+from core.party.seal import unseal
 from core.source_limit import SourceLimit
 from core.store.complaint_rows import (
     COUNTS_KEY,

@@ -1,0 +1,73 @@
+"""The key of a lot's unit codes: derived from a master key, or brought along from another node and sealed.
+
+Sealed: nonce (12 octets), then AES-256-GCM of the key and its tag (16), under the master key that the lot names,
+bound to ``saltern lot key`` and the lot. The nonce is the caller's, new for every sealing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from core.errors import SealError
+from core.ident.unitcode import UnitCodes, derive_lot_key
+from core.store.lot_rows import LotRow
+
+NONCE_BYTES: Final = 12
+_PURPOSE: Final = b"saltern lot key\0"
+
+
+class MasterKeys(Protocol):
+    """The master keys of unit codes."""
+
+    def master(self, key_id: int) -> bytes:
+        """Return a master key, 32 octets. Errors: SealError if it is not there."""
+
+
+class CurrentKeys(MasterKeys, Protocol):
+    """Master keys, and which of them new lots are made with."""
+
+    def current(self) -> int:
+        """Return the id of the newest. Errors: ConfigError if there is none."""
+
+
+class _NoKeys:
+    """See MasterKeys. Knows none."""
+
+    def master(self, key_id: int) -> bytes:
+        raise SealError(f"there is no master key {key_id}")
+
+
+NO_MASTER_KEYS: Final = _NoKeys()
+
+
+def key_of_lot(keys: MasterKeys, lot: bytes, row: LotRow) -> bytes:
+    """Return a lot's key. ``lot``: key of its handle. Errors: SealError if the master key is not there, or is wrong."""
+    master = keys.master(row.key_id)
+    if row.sealed_key:
+        return _unseal(master, lot, row.sealed_key)
+    prefix, _, code = lot.partition(b"/")
+    return derive_lot_key(master, prefix, code, row.key_id)
+
+
+def codes_of_lot(keys: MasterKeys, lot: bytes, row: LotRow) -> UnitCodes:
+    """Return what makes and reads a lot's serials. Errors: SealError."""
+    return UnitCodes(key_of_lot(keys, lot, row))
+
+
+def seal_lot_key(master: bytes, nonce: bytes, lot: bytes, lot_key: bytes) -> bytes:
+    """Return a lot's key as it is kept. Errors: ValueError for a nonce that has not NONCE_BYTES octets."""
+    if len(nonce) != NONCE_BYTES:
+        raise ValueError(f"a nonce of {len(nonce)} octets")
+    return nonce + AESGCM(master).encrypt(nonce, lot_key, _PURPOSE + lot)
+
+
+def _unseal(master: bytes, lot: bytes, sealed: bytes) -> bytes:
+    try:
+        return AESGCM(master).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _PURPOSE + lot)
+    except (InvalidTag, ValueError):
+        raise SealError(
+            f"{lot.decode()}: the key of this lot does not open: altered, or its master key is another one"
+        ) from None

@@ -1,0 +1,93 @@
+"""Key files: of identity data and of unit codes, outside the store.
+
+One line a key, ``<id> <64 hexadecimal digits>``; the highest one is used for what is new, the others open what
+was made with them. Lines that begin with # say something to people. Mode 0600; a new key is written
+to a file beside it, synced and renamed, so that a crash leaves the old or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from core.errors import ConfigError
+from core.keyring import KEY_BYTES, KEY_ID_MAX, KeyRing
+
+
+class KeyKind(NamedTuple):
+    """What keys are for. ``setting`` names the file; ``command`` makes a new key; ``head``: what the file says."""
+
+    setting: str
+    command: str
+    head: str
+
+
+PARTY_KEYS: Final = KeyKind(
+    "party.keys",
+    "saltern party rekey",
+    "# Saltern: keys of identity data. Keep a copy apart from the store: without them it cannot be read.\n",
+)
+LOT_KEYS: Final = KeyKind(
+    "lots.keys",
+    "saltern lot rekey",
+    "# Saltern: master keys of unit codes. Keep a copy apart from the store: without them no bag is known again,\n"
+    "# and whoever has them can make codes that pass for genuine.\n",
+)
+
+
+def load_keys(path: Path, kind: KeyKind) -> KeyRing:
+    """Read a key file. Errors: ConfigError that says what is wrong, and never shows a key."""
+    name = kind.setting
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ConfigError(f"{name}: {path} 可被他人读取，应为 0600。{path} can be read by others; make it 0600")
+        lines = path.read_text("ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not ASCII"
+        raise ConfigError(
+            f"{name}: 无法读取 {path}（`{kind.command}` 可新建）。Cannot read {path}: {reason}; "
+            f"`{kind.command}` makes one"
+        ) from None
+    keys: dict[int, bytes] = {}
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#") or not line.strip():
+            continue
+        try:
+            key_id, key = line.split()
+            keys[int(key_id)] = bytes.fromhex(key)
+            right = 0 < int(key_id) <= KEY_ID_MAX and len(keys[int(key_id)]) == KEY_BYTES
+        except ValueError:
+            right = False
+        if not right:
+            raise ConfigError(f"{name}: {path} 第 {number} 行有误。{path}: line {number} is no key")
+    if not keys:
+        raise ConfigError(f"{name}: {path} 中没有密钥。{path} holds no key")
+    return KeyRing(max(keys), keys)
+
+
+def add_key(path: Path, kind: KeyKind) -> int:
+    """Add a new key, which is used from now on; make the file if there is none. Return its id. Errors: ConfigError."""
+    keys = dict(load_keys(path, kind).keys) if path.exists() else {}
+    number = max(keys, default=0) + 1
+    keys[number] = secrets.token_bytes(KEY_BYTES)
+    text = kind.head + "".join(f"{key_id} {key.hex()}\n" for key_id, key in sorted(keys.items()))
+    beside = path.with_suffix(".new")
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        beside.unlink(missing_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise ConfigError(f"{kind.setting}: 无法写入 {path}。Cannot write {path}: {error.strerror}") from None
+    return number

@@ -1,0 +1,44 @@
+"""The master keys of unit codes, as a process keeps them: read once, and again for a key that it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from core import limits
+from core.errors import ConfigError, SealError
+from core.keyring import KeyRing
+
+
+class LotKeys:
+    """See MasterKeys. ``load`` reads the key file, which may have a new key by now; ``now_s``: a steady clock.
+
+    A file that lacks the key is read at most once in LOT_KEYS_RETRY_S.
+    """
+
+    def __init__(self, load: Callable[[], KeyRing], now_s: Callable[[], float]) -> None:
+        self._load = load
+        self._now_s = now_s
+        self._ring = KeyRing(0, {})
+        self._not_before = 0.0
+
+    def master(self, key_id: int) -> bytes:
+        """Return a master key. Errors: SealError if the file cannot be read, or does not hold it."""
+        key = self._ring.keys.get(key_id)
+        if key is None and self._now_s() >= self._not_before:
+            self._not_before = self._now_s() + limits.LOT_KEYS_RETRY_S
+            try:
+                self._ring = self._load()
+            except ConfigError as error:
+                raise SealError(error.message) from None
+            key = self._ring.keys.get(key_id)
+        if key is None:
+            raise SealError(
+                f"lots.keys: 缺少第 {key_id} 号主密钥，其批次的单元码无法识别。"
+                f"Master key {key_id} is not in the file: no unit code of its lots can be read"
+            )
+        return key
+
+    def current(self) -> int:
+        """Return the id of the key that new lots are made with. Errors: ConfigError if the file cannot be read."""
+        self._ring = self._load()
+        return self._ring.current

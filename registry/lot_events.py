@@ -1,0 +1,417 @@
+"""Events of a lot in bulk: what happened to its units, cases and pallets, each item ending on its own and whole.
+
+1. An item names one code, or a range of indexes. Neighbours that say the same are decided as one, and stored as one
+   run; where that one is refused, each of them is decided by itself.
+2. A state that a unit has already since that time is ``unchanged``: whoever sends a batch again doubles nothing.
+3. What is on hold is not changed.
+
+The answer is ``{"results": [{"outcome", ["rule", "message"]}, …], "counts": {…}}``, in the order of the items.
+Source: reference "GS1 and serials" §2.2; states and transitions: ``core/lots.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from core import limits
+from core.changes import ChangeKind
+from core.clock import Millis, format_instant, parse_instant
+from core.errors import LimitError, NodeError, Outcome, SealError, StoreError
+from core.ident.handle import HandleRules
+from core.ident.unitcode import SERIAL_CHARS, UnitCodes
+from core.lotkeys import codes_of_lot
+from core.lots import GONE, GRADES, TRANSITIONS, Level, Packaging, UnitState
+from core.party.readers import is_visible
+from core.store.engine import Table
+from core.store.hold_rows import HoldKind, hold_key
+from core.store.lot_rows import (
+    NO_PARENT,
+    PACKED,
+    LotEvent,
+    LotRow,
+    Tally,
+    event_key,
+    pack_event,
+    pack_tally,
+    unpack_tally,
+)
+from core.store.run_reading import children_of
+from core.wire.jsontext import parse
+from registry.commands import RecordEvents, Result
+from registry.desk import Desk, told
+from registry.lot_runs import LotRuns, Piece, move_contents
+from registry.lots import require_lot
+from registry.refusals import refusal
+from registry.staging import Staging
+
+_STATES: Final = {state.value: state for state in UnitState}
+_EVENTS: Final = tuple(name for name in (*_STATES, PACKED) if name != UnitState.ALLOCATED.value)
+
+
+class EventForm(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from"}):
+    """One item as it is sent: ``identifier``, or ``from`` and ``count``."""
+
+    event: str
+    time: str
+    identifier: str | None = None
+    start: int | None = None
+    count: int | None = None
+    until: str | None = None
+    place: str = ""
+    grade: str = ""
+    parent: str | None = None
+
+
+class _Item(NamedTuple):
+    """One item, read: what happened to which indexes. ``parent``: index, NO_PARENT; None where it says nothing."""
+
+    indexes: range
+    event: str
+    first_ms: Millis
+    last_ms: Millis
+    place: str
+    grade: str
+    parent: int | None
+
+    def joined(self, other: _Item) -> _Item | None:
+        """Return both as one, None where they are not alike or do not follow one another."""
+        alike = (self.event, self.place, self.parent) == (other.event, other.place, other.parent)
+        if not alike or other.indexes.start != self.indexes.stop or other.first_ms < self.last_ms:
+            return None
+        return self._replace(
+            indexes=range(self.indexes.start, other.indexes.stop), last_ms=other.last_ms,
+            grade=max(self.grade, other.grade),
+        )  # fmt: skip
+
+
+class _Ended(NamedTuple):
+    """How an item ended."""
+
+    outcome: str
+    rule: str = ""
+    message: str = ""
+
+
+_ITEM: Final = msgspec.json.Decoder(EventForm)
+_ARRAY: Final = msgspec.json.Decoder(list[EventForm])
+_OK: Final = _Ended("ok")
+_UNCHANGED: Final = _Ended("unchanged")
+
+
+def record_events(desk: Desk, command: RecordEvents) -> Result:
+    """Run a batch. Bounds: BATCH_ITEMS_MAX."""
+    lot, row = require_lot(desk, command.lot)
+    if command.digest and not hmac.compare_digest(hashlib.sha256(command.body).digest(), command.digest):
+        raise refusal("event-digest", Outcome.MALFORMED)
+    forms = _split(command)
+    if desk.lot_keys is None:
+        raise refusal("lot-key", Outcome.INTERNAL, error="lots.keys")
+    try:
+        codes = codes_of_lot(desk.lot_keys, lot, row)
+    except SealError as error:
+        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
+    reader = _Reader(lot, row.packaging, codes, desk.rules, desk.now_ms)
+    read = [reader.read(form) for form in forms]
+    ended = _Book(desk, lot, row, codes).enter(read)
+    counts = Counter(each.outcome for each in ended)
+    results = [
+        {"outcome": each.outcome} | ({"rule": each.rule, "message": each.message} if each.rule else {})
+        for each in ended
+    ]
+    if counts[_OK.outcome]:
+        desk.staging.change(ChangeKind.LOT_CHANGED, lot, desk.now_ms)
+    return told(lot.decode(), Outcome.OK, {"lot": lot.decode(), "results": results, "counts": dict(counts)})
+
+
+def _split(command: RecordEvents) -> Sequence[EventForm | bytes]:
+    """Return the items: the lines, or an array read at once where all is right, else the octets of each."""
+    items: Sequence[EventForm | bytes]
+    if command.lines:
+        items = [line for line in command.body.split(b"\n") if line.strip()]
+    else:
+        try:
+            items = _ARRAY.decode(command.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            items = [bytes(item) for item in parse(command.body, list[msgspec.Raw])]
+    if len(items) > limits.BATCH_ITEMS_MAX:
+        raise LimitError(f"A batch has at most {limits.BATCH_ITEMS_MAX} events, this has {len(items)}")
+    return items
+
+
+class _Reader:
+    """Reads items of one lot."""
+
+    def __init__(self, lot: bytes, packaging: Packaging, codes: UnitCodes, rules: HandleRules, now_ms: Millis) -> None:
+        self._lot = lot
+        self._packaging = packaging
+        self._codes = codes
+        self._rules = rules
+        self._latest_ms = now_ms + limits.LOT_EVENT_FUTURE_MS
+
+    def read(self, item: EventForm | bytes) -> _Item | _Ended:
+        """Return an item, or what is wrong with it."""
+        try:
+            form = item if isinstance(item, EventForm) else _decoded(item)
+            return self._item(form)
+        except NodeError as error:
+            return _refused(error)
+
+    def _item(self, form: EventForm) -> _Item:
+        if form.event not in _EVENTS:
+            raise _wrong(f"event: {', '.join(_EVENTS)}")
+        if form.grade not in ("", *GRADES):
+            raise _wrong(f"grade: {', '.join(GRADES)}")
+        if len(form.place) > limits.LOT_LINE_CHARS_MAX or not (not form.place or is_visible(form.place)):
+            raise _wrong(f"place: at most {limits.LOT_LINE_CHARS_MAX} visible characters")
+        indexes = self._indexes(form)
+        first_ms, last_ms = self._times(form)
+        parent = self._parent(form, indexes)
+        return _Item(indexes, form.event, first_ms, last_ms, form.place, form.grade, parent)
+
+    def _indexes(self, form: EventForm) -> range:
+        if form.identifier is not None:
+            if form.start is not None or form.count is not None:
+                raise _wrong("identifier, or from and count")
+            index = self._index(form.identifier)
+            return range(index, index + 1)
+        if form.start is None or form.count is None:
+            raise _wrong("identifier, or from and count")
+        total = self._packaging.total
+        if form.start < 0 or form.count < 1 or form.start > total - form.count:
+            raise refusal("event-range", Outcome.INVALID_VALUE, start=form.start, size=form.count, total=total)
+        return range(form.start, form.start + form.count)
+
+    def _index(self, identifier: str) -> int:
+        """Return the index of a code of this lot. Errors: NodeError."""
+        try:
+            key = self._rules.key(identifier)
+        except UnicodeEncodeError:
+            raise refusal("event-unit", Outcome.NOT_ISSUED) from None
+        index = self._codes.index(key[-SERIAL_CHARS:]) if key[:-SERIAL_CHARS] == self._lot else None
+        if index is None or index >= self._packaging.total:
+            raise refusal("event-unit", Outcome.NOT_ISSUED)
+        return index
+
+    def _times(self, form: EventForm) -> tuple[Millis, Millis]:
+        first = parse_instant(form.time)
+        last = first if form.until is None else parse_instant(form.until)
+        if first is None or last is None:
+            raise refusal("event-time", Outcome.INVALID_VALUE)
+        if last < first:
+            raise refusal("event-times", Outcome.INVALID_VALUE)
+        if last > self._latest_ms:
+            raise refusal("event-future", Outcome.INVALID_VALUE)
+        return first, last
+
+    def _parent(self, form: EventForm, indexes: range) -> int | None:
+        if form.parent is None:
+            if form.event == PACKED:
+                raise refusal("event-packed", Outcome.INVALID_VALUE)
+            return None
+        if not form.parent:
+            return NO_PARENT
+        parent = self._index(form.parent)
+        levels = {self._packaging.level(indexes[0]), self._packaging.level(indexes[-1])}
+        if levels != {self._packaging.level(parent) - 1}:
+            raise refusal("event-parent", Outcome.INVALID_VALUE)
+        return parent
+
+
+class _Book:
+    """Enters the items of one batch into the rows of a lot."""
+
+    def __init__(self, desk: Desk, lot: bytes, row: LotRow, codes: UnitCodes) -> None:
+        self._staging = desk.staging
+        self._now_ms = desk.now_ms
+        self._lot = lot
+        self._packaging = row.packaging
+        self._created_ms = row.created_ms
+        tally = unpack_tally(self._staging.get(Table.LOT_TALLIES, lot))
+        self._events = tally.events
+        self._states = {state: list(counts) for state, counts in tally.states.items()}
+        self._held = sorted(_held_indexes(self._staging, lot, codes))
+
+    def enter(self, items: Sequence[_Item | _Ended]) -> list[_Ended]:
+        """Decide the items in order; return how each ended."""
+        known = [item.indexes for item in items if isinstance(item, _Item)]
+        if not known:
+            return [item for item in items if isinstance(item, _Ended)]
+        span = range(min(each.start for each in known), max(each.stop for each in known))
+        runs = LotRuns(self._staging, self._lot, span)
+        ended: list[_Ended] = []
+        at = 0
+        while at < len(items):
+            item = items[at]
+            if isinstance(item, _Ended):
+                ended.append(item)
+                at += 1
+                continue
+            group, size = _grouped(items, at, item)
+            ended += self._group(runs, group, [each for each in items[at : at + size] if isinstance(each, _Item)])
+            at += size
+        if _OK in ended:
+            runs.write()
+            self._staging.put(Table.LOT_TALLIES, self._lot, pack_tally(self._tally()))
+        return ended
+
+    def _group(self, runs: LotRuns, whole: _Item, items: list[_Item]) -> list[_Ended]:
+        """Decide items that are one; where that is refused, each of them."""
+        ended = self._enter(runs, whole)
+        if len(items) == 1 or ended is _OK or ended is _UNCHANGED:
+            return [ended] * len(items)
+        return [self._enter(runs, item) for item in items]
+
+    def _enter(self, runs: LotRuns, item: _Item) -> _Ended:
+        """Decide one item: all of its indexes, or none."""
+        try:
+            if any(index in item.indexes for index in self._held):
+                raise refusal("unit-held", Outcome.HELD)
+            pieces = list(runs.pieces(item.indexes))
+            changed = [piece for piece in pieces if not _is_so(piece, item, self._packaging)]
+            for piece in changed:
+                self._check(piece, item)
+            moved = self._moved(changed, item)
+        except StoreError:
+            raise
+        except NodeError as error:
+            return _refused(error)
+        if not changed:
+            return _UNCHANGED
+        for piece, parent in moved:
+            self._apply(runs, piece, item, parent)
+        self._log(item)
+        return _OK
+
+    def _check(self, piece: Piece, item: _Item) -> None:
+        """Errors: NodeError for what the units of a piece cannot become."""
+        run = piece.run
+        since_ms = self._created_ms if run is None else run.last_ms
+        since = format_instant(since_ms)
+        if item.event == PACKED:
+            if piece.state in GONE:
+                raise refusal("event-state", Outcome.CONFLICT, state=piece.state.value, event=PACKED)
+            return
+        state = _STATES[item.event]
+        if piece.state is state:
+            raise refusal("event-duplicate", Outcome.CONFLICT, state=state.value, since=since)
+        if state not in TRANSITIONS[piece.state]:
+            raise refusal("event-state", Outcome.CONFLICT, state=piece.state.value, event=item.event)
+        if run is not None and item.first_ms < run.first_ms:
+            raise refusal("event-order", Outcome.CONFLICT, state=piece.state.value, since=since)
+
+    def _moved(self, pieces: list[Piece], item: _Item) -> list[tuple[Piece, int | None]]:
+        """Return the pieces, each with what it is in from now on: cut where the rule says another thing.
+
+        Errors: NodeError where more is put into a case, or onto a pallet, than it may hold.
+        """
+        if item.parent is None:
+            return [(piece, piece.parent) for piece in pieces]
+        if item.parent == NO_PARENT:
+            return [(piece, NO_PARENT) for piece in pieces]
+        by_rule = self._packaging.children(item.parent)
+        there = children_of(self._staging, self._lot, item.parent, by_rule) if pieces else []
+        new = sum(len(piece.indexes) for piece in pieces)
+        if len(there) + new > limits.LOT_PACKED_MAX and len(set(there).union(*(p.indexes for p in pieces))) > (
+            limits.LOT_PACKED_MAX
+        ):
+            raise refusal("event-full", Outcome.CONFLICT, packed=limits.LOT_PACKED_MAX)
+        moved: list[tuple[Piece, int | None]] = []
+        for indexes, run in pieces:
+            low, high = (max(indexes.start, min(at, indexes.stop)) for at in (by_rule.start, by_rule.stop))
+            parts = range(indexes.start, low), range(low, high), range(high, indexes.stop)
+            for part, parent in zip(parts, (item.parent, None, item.parent), strict=True):
+                if part:
+                    moved.append((Piece(part, run), parent))
+        return moved
+
+    def _apply(self, runs: LotRuns, piece: Piece, item: _Item, parent: int | None) -> None:
+        run = piece.run
+        if item.event == PACKED:
+            state = piece.state
+            since = self._created_ms if run is None else run.first_ms, self._created_ms if run is None else run.last_ms
+            place = "" if run is None else run.place
+        else:
+            state, since, place = _STATES[item.event], (item.first_ms, item.last_ms), item.place
+        if parent != piece.parent:
+            move_contents(self._staging, self._lot, piece.indexes, piece.parent, parent)
+        runs.put(piece.indexes, state, since, place, parent)
+        for level in Level:
+            span = self._packaging.span(level)
+            size = len(range(max(span.start, piece.indexes.start), min(span.stop, piece.indexes.stop)))
+            if size:
+                self._count(piece.state, level, -size)
+                self._count(state, level, size)
+
+    def _count(self, state: UnitState, level: Level, by: int) -> None:
+        if state is not UnitState.ALLOCATED:
+            self._states.setdefault(state, [0, 0, 0])[level] += by
+
+    def _log(self, item: _Item) -> None:
+        self._events += 1
+        event = LotEvent(
+            item.indexes.start, len(item.indexes), item.event, item.first_ms, item.last_ms, item.place, item.grade,
+            item.parent, self._now_ms,
+        )  # fmt: skip
+        self._staging.put(Table.LOT_EVENTS, event_key(self._lot, self._events), pack_event(event))
+
+    def _tally(self) -> Tally:
+        return Tally(self._events, {state: (counts[0], counts[1], counts[2]) for state, counts in self._states.items()})
+
+
+def _grouped(items: Sequence[_Item | _Ended], at: int, item: _Item) -> tuple[_Item, int]:
+    """Return an item joined with those that follow it, and how many they are."""
+    size = 1
+    while at + size < len(items):
+        other = items[at + size]
+        joined = None if isinstance(other, _Ended) else item.joined(other)
+        if joined is None:
+            break
+        item, size = joined, size + 1
+    return item, size
+
+
+def _is_so(piece: Piece, item: _Item, packaging: Packaging) -> bool:
+    """Whether the units of a piece are already what an item says, since when it says so."""
+    run = piece.run
+    if run is None or (item.parent is not None and not _is_in(piece, item.parent, packaging)):
+        return False
+    if item.event == PACKED:
+        return True
+    return run.state.value == item.event and run.first_ms <= item.first_ms and item.last_ms <= run.last_ms
+
+
+def _is_in(piece: Piece, parent: int, packaging: Packaging) -> bool:
+    if piece.parent is not None or parent == NO_PARENT:
+        return piece.parent == parent
+    by_rule = packaging.children(parent)
+    return piece.indexes[0] in by_rule and piece.indexes[-1] in by_rule
+
+
+def _held_indexes(staging: Staging, lot: bytes, codes: UnitCodes) -> set[int]:
+    """Return the indexes of units that are on hold by themselves. Cost: reads them all; a lot has few."""
+    if not staging.identifiers_held:
+        return set()
+    start = hold_key(HoldKind.IDENTIFIER, lot)
+    found = {codes.index(key[len(start) :]) for key, _ in staging.scan(Table.HOLDS, start, start + b"\xff")}
+    return {index for index in found if index is not None}
+
+
+def _decoded(item: bytes) -> EventForm:
+    try:
+        return _ITEM.decode(item)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _wrong(str(error)[:200]) from None
+
+
+def _wrong(error: str) -> NodeError:
+    return refusal("event-form", Outcome.INVALID_VALUE, error=error)
+
+
+def _refused(error: NodeError) -> _Ended:
+    return _Ended(error.ended.value, str(error.fields.get("rule", error.ended.value)), error.message)

@@ -1,0 +1,141 @@
+"""The runs of a lot while a batch of events is decided: read once, changed in memory, written where they differ.
+
+Runs never overlap. Two that meet become one where state, place and parent are the same and time goes on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from core.clock import Millis
+from core.lots import UnitState
+from core.store.engine import Table
+from core.store.lot_rows import (
+    Run,
+    contents_key,
+    index_in,
+    indexed_key,
+    pack_contents,
+    pack_run,
+    unpack_contents,
+)
+from core.store.run_reading import runs_over
+from registry.staging import Staging
+
+
+class Piece(NamedTuple):
+    """Some indexes of one run, or of none: what nothing happened to."""
+
+    indexes: range
+    run: Run | None
+
+    @property
+    def state(self) -> UnitState:
+        """Their state."""
+        return UnitState.ALLOCATED if self.run is None else self.run.state
+
+    @property
+    def parent(self) -> int | None:
+        """What they were put in, None by rule."""
+        return None if self.run is None else self.run.parent
+
+
+class LotRuns:
+    """The runs that have any index of ``span``, and those next to it."""
+
+    def __init__(self, staging: Staging, lot: bytes, span: range) -> None:
+        self._staging = staging
+        self._lot = lot
+        wider = range(max(0, span.start - 1), span.stop + 1)
+        found = list(runs_over(staging, lot, wider))
+        self._stored = dict(found)
+        self._starts = [start for start, _ in found]
+        self._runs = [run for _, run in found]
+
+    def pieces(self, indexes: range) -> Iterator[Piece]:
+        """Yield what the indexes are made of, in order."""
+        at = indexes.start
+        place = max(0, bisect_right(self._starts, at) - 1)
+        while at < indexes.stop:
+            if place >= len(self._starts) or self._starts[place] >= indexes.stop:
+                yield Piece(range(at, indexes.stop), None)
+                return
+            start, run = self._starts[place], self._runs[place]
+            if start > at:
+                yield Piece(range(at, start), None)
+                at = start
+            if run.stop > at:
+                yield Piece(range(at, min(run.stop, indexes.stop)), run)
+                at = min(run.stop, indexes.stop)
+            place += 1
+
+    def put(
+        self, indexes: range, state: UnitState, times: tuple[Millis, Millis], place: str, parent: int | None
+    ) -> None:
+        """Give the indexes one state. ``indexes``: of one piece."""
+        self._cut(indexes.start)
+        self._cut(indexes.stop)
+        low = bisect_right(self._starts, indexes.start - 1)
+        high = bisect_right(self._starts, indexes.stop - 1)
+        run = Run(indexes.stop, state, *times, place, parent)
+        self._starts[low:high] = [indexes.start]
+        self._runs[low:high] = [run]
+        self._join(low + 1)
+        self._join(low)
+
+    def write(self) -> None:
+        """Stage what differs from what is stored."""
+        now = dict(zip(self._starts, self._runs, strict=True))
+        for start in self._stored.keys() - now.keys():
+            self._staging.put(Table.LOT_RUNS, indexed_key(self._lot, start), None)
+        for start, run in now.items():
+            if self._stored.get(start) != run:
+                self._staging.put(Table.LOT_RUNS, indexed_key(self._lot, start), pack_run(run))
+
+    def _cut(self, at: int) -> None:
+        """Divide the run that goes over an index into two."""
+        place = bisect_right(self._starts, at) - 1
+        if place >= 0 and self._starts[place] < at < self._runs[place].stop:
+            run = self._runs[place]
+            self._runs[place] = run._replace(stop=at)
+            self._starts.insert(place + 1, at)
+            self._runs.insert(place + 1, run)
+
+    def _join(self, place: int) -> None:
+        """Make one run of those at a place and before it, if they are alike."""
+        if not 0 < place < len(self._starts):
+            return
+        before, after = self._runs[place - 1], self._runs[place]
+        if before.stop == self._starts[place] and _alike(before, after):
+            self._runs[place - 1] = before._replace(stop=after.stop, last_ms=max(before.last_ms, after.last_ms))
+            del self._starts[place], self._runs[place]
+
+
+def _alike(before: Run, after: Run) -> bool:
+    same = (before.state, before.place, before.parent) == (after.state, after.place, after.parent)
+    return same and before.first_ms <= after.first_ms
+
+
+def move_contents(staging: Staging, lot: bytes, indexes: range, old: int | None, new: int | None) -> None:
+    """Stage that indexes are listed with another parent. ``old``, ``new``: None by rule, or NO_PARENT: listed nowhere.
+
+    Cost: reads what is listed with both. Bounds: LOT_PACKED_MAX each, which the caller sees to.
+    """
+    if old is not None and old >= 0:
+        for start, stop in listed(staging, lot, old):
+            left = [(start, min(stop, indexes.start)), (max(start, indexes.stop), stop)]
+            if start < indexes.stop and indexes.start < stop:
+                staging.put(Table.LOT_CONTENTS, contents_key(lot, old, start), None)
+                for low, high in left:
+                    if low < high:
+                        staging.put(Table.LOT_CONTENTS, contents_key(lot, old, low), pack_contents(high))
+    if new is not None and new >= 0:
+        staging.put(Table.LOT_CONTENTS, contents_key(lot, new, indexes.start), pack_contents(indexes.stop))
+
+
+def listed(staging: Staging, lot: bytes, parent: int) -> list[tuple[int, int]]:
+    """Return the ranges that are listed with a parent, start and stop of each."""
+    rows = staging.scan(Table.LOT_CONTENTS, contents_key(lot, parent), contents_key(lot, parent + 1))
+    return [(index_in(key), unpack_contents(row)) for key, row in rows]
