@@ -30,6 +30,7 @@ from core.store.hold_rows import (
 )
 from core.store.holding import Scannable, hold_counts, hold_on, hold_on_party, hold_within
 from core.store.homing import hosting_of
+from core.store.lot_rows import lot_of_unit
 from core.store.prefix_rows import Rows
 from core.store.record_rows import record_key
 from registry.commands import LiftHold, PlaceHold, Result
@@ -150,7 +151,11 @@ def _prefixes_from(desk: Desk, prefix: PrefixKey) -> Iterator[bytes]:
 
 
 def _warnings(desk: Desk, kind: HoldKind, target: bytes) -> Iterator[Fault]:
-    if kind is HoldKind.IDENTIFIER and desk.staging.get(Table.RECORDS, record_key(target)) is None:
+    if kind is not HoldKind.IDENTIFIER:
+        return
+    lot = lot_of_unit(target)
+    known = desk.staging.get(Table.RECORDS, record_key(target)) or (lot and desk.staging.get(Table.LOTS, lot))
+    if not known:
         yield fault("target", "hold-absent", target=target.decode())
 
 
