@@ -24,18 +24,24 @@ if TYPE_CHECKING:
 
 _FORMATS: Final = ("svg", "png", "sheet", "zpl")
 _CARRIERS: Final = ("qr", "datamatrix", "gs1-datamatrix")
+_DPI: Final = ("203", "300", "600")
 _QUICK: Final = 400  # labels that take less than a second, whatever draws them
 
 
 class Code(Protocol):
-    """A code of a lot. ``kind``: unit, case or pallet."""
+    """A code of a lot."""
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """Its place in the lot: units, then cases, then pallets."""
+
     @property
-    def identifier(self) -> str: ...
+    def identifier(self) -> str:
+        """Prefix and suffix."""
+
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """Unit, case or pallet, in small letters."""
 
 
 class Content(NamedTuple):
@@ -86,32 +92,32 @@ def labels_command(
     @click.command("labels")
     @click.argument("lot")
     @click.option(
-        "--from",
-        "start",
-        type=click.IntRange(0),
-        default=0,
-        show_default=True,
-        metavar="N",
+        "--from", "start", type=click.IntRange(0), default=0, show_default=True, metavar="N",
         help="第一个编码的序号 Index of the first code.",
-    )
+    )  # fmt: skip
     @click.option(
-        "--count",
-        type=click.IntRange(1, limits.LABELS_MAX),
-        default=24,
-        show_default=True,
-        metavar="N",
+        "--count", type=click.IntRange(1, limits.LABELS_MAX), default=24, show_default=True, metavar="N",
         help=f"个数，至多 How many, at most {limits.LABELS_MAX}.",
-    )
-    @click.option("--format", "form", type=click.Choice(_FORMATS), default="sheet", show_default=True)
-    @click.option("--symbol", "carrier", type=click.Choice(_CARRIERS), default="qr", show_default=True)
-    @click.option("--digital-link", is_flag=True, help="写入 GS1 Digital Link，需产品的 GTIN Needs the product's GTIN.")
-    @click.option("--dpi", type=click.Choice(["203", "300", "600"]), default="203", show_default=True, help="zpl")
+    )  # fmt: skip
     @click.option(
-        "--out",
-        required=True,
-        type=click.Path(file_okay=False, path_type=Path),
-        help="写入的目录 Folder that the files go to.",
+        "--format",
+        "form",
+        type=click.Choice(_FORMATS),
+        default="sheet",
+        show_default=True,
+        help="文件 What is written.",
     )
+    @click.option(
+        "--symbol", "carrier", type=click.Choice(_CARRIERS), default="qr", show_default=True, help="码制 Symbology."
+    )
+    @click.option("--digital-link", is_flag=True, help="写入 GS1 Digital Link，需产品的 GTIN Needs the product's GTIN.")
+    @click.option(
+        "--dpi", type=click.Choice(_DPI), default="203", show_default=True, help="标签打印机 Of zpl printers."
+    )
+    @click.option(
+        "--out", required=True, type=click.Path(file_okay=False, path_type=Path),
+        help="写入的目录 Folder that the files go to.",
+    )  # fmt: skip
     @governed
     def labels(
         desk: Desk, lot: str, start: int, count: int, form: str, carrier: str, digital_link: bool, dpi: str, out: Path
@@ -218,7 +224,7 @@ def _create(path: Path, data: bytes) -> bool:
     try:
         with file:
             file.write(data)
-    except OSError:
+    except BaseException:
         path.unlink()
         raise
     return True

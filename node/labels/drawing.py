@@ -11,7 +11,7 @@ from typing import Final
 from node.labels.symbols import Matrix
 
 QUIET: Final = 4
-"""Modules of white around a symbol: QR wants 4, DataMatrix 1 (ISO/IEC 18004 §5.3.8, ISO/IEC 16022 §7.5)."""
+"""Modules of white around a symbol: QR wants 4, DataMatrix 1 (ISO/IEC 18004, ISO/IEC 16022)."""
 
 MODULE_MM: Final = 0.5
 """Side of a module on a picture that stands alone, above the LABEL_MODULE_MM_MIN of a flexible bag."""
@@ -49,7 +49,7 @@ def svg(matrix: Matrix, title: str) -> str:
 def png(matrix: Matrix) -> bytes:
     """Return a picture of a symbol: 1 bit a pixel, 8 × 8 pixels a module, MODULE_MM a module.
 
-    Source: W3C PNG (Third Edition) §11.2, §11.3.4.3 (pHYs).
+    Source: W3C Portable Network Graphics.
     """
     side = modules(matrix)
     margin, beside = (bytes(side),) * QUIET, bytes(QUIET)

@@ -1,7 +1,7 @@
 """What a symbol holds: the address of an identifier at this node, or GTIN and serial in the forms of GS1.
 
 A unit code's whole suffix is the serial (AI 21): lot code and 10 characters, 20 at most.
-Source: GS1 General Specifications §3.2, §3.5.2, §7.9, §7.11; GS1 Digital Link URI syntax 1.6.
+Source: GS1 General Specifications (AI 01, AI 21, check digits, character set 82); GS1 Digital Link URI syntax 1.6.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def printed(content: str) -> str:
     """Return an address with scheme and host in upper case; what is none stays as it is.
 
     Both are read in any case, and a QR code of capitals, digits and ``.:/-`` alone is a version smaller.
-    Source: RFC 3986 §3.1, §3.2.2; ISO/IEC 18004 §7.3.4 (alphanumeric mode).
+    Source: RFC 3986 §3.1, §3.2.2; ISO/IEC 18004, alphanumeric mode.
     """
     scheme, mark, rest = content.partition("://")
     if not mark or scheme.lower() not in ("http", "https"):

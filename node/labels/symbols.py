@@ -1,7 +1,7 @@
 """Symbols as matrices of modules: QR and DataMatrix.
 
-QR is made by zxing-cpp where it is installed (the extra ``labels``), else by segno, about twenty times slower; both
-make level M. DataMatrix needs zxing-cpp.
+QR is made by zxing-cpp where it is installed (the extra ``labels``), else by segno, forty times slower; both make
+level M. DataMatrix needs zxing-cpp.
 """
 
 from __future__ import annotations
