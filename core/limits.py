@@ -50,6 +50,12 @@ TEMPLATE_WORK_MAX: Final = (
     20_000_000  # units of about 10 ns in one resolution; resolver/template.py says what costs how much
 )
 
+# --- labels ----------------------------------------------------------------
+LABELS_MAX: Final = 10_000  # of one command: files in one folder; whole lots go to a printer as text
+LABEL_TEXT_BYTES_MAX: Final = 512  # octets in one symbol: QR version 17, more than a label has room for
+LABEL_MODULE_MM_MIN: Final = 0.4  # side of a module on a flexible bag
+GS1_SERIAL_CHARS_MAX: Final = 20  # characters of AI 21 (GS1 General Specifications)
+
 # --- Handle protocol -------------------------------------------------------
 MESSAGE_BYTES_MAX: Final = 262_144  # of a request; as the reference server
 UDP_PACKET_BYTES: Final = 512  # envelope included; as the reference server
