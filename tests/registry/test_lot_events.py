@@ -382,3 +382,15 @@ def test_a_dry_run_writes_nothing(desk: LotDesk) -> None:
     (result,) = desk.office.run(RecordEvents(LOT, body, lines=False), dry_run=True)
     assert json.loads(result.body)["counts"] == {"ok": 1}
     assert desk.office.dump() == before
+
+
+def test_neighbours_know_their_times_however_they_came(desk: LotDesk) -> None:
+    """Two codes before one that is there: only what goes on from the last of them is one run with it."""
+    desk.send(event("commissioned", 2, 3))
+    single = desk.fork()
+    items = [event("commissioned", 0, 0), event("commissioned", 1, 5)]
+    desk.send(*items)
+    for item in items:
+        single.send(item)
+    assert desk.times() == single.times()
+    assert desk.times()[2] == (NOW + 3_000, NOW + 3_000)
