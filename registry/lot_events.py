@@ -15,7 +15,7 @@ import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -54,14 +54,17 @@ _STATES: Final = {state.value: state for state in UnitState}
 _EVENTS: Final = tuple(name for name in (*_STATES, PACKED) if name != UnitState.ALLOCATED.value)
 
 
+_Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # a longer one would be told back
+
+
 class EventForm(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from"}):
     """One item as it is sent: ``identifier``, or ``from`` and ``count``."""
 
     event: str
     time: str
     identifier: str | None = None
-    start: int | None = None
-    count: int | None = None
+    start: _Number | None = None
+    count: _Number | None = None
     until: str | None = None
     place: str = ""
     grade: str = ""
