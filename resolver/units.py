@@ -11,11 +11,12 @@ Source: design §2.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from core import limits
 from core.errors import Outcome
-from core.ident.unitcode import SERIAL_CHARS, UnitCodes
+from core.ident.unitcode import SERIAL_CHARS, UnitCodes, case_of
 from core.lotkeys import NO_MASTER_KEYS, MasterKeys, codes_of_lot
 from core.lots import GONE, Level, UnitState, UnitValue
 from core.records import HandleValue, Values
@@ -32,6 +33,7 @@ LOT_ITSELF: Final = -1
 
 
 _V = UnitValue
+_ANSWERS: Final = Table.ANSWERS
 _ITS_OWN: Final = frozenset((HS_ALIAS, HS_NAMESPACE, HS_SECKEY))  # of the product's record and of nothing else
 _PLACE: Final = b"O" * SERIAL_CHARS  # no serial: it has no O
 _NO_KEY: Final = b"\xff" * 4
@@ -51,6 +53,18 @@ class _Shape(NamedTuple):
 
     before: RecordRows
     after: RecordRows
+
+
+class _Quick(NamedTuple):
+    """What is needed of a lot to which nothing happened, for its units that are packed in cases."""
+
+    encrypt: Callable[[bytes], bytes]
+    units: int
+    per_case: int
+    answer: bytes
+    answer_end: bytes
+    record: bytes
+    record_end: bytes
 
 
 class Known:
@@ -84,7 +98,32 @@ class Units:
         self._root = root
         self._state = -1
         self._fresh: dict[bytes, Known] = {}
+        self._quick: dict[bytes, _Quick] = {}
         self._kept: dict[bytes, Known] = {}
+
+    def begin(self, state: int) -> None:
+        """Forget what may be otherwise in this state of the store."""
+        if state != self._state:
+            self._state = state
+            self._fresh.clear()
+            self._quick.clear()
+
+    def quick_row(self, snapshot: Snapshot, table: Table, key: bytes) -> bytes | None:
+        """Return the row of a lot or unit as if it were stored, None where there is none.
+
+        ``begin`` was called with the state of the snapshot. Errors: StoreError, SealError.
+        """
+        quick = self._quick.get(key[:-SERIAL_CHARS])
+        if quick is not None:
+            encrypt, units, per_case, answer, answer_end, record, record_end = quick
+            case = case_of(encrypt, key[-SERIAL_CHARS:], units, per_case)
+            if case is not None:
+                whole = (answer, case, answer_end) if table is _ANSWERS else (record, case, record_end)
+                return b"".join(whole)
+        found = self.find(snapshot, key)
+        if found is None or found.outcome is not Outcome.OK:
+            return None
+        return self.row(snapshot, table, found)
 
     def find(self, snapshot: Snapshot, key: bytes) -> Found | None:
         """Return what a handle's key stands for, None if there is no such lot.
@@ -94,10 +133,7 @@ class Units:
         lot_key = lot_of_unit(key)
         if not lot_key:
             return None
-        state = snapshot.state()
-        if state != self._state:
-            self._state = state
-            self._fresh.clear()
+        self.begin(snapshot.state())
         known = self._fresh.get(lot_key) or self._known(snapshot, lot_key)
         if known is None:
             return None
@@ -128,6 +164,12 @@ class Units:
         shape = known.shapes.get(place) or self._shape(known, place)
         if parent is None:
             return _of(shape.before, table)
+        if not known.touched:
+            packaging = known.lot.packaging
+            self._quick[known.key] = _Quick(
+                known.codes.encrypt, packaging.units, packaging.units_per_case, shape.before.answer,
+                shape.after.answer, shape.before.record, shape.after.record,
+            )  # fmt: skip
         return _of(shape.before, table) + known.codes.serial(parent) + _of(shape.after, table)
 
     def _known(self, snapshot: Snapshot, lot_key: bytes) -> Known | None:
@@ -152,6 +194,7 @@ class Units:
             oldest = next(iter(self._kept))
             del self._kept[oldest]
             self._fresh.pop(oldest, None)
+            self._quick.pop(oldest, None)
         self._kept[lot_key] = known
 
     def _product(self, snapshot: Snapshot, lot: LotRow) -> bytes | None:
