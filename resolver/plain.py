@@ -92,9 +92,9 @@ class PlainReads:
             return None
         if self._identifiers_held and hold_on(snapshot, key) is not None:
             return None
-        row = snapshot.get(table, key)
+        row = self._units.quick_row(table, key) or snapshot.get(table, key)
         if row is None:
-            row = self._units.quick_row(snapshot, table, key)
+            row = self._units.any_row(snapshot, table, key)
         if row is not None and self._server is not None and not self._server.takes(handle.decode()):
             return None
         return row

@@ -45,6 +45,7 @@ _LOT_CODE: Final = re.compile(rb"[A-Z0-9-]{1,10}")
 _PURPOSE: Final = b"saltern unit code 1"
 _INDEX_BITS: Final = 20
 _INDEX_MASK: Final = INDEXES_MAX - 1
+_TAG_MASK: Final = (1 << 30) - 1
 _BASE32: Final = b"0123456789abcdefghijklmnopqrstuv"  # what int() reads
 _READ: Final = bytes(_BASE32[ALPHABET.index(octet)] if octet in ALPHABET else ord("!") for octet in range(256))
 _PAIRS: Final = [bytes((high, low)) for high in ALPHABET for low in ALPHABET]  # 10 bits each
@@ -147,13 +148,13 @@ def case_of(encrypt: Callable[[bytes], bytes], serial: bytes, units: int, per_ca
         return None
     number = int.from_bytes
     tag = code >> _INDEX_BITS
-    index = (code & _INDEX_MASK) ^ (number(encrypt((_MASK_BLOCK | tag).to_bytes(16, "big"))[:3], "big") >> 4)
+    index = (code & _INDEX_MASK) ^ (number(encrypt((_MASK_BLOCK | tag).to_bytes(16, "big")), "big") >> 108)
     if index >= units:
         return None
     case = units + index // per_case
-    made = encrypt((index << 128 | case).to_bytes(32, "big"))
-    if not hmac.compare_digest((number(made[:4], "big") >> 2).to_bytes(4, "big"), tag.to_bytes(4, "big")):
+    made = number(encrypt((index << 128 | case).to_bytes(32, "big")), "big")
+    if not hmac.compare_digest((made >> 226).to_bytes(4, "big"), tag.to_bytes(4, "big")):
         return None
-    tag = number(made[16:20], "big") >> 2
-    low = case ^ (number(encrypt((_MASK_BLOCK | tag).to_bytes(16, "big"))[:3], "big") >> 4)
+    tag = made >> 98 & _TAG_MASK
+    low = case ^ (number(encrypt((_MASK_BLOCK | tag).to_bytes(16, "big")), "big") >> 108)
     return _PAIRS[tag >> 20] + _PAIRS[tag >> 10 & 1023] + _PAIRS[tag & 1023] + _PAIRS[low >> 10] + _PAIRS[low & 1023]

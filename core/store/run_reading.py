@@ -8,7 +8,6 @@ from typing import Protocol
 from core.lots import GONE
 from core.store.engine import Table
 from core.store.lot_rows import (
-    NO_PARENT,
     Run,
     contents_key,
     index_in,
@@ -16,8 +15,6 @@ from core.store.lot_rows import (
     unpack_contents,
     unpack_run,
 )
-
-__all__ = ["NO_PARENT", "Run", "children_of", "run_at", "runs_over"]
 
 
 class OrderedRows(Protocol):
