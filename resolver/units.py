@@ -26,7 +26,7 @@ from core.store.engine import Snapshot, Table
 from core.store.homing import serves
 from core.store.lot_rows import NO_PARENT, LotRow, Run, lot_of_unit, lot_range, unpack_lot
 from core.store.record_rows import RecordRows, pack_record, record_key, unpack_values
-from core.store.run_reading import children_of, run_at
+from core.store.run_reading import children_of, run_at, run_start
 from core.wire.values import decode_values
 from core.wire.valuetypes import HS_ALIAS, HS_NAMESPACE, HS_SECKEY
 
@@ -59,11 +59,14 @@ class _Shape(NamedTuple):
 
 
 class _Quick(NamedTuple):
-    """What is needed of a lot to which nothing happened and whose units have no records, for those packed in cases."""
+    """What is needed of a lot whose units have no records, for those from ``low`` up to ``high``: all in one state,
+    and packed in cases by rule.
+    """
 
     encrypt: Callable[[bytes], bytes]
-    units: int
-    per_case: int
+    low: int
+    high: int
+    cases: tuple[int, int]
     answer: _Shape
     record: _Shape
 
@@ -78,7 +81,7 @@ class _Product(NamedTuple):
 class Known:
     """A lot, as far as it is the same in several states of the store.
 
-    ``touched``: whether anything happened to a unit. ``plain``: nothing did, and no unit has a record.
+    ``touched``: whether anything happened to a unit. ``plain``: no unit has a record.
     """
 
     __slots__ = ("codes", "key", "lot", "name", "own", "plain", "product", "row", "shapes", "total", "touched")
@@ -126,14 +129,14 @@ class Units:
     def quick_row(self, table: Table, key: bytes) -> bytes | None:
         """Return the row of a unit that has no record, as if it were stored; None where a closer look is needed.
 
-        ``begin`` was called with the state of the store. Asks the store for nothing: of a lot that is here it is
-        known that nothing happened to it, and that no unit of it has a record.
+        ``begin`` was called with the state of the store, which is asked for nothing: what is known is that no unit of
+        the lot has a record, and which of them share a state.
         """
         quick = self._quick.get(key[:-SERIAL_CHARS])
         if quick is None:
             return None
-        encrypt, units, per_case, answer, record = quick
-        case = case_of(encrypt, key[-SERIAL_CHARS:], units, per_case)
+        encrypt, low, high, cases, answer, record = quick
+        case = case_of(encrypt, key[-SERIAL_CHARS:], low, high, cases)
         if case is None:
             return None
         head, before, after = answer if table is _ANSWERS else record
@@ -180,19 +183,30 @@ class Units:
         if found.at >= known.lot.packaging.units:
             packed = _packed(snapshot, found)
             return packed.answer if table is _ANSWERS else packed.record
-        parent = parent_of(found)
+        run, parent = found.run, parent_of(found)
         state, stamp_ms = _state_of(found)
         place = (state, stamp_ms // 1_000, parent is not None)
         answer, record = known.shapes.get(place) or self._shape(known, place)
         head, before, after = answer if table is _ANSWERS else record
         if parent is None:
             return head + before
-        if known.plain:
-            packaging = known.lot.packaging
-            self._quick[known.key] = _Quick(
-                known.codes.encrypt, packaging.units, packaging.units_per_case, answer, record
-            )
+        if known.plain and (run is None or run.parent is None):
+            self._remember(snapshot, found, answer, record)
         return b"".join((head, before, known.codes.serial(parent), after))
+
+    def _remember(self, snapshot: Snapshot, found: Found, answer: _Shape, record: _Shape) -> None:
+        """Remember the widest range of units of a lot that are answered alike."""
+        known, packaging = found.lot, found.lot.lot.packaging
+        if found.run is not None:
+            low, high = run_start(snapshot, known.key, found.at), min(found.run.stop, packaging.units)
+        elif not known.touched:
+            low, high = 0, packaging.units
+        else:
+            return
+        before = self._quick.get(known.key)
+        if before is None or high - low > before.high - before.low:
+            cases = packaging.units, packaging.units_per_case
+            self._quick[known.key] = _Quick(known.codes.encrypt, low, high, cases, answer, record)
 
     def _known(self, snapshot: Snapshot, lot_key: bytes) -> Known | None:
         """Return a lot as it is in this state of the store, and remember it. Bounds: LOTS_KEPT_MAX."""
@@ -208,7 +222,7 @@ class Units:
             known = Known(lot_key, row, product, lot, codes)
             self._keep(lot_key, known)
         known.touched = _is_touched(snapshot, lot_key)
-        known.plain = not known.touched and _is_without_records(snapshot, lot_key)
+        known.plain = _is_without_records(snapshot, lot_key)
         self._fresh[lot_key] = known
         return known
 
@@ -333,7 +347,7 @@ def _said(index: UnitValue, text: str, at_s: int) -> HandleValue:
 
 
 def _is_without_records(snapshot: Snapshot, lot_key: bytes) -> bool:
-    """Whether no unit of the lot has a record. Bounds: _LOOKED_AT records are; where there are more, it is not known."""
+    """Whether no unit of the lot has a record, as far as _LOOKED_AT records show it."""
     size = len(lot_key) + SERIAL_CHARS
     near = list(islice(snapshot.scan(Table.RECORDS, lot_key, lot_key + b"\xff"), _LOOKED_AT))
     return len(near) < _LOOKED_AT and not any(len(key) == size for key, _ in near)

@@ -136,11 +136,13 @@ class UnitCodes:
         ]
 
 
-def case_of(encrypt: Callable[[bytes], bytes], serial: bytes, units: int, per_case: int) -> bytes | None:
-    """Return the serial of the case that a unit is in by rule; None for what is no serial of a unit.
+def case_of(
+    encrypt: Callable[[bytes], bytes], serial: bytes, low: int, high: int, cases: tuple[int, int]
+) -> bytes | None:
+    """Return the serial of the case that a unit is in by rule; None for what is no serial of an index in low … high-1.
 
     The same as ``index``, a division and ``serial``, at two thirds of their cost. ``encrypt``: of the lot's UnitCodes.
-    ``serial``: SERIAL_CHARS octets of any kind. ``units``: of the lot; its cases follow them, each of ``per_case``.
+    ``serial``: SERIAL_CHARS octets of any kind. ``cases``: index of the first one, and how many units each holds.
     """
     try:
         code = int(serial.translate(_READ), 32)
@@ -149,9 +151,9 @@ def case_of(encrypt: Callable[[bytes], bytes], serial: bytes, units: int, per_ca
     number = int.from_bytes
     tag = code >> _INDEX_BITS
     index = (code & _INDEX_MASK) ^ (number(encrypt((_MASK_BLOCK | tag).to_bytes(16, "big")), "big") >> 108)
-    if index >= units:
+    if not low <= index < high:
         return None
-    case = units + index // per_case
+    case = cases[0] + index // cases[1]
     made = number(encrypt((index << 128 | case).to_bytes(32, "big")), "big")
     if not hmac.compare_digest((made >> 226).to_bytes(4, "big"), tag.to_bytes(4, "big")):
         return None

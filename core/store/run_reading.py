@@ -36,6 +36,13 @@ def run_at(rows: OrderedRows, lot: bytes, index: int) -> Run | None:
     return run if index < run.stop else None
 
 
+def run_start(rows: OrderedRows, lot: bytes, index: int) -> int:
+    """Return the first index of the run that an index lies in."""
+    found = rows.floor(Table.LOT_RUNS, indexed_key(lot, index))
+    assert found is not None, "the caller has found the run"
+    return index_in(found[0])
+
+
 def runs_over(rows: OrderedRows, lot: bytes, indexes: range) -> Iterator[tuple[int, Run]]:
     """Yield the runs that have any of the indexes, each with its first index, in order."""
     if not indexes:
