@@ -6,10 +6,10 @@ import pytest
 
 from core.clock import Millis
 from core.errors import ConfigError, SealError
-from core.ident.unitcode import SCHEME, derive_lot_key
+from core.ident.unitcode import SCHEME, UnitCodes, derive_lot_key
 from core.keyring import KeyRing
 from core.limits import LOT_KEYS_RETRY_S
-from core.lotkeys import NO_MASTER_KEYS, NONCE_BYTES, key_of_lot, seal_lot_key
+from core.lotkeys import NO_MASTER_KEYS, NONCE_BYTES, codes_of_lot, key_of_lot, seal_lot_key
 from core.lots import Packaging
 from core.store.lot_rows import LotRow
 from node.lot_keys import LotKeys
@@ -17,7 +17,7 @@ from node.lot_keys import LotKeys
 MASTER = bytes(range(32))
 LOT = b"88.1/L1"
 NONCE = bytes(NONCE_BYTES)
-ROW = LotRow("88.1/SKU", b"", Packaging(10), "", "", "", SCHEME, 1, b"", Millis(0), bytes(4))
+ROW = LotRow("88.1/SKU", b"", Packaging(10), "", "", "", SCHEME, 1, b"", b"", Millis(0), bytes(4))
 
 
 class Clock:
@@ -95,3 +95,18 @@ def test_new_lots_get_the_newest_key() -> None:
     assert clock.keys.current() == 1
     clock.ring = KeyRing(2, {1: MASTER, 2: b"2" * 32})
     assert clock.keys.current() == 2
+
+
+def test_another_master_key_of_the_same_number_is_told_and_never_used() -> None:
+    """It would find every genuine code of the lot false."""
+    clock = Clock()
+    check = codes_of_lot_check(clock.keys)
+    assert codes_of_lot(clock.keys, LOT, ROW._replace(check=check)).index(b"2222222222") is None
+    clock = Clock()
+    clock.ring = KeyRing(1, {1: b"x" * 32})
+    with pytest.raises(SealError, match="L1"):
+        codes_of_lot(clock.keys, LOT, ROW._replace(check=check))
+
+
+def codes_of_lot_check(keys: LotKeys) -> bytes:
+    return UnitCodes(key_of_lot(keys, LOT, ROW)).check_value()

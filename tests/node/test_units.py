@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,3 +126,20 @@ def test_lots_are_there_after_a_kill_and_older_ones_keep_their_key(tmp_path_fact
         keys.with_suffix(".away").rename(keys)
     with node:
         assert states(node, old["identifier"]) == {"allocated"}
+
+
+def test_a_lost_key_file_is_told_and_not_replaced(tmp_path: Path) -> None:
+    """A new key with the number of the lost one would call all genuine bags false."""
+    node = Node(tmp_path / "node", PREFIX)
+    run(node, "create", LOT, "--product", PRODUCT, "--count", "100")
+    (code,) = codes(node, LOT, "--count", "1")
+    keys = node.folder / "keys" / "lots.keys"
+    keys.rename(keys.with_suffix(".away"))
+    refused = saltern("lot", "rekey", "--config", str(node.config), check=False)
+    assert refused.returncode == 1
+    assert not keys.exists()
+    keys.write_text(f"1 {'00' * 32}\n")
+    keys.chmod(0o600)
+    asked = saltern("lot", "check", code["identifier"], "--config", str(node.config), check=False)
+    assert asked.returncode == 1
+    assert "lots.keys" in asked.stderr.decode()

@@ -310,7 +310,7 @@ def test_where_case_matters_a_code_in_small_letters_is_another() -> None:
 
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(["encoded", "commissioned", "scrapped", "sampled", "packed", "record", "product", "lift"]),
+        st.sampled_from(["encoded", "commissioned", "scrapped", "sampled", "packed", "record", "product", "hold"]),
         st.integers(0, UNITS - 1), st.integers(1, 40), st.integers(0, 12),
     ),
     max_size=8,
@@ -324,10 +324,12 @@ def test_all_ways_agree_in_every_state(events: list[tuple[str, int, int, int]]) 
     site = Site()
     for minute, (event, first, count, case) in enumerate(events):
         if event == "record":
-            site.run(Put(site.names[first], (HandleValue(1, "OWN", b"value"),), overwrite=True))
+            put = Put(site.names[first], (HandleValue(1, "OWN", b"value"),), overwrite=True)
+            (result,) = site.registry.run([Request(put, OPERATOR)], NOW)
+            assert result.done or result.outcome is Outcome.HELD
         elif event == "product":
             site.run(Put(PRODUCT, (URL, NAME._replace(data=str(minute).encode())), overwrite=True))
-        elif event == "lift":
+        elif event == "hold":
             site.run(PlaceHold(site.names[first], "n", "why"))
         else:
             parent = {"parent": site.names[UNITS + case]} if event == "packed" else {}
