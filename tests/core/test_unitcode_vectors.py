@@ -168,10 +168,11 @@ def test_the_page_shows_the_vectors_and_no_others() -> None:
         (
             lot["name"], lot["master"], str(lot["key_id"]), lot["prefix"], lot["code"],
             "/".join(str(lot[name]) for name in ("count", "units_per_case", "cases_per_pallet")), lot["lot_key"],
+            lot["check"],
         )
         for lot in LOTS.values()
     }  # fmt: skip
-    named = {row for row in rows if len(row) == 7 and row[0] in LOTS}
+    named = {row for row in rows if len(row) in (7, 8) and row[0] in LOTS}
     assert named == codes | keys
     assert {row for row in rows if len(row) == 2 and row[0] in MASTERS} == {
         (name, key.hex()) for name, key in MASTERS.items()
@@ -181,3 +182,11 @@ def test_the_page_shows_the_vectors_and_no_others() -> None:
         for case in VECTORS["invalid"]
     }
     assert {row for row in rows if len(row) == 4 and row[0] in LOTS} == invalid
+
+
+@every_lot
+def test_check_values(lot: Any) -> None:
+    """By which a lot knows its key again; the page shows them."""
+    key = bytes.fromhex(lot["lot_key"])
+    assert f"{plain_bits(key, 2, 0, 32):08x}" == lot["check"] == UnitCodes(key).check_value().hex()
+    assert f"| `{lot['lot_key']}` | `{lot['check']}` |" in PAGE
