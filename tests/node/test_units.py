@@ -143,3 +143,7 @@ def test_a_lost_key_file_is_told_and_not_replaced(tmp_path: Path) -> None:
     asked = saltern("lot", "check", code["identifier"], "--config", str(node.config), check=False)
     assert asked.returncode == 1
     assert "lots.keys" in asked.stderr.decode()
+    assert saltern("doctor", "--config", str(node.config), check=False).returncode == 1
+    keys.with_suffix(".away").rename(keys)
+    assert "lots.keys" not in saltern("doctor", "--config", str(node.config), check=False).stderr.decode()
+    assert run(node, "check", code["identifier"])[0]["issued"]
