@@ -247,7 +247,8 @@ def _incidents(snapshot: Snapshot) -> Iterator[Finding]:
 def _lots(config: Config, snapshot: Snapshot) -> Iterator[Finding]:
     """Whether the master keys are those that lots were made with: one lot of each key is looked at."""
     keys, number, seen = wiring.lot_keys(config), 0, set()
-    for number, (key, packed) in enumerate(snapshot.scan(Table.LOTS, b""), 1):
+    for key, packed in snapshot.scan(Table.LOTS, b""):
+        number += 1
         try:
             row = unpack_lot(packed)
             if row.key_id not in seen:
