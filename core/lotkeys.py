@@ -12,10 +12,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from core.errors import SealError
-from core.ident.unitcode import UnitCodes, derive_lot_key
+from core.ident.unitcode import LOT_KEY_BYTES, UnitCodes, derive_lot_key
 from core.store.lot_rows import LotRow
 
 NONCE_BYTES: Final = 12
+SEALED_BYTES: Final = NONCE_BYTES + LOT_KEY_BYTES + 16
+"""Of a lot's key as it is kept."""
 _PURPOSE: Final = b"saltern lot key\0"
 
 
