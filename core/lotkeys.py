@@ -29,10 +29,13 @@ class MasterKeys(Protocol):
 
 
 class CurrentKeys(MasterKeys, Protocol):
-    """Master keys, and which of them new lots are made with."""
+    """Master keys, which of them new lots are made with, and what a key that came from elsewhere is sealed with."""
 
     def current(self) -> int:
         """Return the id of the newest. Errors: ConfigError if there is none."""
+
+    def make_nonce(self) -> bytes:
+        """Return NONCE_BYTES octets that were never returned before."""
 
 
 class _NoKeys:

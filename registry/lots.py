@@ -61,7 +61,7 @@ def create_lot(desk: Desk, command: CreateLot) -> Result:
     if desk.staging.get(Table.RECORDS, record_key(key)) is not None:
         raise refusal("lot-record", Outcome.CONFLICT, lot=key.decode())
     warnings = list(_product_faults(desk, row))
-    row = row._replace(key_id=_current_key(desk))
+    row = row._replace(key_id=current_key(desk))
     desk.staging.put(Table.LOTS, key, pack_lot(row))
     desk.staging.change(ChangeKind.LOT_CREATED, key, desk.now_ms)
     desk.staging.forget_decisions()  # a hold on its product is one on the lot
@@ -128,6 +128,16 @@ def blocks_of(rows: Scannable, lot: bytes) -> Iterator[tuple[int, Block]]:
         yield index_in(key), unpack_block(row)
 
 
+def current_key(desk: Desk) -> int:
+    """Return the id of the master key for a lot that is new here. Errors: NodeError."""
+    try:
+        if desk.lot_keys is None:
+            raise ConfigError("lots.keys: 未指定密钥文件。No key file is named")
+        return desk.lot_keys.current()
+    except ConfigError as error:
+        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
+
+
 # --- documents ---
 def lot_document(key: bytes, row: LotRow) -> dict[str, Any]:
     """Return what was registered of a lot."""
@@ -183,16 +193,6 @@ def _product_faults(desk: Desk, row: LotRow) -> Iterator[Fault]:
         raise refusal("on-hold", Outcome.CONFLICT, target=product.decode(), order=orders[0].number)
     if load_values(desk.staging, product, root=False) is None:
         yield fault("product", "lot-product-absent", product=row.product)
-
-
-def _current_key(desk: Desk) -> int:
-    """Return the id of the master key for a new lot. Errors: NodeError."""
-    try:
-        if desk.lot_keys is None:
-            raise ConfigError("lots.keys: 未指定密钥文件。No key file is named")
-        return desk.lot_keys.current()
-    except ConfigError as error:
-        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
 
 
 def _known_block(blocks: list[tuple[int, Block]], command: TakeBlock, line: str) -> tuple[int, Block] | None:

@@ -22,6 +22,7 @@ import pytest
 from core import limits
 from core.config import load
 from core.ident.handle import check_prefix
+from core.lotkeys import NO_MASTER_KEYS
 from core.records import ADMIN_PERMISSIONS_ALL, AdminRecord, HandleValue, RsaKey, ValueReference, Values
 from core.store.engine import Table
 from core.store.record_rows import record_key
@@ -525,7 +526,9 @@ def test_a_large_prefix_takes_no_more_memory_than_a_small_one(tmp_path: Path) ->
     tracemalloc.start()
     try:
         with store.snapshot() as snapshot, out.open("wb") as file:
-            for line in export_lines(snapshot, check_prefix("88.200", rules), Origin("88.200", "x", 0), SIGNER):
+            for line in export_lines(
+                snapshot, check_prefix("88.200", rules), Origin("88.200", "x", 0), SIGNER, NO_MASTER_KEYS
+            ):
                 file.write(line)
         exporting = tracemalloc.get_traced_memory()[1]
         tracemalloc.reset_peak()
