@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgpack
@@ -254,6 +255,7 @@ def pack_run(row: Run) -> bytes:
     return _pack((row.stop, row.state.value, *row[2:]))
 
 
+@lru_cache(maxsize=4_096)
 def unpack_run(row: bytes) -> Run:
     """Read the row of a run. Errors: StoreError."""
     return _read(row, _run)
