@@ -91,7 +91,7 @@ def export_prefix(desk: Desk, name: str, out: Path) -> None:
 
 
 def _counted(trailer: Trailer) -> str:
-    return "，".join(f"{_KINDS.get(kind, kind)} {count}" for kind, count in trailer.counts.items())
+    return "，".join(f"{name} {trailer.counts[kind]}" for kind, name in _KINDS.items() if kind in trailer.counts)
 
 
 def _warn_of_administrators(desk: Desk, prefix: bytes) -> None:
@@ -177,7 +177,10 @@ def import_prefix(desk: Desk, file: BinaryIO, dry_run: bool) -> None:
         what = "此前已导入，未作改动 Imported before, nothing was done"
     holder = told["party"] or "运营者 the operator"
     state = f"{STATE_LABELS[State(told['state'])]} {told['state']}"
-    size = f"行数 Lines: {_counted(whole.trailer)}"
+    size = (
+        f"批次、记录与历史共 {told['total']} 行 lines of lots, records and history: {told['total']}\n"
+        f"其中 Of these: {_counted(whole.trailer)}"
+    )
     counted = told | {"counts": whole.trailer.counts}
     desk.say(counted, f"{what}: {told['prefix']}  {state}  {told['hosting']}  {holder}\n{size}")
 
