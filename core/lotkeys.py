@@ -6,6 +6,7 @@ bound to ``saltern lot key`` and the lot. The nonce is the caller's, new for eve
 
 from __future__ import annotations
 
+import hmac
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -58,8 +59,17 @@ def key_of_lot(keys: MasterKeys, lot: bytes, row: LotRow) -> bytes:
 
 
 def codes_of_lot(keys: MasterKeys, lot: bytes, row: LotRow) -> UnitCodes:
-    """Return what makes and reads a lot's serials. Errors: SealError."""
-    return UnitCodes(key_of_lot(keys, lot, row))
+    """Return what makes and reads a lot's serials. Errors: SealError, also for a master key that is another one.
+
+    A wrong key would find all codes of the lot false: it is told, and never used.
+    """
+    codes = UnitCodes(key_of_lot(keys, lot, row))
+    if not hmac.compare_digest(codes.check_value(), row.check):
+        raise SealError(
+            f"lots.keys: 第 {row.key_id} 号主密钥不是批次 {lot.decode()} 所用的那一个，请恢复原密钥文件。"
+            f"Master key {row.key_id} is not the one that {lot.decode()} was made with: put the former file back"
+        )
+    return codes
 
 
 def seal_lot_key(master: bytes, nonce: bytes, lot: bytes, lot_key: bytes) -> bytes:

@@ -90,7 +90,7 @@ def read_lot(form: bytes, rules: HandleRules, now_ms: Millis) -> LotForm | list[
     text = members["product"]
     row = LotRow(
         text, b"" if product == text.encode() else product, packaging, members.get("line", ""),
-        members.get("produced", ""), members.get("valid_until", ""), SCHEME, 0, b"", now_ms, encode_values(values),
+        members.get("produced", ""), members.get("valid_until", ""), SCHEME, 0, b"", b"", now_ms, encode_values(values),
     )  # fmt: skip
     return LotForm(key, row)
 

@@ -17,8 +17,10 @@ from typing import Any, Final
 from core import limits
 from core.changes import ChangeKind
 from core.clock import format_utc
-from core.errors import ConfigError, Outcome
+from core.errors import ConfigError, Outcome, SealError
 from core.ident.handle import HandleKey, prefix_of
+from core.ident.unitcode import UnitCodes
+from core.lotkeys import key_of_lot
 from core.lots import Level
 from core.party.rules import Fault
 from core.store.application_rows import unpack_application
@@ -41,7 +43,7 @@ from core.store.prefix_rows import Rows
 from core.store.record_rows import record_key
 from core.who import Role
 from registry.commands import CreateLot, Result, TakeBlock
-from registry.desk import Desk, dump_faults, refused_form, told
+from registry.desk import Desk, dump, dump_faults, refused_form, told
 from registry.lot_forms import check_lot, read_lot
 from registry.refusals import fault, refusal
 
@@ -61,7 +63,7 @@ def create_lot(desk: Desk, command: CreateLot) -> Result:
     if desk.staging.get(Table.RECORDS, record_key(key)) is not None:
         raise refusal("lot-record", Outcome.CONFLICT, lot=key.decode())
     warnings = list(_product_faults(desk, row))
-    row = row._replace(key_id=current_key(desk))
+    row = _with_key(desk, key, row)
     desk.staging.put(Table.LOTS, key, pack_lot(row))
     desk.staging.change(ChangeKind.LOT_CREATED, key, desk.now_ms)
     desk.staging.forget_decisions()  # a hold on its product is one on the lot
@@ -73,7 +75,7 @@ def weighed(result: Result, octets: int) -> Result:
     """Return the result of a lot that was registered, with what its transaction wrote for it."""
     if result.outcome is not Outcome.CREATED:
         return result
-    return result._replace(body=json.dumps(json.loads(result.body) | {"stored_bytes": octets}).encode())
+    return result._replace(body=dump(json.loads(result.body) | {"stored_bytes": octets}))
 
 
 def take_block(desk: Desk, command: TakeBlock) -> Result:
@@ -126,16 +128,6 @@ def blocks_of(rows: Scannable, lot: bytes) -> Iterator[tuple[int, Block]]:
     """Yield the blocks of a lot with their first indexes, in order. Bounds: LOT_BLOCKS_MAX."""
     for key, row in rows.scan(Table.LOT_BLOCKS, *lot_range(lot)):
         yield index_in(key), unpack_block(row)
-
-
-def current_key(desk: Desk) -> int:
-    """Return the id of the master key for a lot that is new here. Errors: NodeError."""
-    try:
-        if desk.lot_keys is None:
-            raise ConfigError("lots.keys: 未指定密钥文件。No key file is named")
-        return desk.lot_keys.current()
-    except ConfigError as error:
-        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
 
 
 # --- documents ---
@@ -193,6 +185,17 @@ def _product_faults(desk: Desk, row: LotRow) -> Iterator[Fault]:
         raise refusal("on-hold", Outcome.CONFLICT, target=product.decode(), order=orders[0].number)
     if load_values(desk.staging, product, root=False) is None:
         yield fault("product", "lot-product-absent", product=row.product)
+
+
+def _with_key(desk: Desk, lot: bytes, row: LotRow) -> LotRow:
+    """Return the row of a new lot with its master key, and the value that this is checked by. Errors: NodeError."""
+    try:
+        if desk.lot_keys is None:
+            raise ConfigError("lots.keys: 未指定密钥文件。No key file is named")
+        row = row._replace(key_id=desk.lot_keys.current())
+        return row._replace(check=UnitCodes(key_of_lot(desk.lot_keys, lot, row)).check_value())
+    except (ConfigError, SealError) as error:
+        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
 
 
 def _known_block(blocks: list[tuple[int, Block]], command: TakeBlock, line: str) -> tuple[int, Block] | None:

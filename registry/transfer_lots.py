@@ -18,8 +18,8 @@ from core.changes import ChangeKind
 from core.clock import parse_day
 from core.errors import ConfigError, Outcome, SealError, WireError
 from core.ident.handle import HandleRules, PrefixKey, check_handle, prefix_of
-from core.ident.unitcode import INDEXES_MAX, LOT_KEY_BYTES, SCHEME
-from core.lotkeys import MasterKeys, key_of_lot, seal_lot_key
+from core.ident.unitcode import INDEXES_MAX, LOT_KEY_BYTES, SCHEME, UnitCodes
+from core.lotkeys import CurrentKeys, MasterKeys, codes_of_lot, key_of_lot, seal_lot_key
 from core.lots import GONE, GRADES, Level, Packaging, UnitState
 from core.party.readers import is_visible
 from core.party.rules import Fault
@@ -56,7 +56,6 @@ from core.wire.transferfile import BlockLine, EventLine, LotLine, RunLine, Trail
 from core.wire.values import decode_values
 from registry.desk import Desk
 from registry.lot_forms import check_lot, check_shared
-from registry.lots import current_key
 from registry.refusals import fault, refusal
 from registry.transfer_pieces import Text, checked, checked_time, shown
 
@@ -104,9 +103,10 @@ class CameEvent(NamedTuple):
 
 # --- reading them out ---
 def read_lots(snapshot: Snapshot, prefix: PrefixKey, keys: MasterKeys) -> Iterator[LotLine]:
-    """Yield the lots below a prefix. Errors: SealError if the master key of one is not there."""
+    """Yield the lots below a prefix. Errors: SealError if the master key of one is not there, or another one."""
     for lot, packed in snapshot.scan(Table.LOTS, *prefix_range(prefix)):
         row = unpack_lot(packed)
+        codes_of_lot(keys, lot, row)  # which looks whether the key is the right one
         yield LotLine(
             lot.decode(), row.product, *row.packaging, row.line, row.produced, row.valid_until, row.scheme,
             key_of_lot(keys, lot, row), row.created_ms, row.values,
@@ -158,7 +158,7 @@ def check_lot_line(prefix: PrefixKey, rules: HandleRules, line: LotLine) -> Came
     check_shared(decode_values(line.values))
     row = LotRow(
         line.product, b"" if product == line.product.encode() else product, packaging, line.line, line.produced,
-        line.valid_until, SCHEME, 0, b"", checked_time(line.created_ms), line.values,
+        line.valid_until, SCHEME, 0, UnitCodes(line.key).check_value(), b"", checked_time(line.created_ms), line.values,
     )  # fmt: skip
     return CameLot(lot, row, line.key)
 
@@ -334,25 +334,29 @@ def key_faults(desk: Desk, trailer: Trailer) -> list[Fault]:
     if not trailer.counts.get(str(LotLine.__struct_config__.tag)):
         return []
     try:
-        if desk.lot_keys is None:
-            raise ConfigError("lots.keys: 未指定密钥文件。No key file is named")
-        desk.lot_keys.current()
+        _current(desk)
     except ConfigError as error:
         return [fault("lots.keys", "lot-key", error=error.message)]
     return []
+
+
+def _current(desk: Desk) -> tuple[CurrentKeys, int]:
+    """Return the master keys, and the id of the newest. Errors: ConfigError."""
+    if desk.lot_keys is None:
+        raise ConfigError("lots.keys: 未指定密钥文件。No key file is named")
+    return desk.lot_keys, desk.lot_keys.current()
 
 
 def write_lot(desk: Desk, _prefix: PrefixKey, _number: int, came: CameLot, _origin: str) -> None:
     """Stage a lot, its key sealed. Errors: NodeError where it is here, or the node has no master key."""
     if desk.staging.get(Table.LOTS, came.lot) is not None:
         raise refusal("lot-known", Outcome.CONFLICT, lot=came.lot.decode())
-    key_id = current_key(desk)
-    assert desk.lot_keys is not None, "current_key() has looked"
     try:
-        master = desk.lot_keys.master(key_id)
-    except SealError as error:
+        keys, key_id = _current(desk)
+        master = keys.master(key_id)
+    except (ConfigError, SealError) as error:
         raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
-    sealed = seal_lot_key(master, desk.lot_keys.make_nonce(), came.lot, came.lot_key)
+    sealed = seal_lot_key(master, keys.make_nonce(), came.lot, came.lot_key)
     desk.staging.put(Table.LOTS, came.lot, pack_lot(came.row._replace(key_id=key_id, sealed_key=sealed)))
     desk.staging.change(ChangeKind.LOT_CREATED, came.lot, desk.now_ms)
     desk.staging.forget_decisions()  # a hold on its product is one on the lot

@@ -191,6 +191,7 @@ class Resolver:
     def _unit(self, snapshot: Snapshot, table: Table, question: Question, key: HandleKey) -> Answer | bytes | None:
         """Return the row of a lot or a unit that has no record, or the answer where it has none; None for neither.
 
+        DIVERGES: docs/standards/divergences.md#units-of-lots-have-no-records
         Errors: SealError where the key of the lot is not here.
         """
         found = self._units.find(snapshot, key)

@@ -5,7 +5,7 @@ Serial: 10 characters of ALPHABET, most significant first: 50 bits.
     bit 49 … 20   tag:  the first 30 bits of AES_k(block 0, index)
     bit 19 …  0   the index, XORed with the first 20 bits of AES_k(block 1, tag)
 
-    block   0  1  which of the two (0, 1)
+    block   0  1  which one: 0, 1; 2 for the value that a key is checked by
             1 11  zero
            12  4  index or tag, big-endian
 
@@ -40,6 +40,7 @@ SERIAL_CHARS: Final = 10
 LOT_CODE_CHARS_MAX: Final = 10  # so that the whole suffix is an AI 21 value: 20 characters (GS1 General Specifications)
 INDEXES_MAX: Final = 1 << 20
 LOT_KEY_BYTES: Final = 16
+CHECK_BYTES: Final = 4
 
 _LOT_CODE: Final = re.compile(rb"[A-Z0-9-]{1,10}")
 _PURPOSE: Final = b"saltern unit code 1"
@@ -89,6 +90,10 @@ class UnitCodes:
         return (
             _PAIRS[tag >> 20] + _PAIRS[tag >> 10 & 1023] + _PAIRS[tag & 1023] + _PAIRS[low >> 10] + _PAIRS[low & 1023]
         )
+
+    def check_value(self) -> bytes:
+        """Return CHECK_BYTES octets by which a key is known again: AES_k(block 2, zero), cut. It opens nothing."""
+        return self.encrypt((2 << 120).to_bytes(16, "big"))[:CHECK_BYTES]
 
     def serials(self, start: int, count: int) -> list[bytes]:
         """Return the serials of ``count`` indexes from ``start`` on. Errors: ValueError beyond INDEXES_MAX."""

@@ -16,7 +16,7 @@ from core.ident.handle import HandleKey, check_handle
 from core.ident.unitcode import INDEXES_MAX
 from core.lotcodes import Code, LotCodes
 from core.lotkeys import codes_of_lot
-from core.lots import Level
+from core.lots import RESERVED, Level
 from core.store.engine import Snapshot, Table
 from core.store.homing import load_values, require_served
 from core.store.lot_rows import LotRow, unpack_lot
@@ -26,7 +26,7 @@ from node.cli.acts import Desk, governed
 from node.cli.common import Commands, Failure, print_json
 from node.cli.labels import labels_command
 from node.duties import load_duties
-from node.key_file import LOT_KEYS, add_key
+from node.key_file import LOT_KEYS, add_key, load_keys
 from registry.commands import CreateLot, RecordEvents, TakeBlock
 from registry.lot_forms import check_lot
 from registry.lot_reading import list_blocks, list_lots, show_lot, show_unit
@@ -68,7 +68,7 @@ def create(desk: Desk, lot_: str, values: tuple[str, ...], dry_run: bool, **give
     """
     form = {"lot": lot_} | {name: value for name, value in given.items() if value is not None}
     if values:
-        form["values"] = [_value(index, text) for index, text in enumerate(values, 1)]
+        form["values"] = [_value(index, text) for index, text in enumerate(values, RESERVED.stop)]
     told = desk.run(CreateLot(json.dumps(form).encode()), dry_run=dry_run)
     size = f"{told['count']} 单元 units, {told['cases']} 箱 cases, {told['pallets']} 托盘 pallets"
     desk.say(told, f"已登记 Registered {told['lot']}: {size}; {told['stored_bytes']} 字节 octets")
@@ -242,6 +242,14 @@ def rekey(desk: Desk) -> None:
     Example: saltern lot rekey
     """
     file = wiring.key_file(desk.config, LOT_KEYS)
+    with desk.reading() as snapshot:
+        used = {unpack_lot(row).key_id for _, row in snapshot.scan(Table.LOTS, b"")}
+    missing = sorted(used - (load_keys(file, LOT_KEYS).keys.keys() if file.exists() else set()))
+    if missing:
+        raise Failure(
+            f"{file} 缺少现有批次所用的第 {missing} 号密钥，请先恢复该文件。"
+            f"{file} lacks the keys {missing} of lots that are registered: put the file back first"
+        )
     number = add_key(file, LOT_KEYS)
     desk.say(
         {"key_id": number, "file": str(file)}, f"此后的批次用第 {number} 号密钥。New lots use key {number}: {file}"

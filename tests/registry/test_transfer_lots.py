@@ -340,6 +340,14 @@ def test_a_lot_whose_master_key_is_not_there_is_not_exported() -> None:
         export(where, P)
 
 
+def test_a_lot_is_not_exported_with_another_key_than_its_own() -> None:
+    """A key file of another node: every printed code would be false at the next one."""
+    where = there()
+    where.registry.lot_keys = Keys(2, 3)
+    with pytest.raises(SealError, match="Master key 3"):
+        export(where, P)
+
+
 def test_a_node_without_master_keys_takes_no_lot() -> None:
     """It is told before anything is written; a prefix without lots comes all the same."""
     target = Office()

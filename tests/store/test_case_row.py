@@ -10,6 +10,7 @@ import pytest
 from core.clock import Millis
 from core.errors import ConfigError, StoreError
 from core.ident.handle import HandleRules
+from core.ident.unitcode import CHECK_BYTES
 from core.lots import Packaging
 from core.records import HandleValue
 from core.store.case_row import CASE_KEY, adopt_case, require_case, stored_case
@@ -120,7 +121,7 @@ def test_a_lot_keeps_the_mode(store: Engine) -> None:
     batch.put(
         Table.LOTS,
         b"88.1/L1",
-        pack_lot(LotRow("88.1/s", b"88.1/S", Packaging(1), "", "", "", 1, 1, b"", NOW, bytes(4))),
+        pack_lot(LotRow("88.1/s", b"88.1/S", Packaging(1), "", "", "", 1, 1, bytes(CHECK_BYTES), b"", NOW, bytes(4))),
     )
     store.commit(batch)
     assert "no lot" in refused(store, case_sensitive=True)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.clock import Millis
+from core.ident.unitcode import CHECK_BYTES
 from core.lots import Packaging, UnitState
 from core.records import HandleValue
 from core.store.application_rows import Application, pack_application
@@ -40,7 +41,8 @@ from core.wire.values import encode_values
 AT = Millis(1_700_000_000_000)
 LOT, NEXT = b"88.118.7/L1", b"88.118.7/L1-2"
 ROW = LotRow(
-    "88.118.7/salt", b"88.118.7/SALT", Packaging(12, 4, 2), "L4", "2026-11-21", "", 1, 1, b"", AT,
+    "88.118.7/salt", b"88.118.7/SALT", Packaging(12, 4, 2), "L4", "2026-11-21", "", 1, 1, bytes(CHECK_BYTES), b"",
+    AT,
     encode_values((HandleValue(1, "URL", b"u"),)),
 )  # fmt: skip
 _S = UnitState

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.clock import Millis
 from core.errors import StoreError
-from core.ident.unitcode import INDEXES_MAX, LOT_CODE_CHARS_MAX, SERIAL_CHARS
+from core.ident.unitcode import CHECK_BYTES, INDEXES_MAX, LOT_CODE_CHARS_MAX, SERIAL_CHARS
 from core.lots import GONE, GRADES, Level, Packaging, UnitState
 from core.store.engine import Batch, Table
 from core.store.lot_rows import (
@@ -57,7 +57,8 @@ PARENT = st.none() | st.just(NO_PARENT) | INDEX
 PACKAGING = st.builds(Packaging, st.integers(1, INDEXES_MAX), st.integers(0, 1_000), st.integers(0, 1_000)).filter(
     lambda packaging: packaging.fits
 )
-LOT = st.builds(LotRow, TEXT, OCTETS, PACKAGING, TEXT, TEXT, TEXT, st.just(1), COUNT, OCTETS, TIME, OCTETS)
+CHECK = st.binary(min_size=CHECK_BYTES, max_size=CHECK_BYTES)
+LOT = st.builds(LotRow, TEXT, OCTETS, PACKAGING, TEXT, TEXT, TEXT, st.just(1), COUNT, CHECK, OCTETS, TIME, OCTETS)
 COUNTS = st.tuples(COUNT, COUNT, COUNT).filter(any)
 EVENTS = [*(state.value for state in UnitState), PACKED]
 KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[[bytes], Any]]] = {
