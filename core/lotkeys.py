@@ -13,10 +13,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from core.errors import SealError
-from core.ident.unitcode import UnitCodes, derive_lot_key
+from core.ident.unitcode import LOT_KEY_BYTES, UnitCodes, derive_lot_key
 from core.store.lot_rows import LotRow
 
 NONCE_BYTES: Final = 12
+SEALED_BYTES: Final = NONCE_BYTES + LOT_KEY_BYTES + 16
+"""Of a lot's key as it is kept."""
 _PURPOSE: Final = b"saltern lot key\0"
 
 
@@ -28,10 +30,13 @@ class MasterKeys(Protocol):
 
 
 class CurrentKeys(MasterKeys, Protocol):
-    """Master keys, and which of them new lots are made with."""
+    """Master keys, which of them new lots are made with, and what a key that came from elsewhere is sealed with."""
 
     def current(self) -> int:
         """Return the id of the newest. Errors: ConfigError if there is none."""
+
+    def make_nonce(self) -> bytes:
+        """Return NONCE_BYTES octets that were never returned before."""
 
 
 class _NoKeys:
