@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import crowd, flood, latency, machine, records, register, resolve, resolve_tcp, resolve_udp, store
+from benchmarks import crowd, flood, latency, lots, machine, records, register, resolve, resolve_tcp, resolve_udp, store
 from benchmarks.bench import Bench, filled, shuffled
 from benchmarks.load import NO_COMPILER, compile_programs
 from benchmarks.table import Row, render
 
 _OUT = Path("bench-out")
-_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood")
-_WITH_NODE = frozenset(_NAMES) - {"store"}
+_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots")
+_WITH_NODE = frozenset(_NAMES) - {"store", "lots"}
 _BUSY = 0.5
 
 
@@ -87,6 +87,11 @@ def _measure(folder: Path, plan: Plan, only: tuple[str, ...]) -> list[Row]:
             shutil.rmtree(place)
     if "store" in only:
         done(*store.measure(folder, plan.stored))
+    if "lots" in only:
+        place = folder / "lots"
+        for row in lots.measure(place, cores, stored=plan.records, rounds=plan.rounds, seconds=plan.seconds):
+            done(row)
+        shutil.rmtree(place)
     if _WITH_NODE & set(only):
         _measure_resolution(folder, plan, only, cores, done)
     return rows

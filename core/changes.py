@@ -52,6 +52,7 @@ class ChangeKind(IntEnum):
     HOLD_LIFTED = 49
     LOT_CREATED = 64
     LOT_CHANGED = 65  # units of it came into other states, or were re-packed
+    LOT_ABANDONED = 66  # came by an import that was given up: it is not here any more
     TEMPLATE_PUBLISHED = 80
     TEMPLATE_WITHDRAWN = 81
 

@@ -241,8 +241,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "handle.case_sensitive", "flag", False,
         "Whether suffixes that differ in case are different; prefixes and all of 0.NA/ fold in any case. Can be "
-        "switched only while the store has no record outside 0.NA/.",
-        "后缀是否区分大小写；前缀与 0.NA/… 始终不区分。只有存储中除 0.NA/… 外没有记录时才能切换。",
+        "switched only while the store has no record outside 0.NA/ and no lot.",
+        "后缀是否区分大小写；前缀与 0.NA/… 始终不区分。只有存储中除 0.NA/… 外没有记录、也没有批次时才能切换。",
     ),
     Setting(
         "handle.site", "path", "",

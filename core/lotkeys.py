@@ -6,16 +6,19 @@ bound to ``saltern lot key`` and the lot. The nonce is the caller's, new for eve
 
 from __future__ import annotations
 
+import hmac
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from core.errors import SealError
-from core.ident.unitcode import UnitCodes, derive_lot_key
+from core.ident.unitcode import LOT_KEY_BYTES, UnitCodes, derive_lot_key
 from core.store.lot_rows import LotRow
 
 NONCE_BYTES: Final = 12
+SEALED_BYTES: Final = NONCE_BYTES + LOT_KEY_BYTES + 16
+"""Of a lot's key as it is kept."""
 _PURPOSE: Final = b"saltern lot key\0"
 
 
@@ -27,10 +30,13 @@ class MasterKeys(Protocol):
 
 
 class CurrentKeys(MasterKeys, Protocol):
-    """Master keys, and which of them new lots are made with."""
+    """Master keys, which of them new lots are made with, and what a key that came from elsewhere is sealed with."""
 
     def current(self) -> int:
         """Return the id of the newest. Errors: ConfigError if there is none."""
+
+    def make_nonce(self) -> bytes:
+        """Return NONCE_BYTES octets that were never returned before."""
 
 
 class _NoKeys:
@@ -53,8 +59,17 @@ def key_of_lot(keys: MasterKeys, lot: bytes, row: LotRow) -> bytes:
 
 
 def codes_of_lot(keys: MasterKeys, lot: bytes, row: LotRow) -> UnitCodes:
-    """Return what makes and reads a lot's serials. Errors: SealError."""
-    return UnitCodes(key_of_lot(keys, lot, row))
+    """Return what makes and reads a lot's serials. Errors: SealError, also for a master key that is another one.
+
+    A wrong key would find all codes of the lot false: it is told, and never used.
+    """
+    codes = UnitCodes(key_of_lot(keys, lot, row))
+    if not hmac.compare_digest(codes.check_value(), row.check):
+        raise SealError(
+            f"lots.keys: 第 {row.key_id} 号主密钥不是批次 {lot.decode()} 所用的那一个，请恢复原密钥文件。"
+            f"Master key {row.key_id} is not the one that {lot.decode()} was made with: put the former file back"
+        )
+    return codes
 
 
 def seal_lot_key(master: bytes, nonce: bytes, lot: bytes, lot_key: bytes) -> bytes:

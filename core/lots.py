@@ -87,6 +87,16 @@ class Packaging(NamedTuple):
         first = self.units + (case - self.cases) * self.cases_per_pallet
         return range(first, min(first + self.cases_per_pallet, self.units + self.cases))
 
+    def fits_in(self, parent: int, start: int, stop: int) -> bool:
+        """Whether a range of indexes of the lot, not empty, can be in something: a unit in a case, a case on a pallet.
+
+        ``parent``: any number. Total.
+        """
+        if not (0 <= parent < self.total and 0 <= start < stop <= self.total):
+            return False
+        below = self.level(parent) - 1
+        return self.level(start) == below and self.level(stop - 1) == below
+
 
 class UnitState(Enum):
     """Where a unit, case or pallet stands. The value is stored and shown: never rename one."""

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 from core import limits
 from core.errors import ConfigError, SealError
 from core.keyring import KeyRing
+from core.lotkeys import NONCE_BYTES
 
 
 class LotKeys:
-    """See MasterKeys. ``load`` reads the key file, which may have a new key by now; ``now_s``: a steady clock.
+    """See CurrentKeys. ``load`` reads the key file, which may have a new key by now; ``now_s``: a steady clock.
 
     A file that lacks the key is read at most once in LOT_KEYS_RETRY_S.
     """
 
-    def __init__(self, load: Callable[[], KeyRing], now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        load: Callable[[], KeyRing],
+        now_s: Callable[[], float],
+        make_nonce: Callable[[], bytes] = lambda: secrets.token_bytes(NONCE_BYTES),
+    ) -> None:
         self._load = load
         self._now_s = now_s
+        self.make_nonce = make_nonce
         self._ring = KeyRing(0, {})
         self._not_before = 0.0
 

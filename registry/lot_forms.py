@@ -21,7 +21,7 @@ from core.wire.jsontext import parse
 from core.wire.values import encode_values
 from registry.members import Kind, Member, read_body
 from registry.refusals import fault, refusal
-from registry.values import check_shapes, check_values
+from registry.values import check_values
 
 _YES: Final = True
 LOT: Final = Member(
@@ -93,7 +93,7 @@ def read_lot(form: bytes, rules: HandleRules, now_ms: Millis) -> LotForm | list[
     text = members["product"]
     row = LotRow(
         text, b"" if product == text.encode() else product, packaging, members.get("line", ""),
-        members.get("produced", ""), members.get("valid_until", ""), SCHEME, 0, b"", now_ms, encode_values(values),
+        members.get("produced", ""), members.get("valid_until", ""), SCHEME, 0, b"", b"", now_ms, encode_values(values),
     )  # fmt: skip
     return LotForm(key, row)
 
@@ -125,11 +125,16 @@ def _dates(members: Any) -> list[Fault]:
 
 
 def _values(raw: bytes | None, now_ms: Millis) -> Values:
-    """Return the shared values. Bounds: LOT_VALUES_BYTES_MAX. Errors: NodeError."""
+    """Return the shared values. Errors: NodeError."""
     if raw is None:
         return ()
     values = load_values(parse(raw, ValueForms), now_ms // 1_000)
-    check_shapes(values)
+    check_shared(values)
+    return values
+
+
+def check_shared(values: Values) -> None:
+    """Check values that all units of a lot are to share. Bounds: LOT_VALUES_BYTES_MAX. Errors: NodeError."""
     check_values(values)
     for value in values:
         if value.value_index in RESERVED:
@@ -138,4 +143,3 @@ def _values(raw: bytes | None, now_ms: Millis) -> Values:
             raise refusal("lot-value-type", Outcome.INVALID_VALUE, type=repr(value.type[:40]))
     if len(encode_values(values)) > limits.LOT_VALUES_BYTES_MAX:
         raise refusal("lot-value-size", Outcome.INVALID_VALUE, octets=limits.LOT_VALUES_BYTES_MAX)
-    return values

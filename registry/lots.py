@@ -17,8 +17,10 @@ from typing import Any, Final
 from core import limits
 from core.changes import ChangeKind
 from core.clock import format_utc
-from core.errors import ConfigError, Outcome
+from core.errors import ConfigError, Outcome, SealError
 from core.ident.handle import HandleKey, prefix_of
+from core.ident.unitcode import UnitCodes
+from core.lotkeys import key_of_lot
 from core.lots import Level
 from core.party.rules import Fault
 from core.store.application_rows import unpack_application
@@ -61,7 +63,7 @@ def create_lot(desk: Desk, command: CreateLot) -> Result:
     if desk.staging.get(Table.RECORDS, record_key(key)) is not None:
         raise refusal("lot-record", Outcome.CONFLICT, lot=key.decode())
     warnings = list(_product_faults(desk, row))
-    row = row._replace(key_id=_current_key(desk))
+    row = _with_key(desk, key, row)
     desk.staging.put(Table.LOTS, key, pack_lot(row))
     desk.staging.change(ChangeKind.LOT_CREATED, key, desk.now_ms)
     desk.staging.forget_decisions()  # a hold on its product is one on the lot
@@ -195,13 +197,14 @@ def _product_faults(desk: Desk, row: LotRow) -> Iterator[Fault]:
         yield fault("product", "lot-product-absent", product=row.product)
 
 
-def _current_key(desk: Desk) -> int:
-    """Return the id of the master key for a new lot. Errors: NodeError."""
+def _with_key(desk: Desk, lot: bytes, row: LotRow) -> LotRow:
+    """Return the row of a new lot with its master key, and the value that this is checked by. Errors: NodeError."""
     try:
         if desk.lot_keys is None:
             raise ConfigError("lots.keys: 未指定密钥文件。No key file is named")
-        return desk.lot_keys.current()
-    except ConfigError as error:
+        row = row._replace(key_id=desk.lot_keys.current())
+        return row._replace(check=UnitCodes(key_of_lot(desk.lot_keys, lot, row)).check_value())
+    except (ConfigError, SealError) as error:
         raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
 
 
@@ -218,7 +221,7 @@ def _known_block(blocks: list[tuple[int, Block]], command: TakeBlock, line: str)
 
 
 def _is_token(token: str) -> bool:
-    return len(token) <= _TOKEN_CHARS and token.isascii() and token.isprintable()
+    return len(token) <= _TOKEN_CHARS and token.isprintable()
 
 
 def _free(blocks: list[tuple[int, Block]], command: TakeBlock, units: int) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from core.records import ADMIN_PERMISSIONS_ALL, AdminRecord, HandleValue, ValueR
 from core.store.application_rows import Application, Step, pack_application, unpack_application
 from core.store.engine import Table
 from core.store.party_rows import PartyRow, Verified, pack_party
-from core.store.prefix_rows import DELEGATED, HOSTED, HOSTINGS, HomedPrefix, pack_prefix, unpack_count, unpack_prefix
+from core.store.prefix_rows import DELEGATED, HOSTED, HOSTINGS, HomedPrefix, pack_prefix, unpack_prefix
 from core.who import Who, same_person
 from core.wire.admin import encode_admin, encode_group
 from core.wire.sitefile import read_sites, site_faults, site_values
@@ -37,6 +37,7 @@ from registry.desk import Desk, open_values, refused_form, require_digest, requi
 from registry.holds import require_free, require_free_party, require_no_hold
 from registry.policy import pattern_of
 from registry.refusals import fault, refusal
+from registry.staging import is_used
 from registry.verification import is_begun
 
 NO_UPSTREAM: Final = "no upstream"
@@ -320,7 +321,7 @@ def _taken_faults(desk: Desk, prefix: PrefixKey, command: ApplyPrefix, old: Appl
         free = desk.staging.get(Table.PREFIXES, prefix) is None
     else:
         free = is_free(old)
-    used = unpack_count(desk.staging.get(Table.COUNTERS, prefix)) > 0  # what was registered below it is another's
+    used = is_used(desk.staging, prefix)  # what was registered below it is another's
     return [] if free and not used else [fault("prefix", "prefix-taken")]
 
 

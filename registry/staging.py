@@ -18,7 +18,7 @@ from core.store.engine import Batch, Snapshot, Table
 from core.store.holding import hold_counts
 from core.store.journal_rows import LAST_ENTRY_KEY, Entry, entry_key, pack_entry
 from core.store.prefix_rows import pack_count, unpack_count
-from core.store.record_rows import RecordRows, pack_record, record_key, unpack_values
+from core.store.record_rows import RecordRows, pack_record, prefix_range, record_key, unpack_values
 from core.wire.valuetypes import HS_VLIST
 
 _CREATED = int(ChangeKind.RECORD_CREATED)
@@ -210,6 +210,14 @@ class Staging:
             self._batch.put(Table.COUNTERS, prefix, pack_count(count))
         self._counts.clear()
         return self._batch
+
+
+def is_used(staging: Staging, prefix: PrefixKey) -> bool:
+    """Whether records or lots are registered below a prefix."""
+    start, stop = prefix_range(prefix)
+    last = staging.floor(Table.LOTS, stop)
+    lots = last is not None and last[0].startswith(start)
+    return lots or unpack_count(staging.get(Table.COUNTERS, prefix)) > 0
 
 
 def _before(key: bytes) -> bytes:

@@ -65,6 +65,7 @@ from registry.refusals import fault, refusal
 from registry.transfer_file import body_lines
 from registry.transfer_head import Head, decode_head, exported
 from registry.transfer_kinds import BODY, RANK
+from registry.transfer_lots import LOT_TABLES, LotsSoFar, key_faults, take_away
 from registry.values import RIGHTS
 
 METHOD: Final = "transfer"
@@ -112,7 +113,7 @@ def import_prefix(desk: Desk, command: ImportPrefix) -> Result:
         return _told(prefix, application, file, known)
     outcome = Outcome.OK
     if known is None or known.ended_ms:
-        faults = _faults(desk, prefix, file.head)
+        faults = _faults(desk, prefix, file.head) + key_faults(desk, file.trailer)
         if faults:
             return refused_form(command.prefix, faults)
         known, application = _begin(desk, prefix, file, application)
@@ -134,14 +135,17 @@ def import_lines(desk: Desk, command: ImportLines) -> Result:
     lines = [line + b"\n" for line in command.lines.removesuffix(b"\n").split(b"\n")]
     if command.after != known.done or len(lines) > min(known.total - known.done, limits.IMPORT_CHUNK_ITEMS):
         raise refusal("import-order", Outcome.CONFLICT, done=known.done)
-    link = known.link
+    link, lots = known.link, LotsSoFar(desk.staging)
     for number, octets in enumerate(lines, known.done + 1):
         line = decode_line(octets)
         rank = RANK.get(type(line))
         if rank is None:
             raise refusal("import-order", Outcome.CONFLICT, done=known.done)
-        what = BODY[rank].check(prefix, desk.rules, line)
-        BODY[rank].write(desk, prefix, number, what, known.key_id)
+        kind = BODY[rank]
+        what = kind.check(prefix, desk.rules, line)
+        if kind.fit:
+            kind.fit(lots, what)
+        kind.write(desk, prefix, number, what, known.key_id)
         link = next_link(link, octets)
     known = known._replace(done=known.done + len(lines), link=link)
     desk.staging.put(Table.TRANSFERS, prefix, pack_transfer(known))
@@ -157,9 +161,11 @@ def abandon_import(desk: Desk, command: AbandonImport) -> Result:
     known = _under_way(desk, prefix)
     require_no_hold(desk.staging, prefix)
     gone = 0
-    for key, row in _written(desk, prefix):
-        if row is None:
-            desk.staging.put(Table.HISTORY, key, None)
+    for table, key, row in _written(desk, prefix):
+        if table is Table.HISTORY:
+            desk.staging.put(table, key, None)
+        elif table is not Table.RECORDS:
+            take_away(desk, table, key)
         else:
             handle: Any = unpack_handle(key, row)
             values = desk.staging.record(handle)
@@ -256,7 +262,8 @@ def _is_taken(desk: Desk, prefix: PrefixKey) -> bool:
     else:
         own = application is None or is_free(application)
     used = unpack_count(desk.staging.get(Table.COUNTERS, prefix)) > 0
-    return not own or used or any(True for _ in _loose(desk, prefix))
+    lots = any(True for _ in desk.staging.scan(Table.LOTS, *prefix_range(prefix)))
+    return not own or used or lots or any(True for _ in _loose(desk, prefix))
 
 
 def _below(desk: Desk, prefix: PrefixKey) -> bytes | None:
@@ -386,13 +393,16 @@ def merged(own: Values, came: Values) -> Values:
 
 
 def _written(desk: Desk, prefix: PrefixKey) -> Any:
-    """Yield keys of HISTORY without a row, and keys and rows of RECORDS, that an import has written."""
+    """Yield table, key and row of what an import has written: history, lots, records."""
     snapshot = desk.staging.snapshot
     history = snapshot.scan(Table.HISTORY, *history_range(prefix))
-    for key, _ in islice(history, limits.IMPORT_CHUNK_ITEMS):
-        yield key, None
-    yield from _loose(desk, prefix)
-    yield from snapshot.scan(Table.RECORDS, *prefix_range(prefix))
+    for key, row in islice(history, limits.IMPORT_CHUNK_ITEMS):
+        yield Table.HISTORY, key, row
+    for table in LOT_TABLES:
+        for key, row in snapshot.scan(table, *prefix_range(prefix)):
+            yield table, key, row
+    for key, row in chain(_loose(desk, prefix), snapshot.scan(Table.RECORDS, *prefix_range(prefix))):
+        yield Table.RECORDS, key, row
 
 
 def _forget(desk: Desk, prefix: PrefixKey, known: Transfer) -> None:

@@ -1,6 +1,6 @@
 """A whole transfer file: how it is written line by line, and checked line by line before anything of it counts.
 
-Neither holds more than the head and one line.
+Neither holds more than the head, one line and the numbers of the lots.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from core import limits
 from core.errors import NodeError, WireError
 from core.ident.handle import HandleRules, PrefixKey, check_prefix
+from core.lotkeys import MasterKeys
 from core.signature import Signer
 from core.store.engine import Snapshot
 from core.wire.transferfile import (
@@ -27,6 +28,7 @@ from core.wire.transferfile import (
 from registry.holds import require_no_hold
 from registry.transfer_head import Head, Origin, decode_head, read_head
 from registry.transfer_kinds import BODY, RANK
+from registry.transfer_lots import LotsSoFar
 
 _TAGS: Final = {kind.form: kind.tag for kind in BODY}
 
@@ -51,10 +53,13 @@ def body_lines(counts: dict[str, int]) -> int:
     return sum(counts.get(tag, 0) for tag in _TAGS.values())
 
 
-def export_lines(snapshot: Snapshot, prefix: PrefixKey, origin: Origin, signer: Signer) -> Iterator[bytes]:
-    """Yield every line of the export of a prefix, the last one signed.
+def export_lines(
+    snapshot: Snapshot, prefix: PrefixKey, origin: Origin, signer: Signer, keys: MasterKeys
+) -> Iterator[bytes]:
+    """Yield every line of the export of a prefix, the last one signed. ``keys``: master keys of its lots.
 
-    Errors: NodeError for a prefix not homed here, and where anything of it is on hold in this state of the store.
+    Errors: NodeError for a prefix not homed here, where anything of it is on hold in this state of the store, and
+    where the master key of a lot is not there.
     Cost: reads the whole feed and the whole journal.
     """
     require_no_hold(snapshot, prefix)
@@ -62,7 +67,7 @@ def export_lines(snapshot: Snapshot, prefix: PrefixKey, origin: Origin, signer: 
     for line in read_head(snapshot, prefix, origin):
         yield _taken(digester, counts, line, head=True)
     for kind in BODY:
-        for line in kind.read(snapshot, prefix):
+        for line in kind.read(snapshot, prefix, keys):
             yield _taken(digester, counts, line, head=False)
     yield encode_trailer(signer, dict(counts), digester.digests())
 
@@ -78,7 +83,8 @@ class TransferCheck:
     """Takes a file line by line; says at its end that all of it is right.
 
     Every line is of its form and of the prefix, in its place, and none is missing, added or altered;
-    a record keeps the rules of records. Whether the key that signed is to be trusted is not judged here.
+    a record keeps the rules of records, a lot those of lots. Whether the key that signed is to be trusted is not
+    judged here.
     """
 
     def __init__(self, rules: HandleRules) -> None:
@@ -91,6 +97,7 @@ class TransferCheck:
         self._prefix = PrefixKey(b"")
         self._rank = 0
         self._last = b""
+        self._lots = LotsSoFar()
         self._trailer: tuple[bytes, Trailer] | None = None
 
     def feed(self, octets: bytes) -> None:
@@ -141,6 +148,8 @@ class TransferCheck:
         order = kind.order(what) if kind.order else b""
         if rank < self._rank or (kind.order and order <= self._last):
             raise WireError("行的顺序有误。The lines are not in their order")
+        if kind.fit:
+            kind.fit(self._lots, what)
         self._rank, self._last = rank, order
 
     def end(self) -> Whole:

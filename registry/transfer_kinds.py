@@ -2,7 +2,7 @@
 
 ``BODY`` is the only table of it, in the order of the file. A further kind is a form in
 ``core/wire/transferfile.py`` and a row here. A line is checked in the same way before anything of its
-file is written and when it is written.
+file is written and when it is written. Lots: ``transfer_lots.py``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from core.ident.handle import (
     prefix_handle_of,
     prefix_of,
 )
+from core.lotkeys import MasterKeys
 from core.records import Values
 from core.signature import KEY_ID_DIGITS
 from core.store.engine import Snapshot, Table
@@ -34,13 +35,25 @@ from core.store.template_rows import TemplateRow, TemplateState, pack_template, 
 from core.store.transfer_rows import Past, history_key, history_range, pack_past, unpack_past
 from core.who import Who
 from core.wire.metadata import parse_binding, template_key
-from core.wire.transferfile import ChangeLine, EntryLine, Line, RecordLine, TemplateLine
+from core.wire.transferfile import (
+    BlockLine,
+    ChangeLine,
+    EntryLine,
+    EventLine,
+    Line,
+    LotLine,
+    RecordLine,
+    RunLine,
+    TemplateLine,
+)
 from core.wire.values import decode_values, encode_values
 from core.wire.valuetypes import METADATA_TEMPLATE
+from registry import transfer_lots as lots
 from registry.desk import Desk
 from registry.refusals import refusal
 from registry.template_forms import template_faults
 from registry.templates import owner_of, put_new, require_room
+from registry.transfer_lots import LotsSoFar
 from registry.transfer_pieces import (
     OBJECT,
     REASON,
@@ -73,14 +86,16 @@ class BodyKind(NamedTuple):
     """One kind of line.
 
     ``read``: the lines of a prefix, out of one state of the store. ``check``: what a line says; NodeError for
-    what cannot be. ``write``: stages it. ``order``: where there is one, lines rise strictly by it.
+    what cannot be. ``write``: stages it. ``order``: where there is one, lines rise strictly by it. ``fit``: NodeError
+    for what cannot be after the lines before it.
     """
 
     form: type[Any]
-    read: Callable[[Snapshot, PrefixKey], Iterator[Line]]
+    read: Callable[[Snapshot, PrefixKey, MasterKeys], Iterator[Line]]
     check: Callable[[PrefixKey, HandleRules, Any], Any]
     write: Callable[[Desk, PrefixKey, int, Any, str], None]
     order: Callable[[Any], bytes] | None = None
+    fit: Callable[[LotsSoFar, Any], None] | None = None
 
     @property
     def tag(self) -> str:
@@ -89,7 +104,7 @@ class BodyKind(NamedTuple):
 
 
 # --- metadata templates ---
-def _read_templates(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
+def _read_templates(snapshot: Snapshot, prefix: PrefixKey, _keys: MasterKeys) -> Iterator[Line]:
     """Yield the versions that records of the prefix are bound to. Cost: reads all of these records."""
     keys: set[bytes] = set()
     for _, record in snapshot.scan(Table.RECORDS, *prefix_range(prefix)):
@@ -146,7 +161,7 @@ def _template_key(found: TemplateRow) -> bytes:
 
 
 # --- records ---
-def _read_records(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
+def _read_records(snapshot: Snapshot, prefix: PrefixKey, _keys: MasterKeys) -> Iterator[Line]:
     """Yield the records below a prefix; before them prefix handles of prefixes below it, which it answers, too."""
     for key, row in snapshot.scan(Table.RECORDS, *prefix_handles_below(prefix)):
         handle = unpack_handle(key, row)
@@ -185,7 +200,7 @@ def _write_record(desk: Desk, prefix: PrefixKey, _number: int, record: _Record, 
 
 
 # --- history ---
-def _read_changes(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
+def _read_changes(snapshot: Snapshot, prefix: PrefixKey, _keys: MasterKeys) -> Iterator[Line]:
     """Yield what came with the prefix, then what happened to it here. Cost: reads the whole feed."""
     for past in read_history(snapshot, prefix):
         if isinstance(past.what, Change):
@@ -204,7 +219,7 @@ def _change_line(number: int, change: Change, origin: str) -> ChangeLine:
     return ChangeLine(number, _CHANGE_NAMES[change.kind], change.identifier, change.at_ms, origin)
 
 
-def _read_entries(snapshot: Snapshot, prefix: PrefixKey) -> Iterator[Line]:
+def _read_entries(snapshot: Snapshot, prefix: PrefixKey, _keys: MasterKeys) -> Iterator[Line]:
     """Yield the entries of the journal about a prefix. Cost: reads the whole journal."""
     for past in read_history(snapshot, prefix):
         if isinstance(past.what, Entry):
@@ -262,6 +277,14 @@ def _write_past(desk: Desk, prefix: PrefixKey, number: int, past: Past, origin: 
 BODY: Final = (
     BodyKind(TemplateLine, _read_templates, _check_template, _write_template, _template_key),
     BodyKind(RecordLine, _read_records, _check_record, _write_record, lambda record: record_key(record.key)),
+    BodyKind(LotLine, lots.read_lots, lots.check_lot_line, lots.write_lot, lambda came: came.lot, LotsSoFar.lot),
+    BodyKind(
+        BlockLine, lots.read_blocks, lots.check_block_line, lots.write_block, lots.order_of_range, LotsSoFar.block
+    ),
+    BodyKind(RunLine, lots.read_runs, lots.check_run_line, lots.write_run, lots.order_of_range, LotsSoFar.run),
+    BodyKind(
+        EventLine, lots.read_events, lots.check_event_line, lots.write_event, lots.order_of_event, LotsSoFar.event
+    ),
     BodyKind(ChangeLine, _read_changes, _check_change, _write_past),
     BodyKind(EntryLine, _read_entries, _check_entry, _write_past),
 )

@@ -33,6 +33,8 @@ from resolver.service import Answer, Question, Resolver
 _REASONS: Final = {
     Outcome.HANDLE_NOT_FOUND: "本节点没有这个标识。This node has no such identifier.",
     Outcome.NO_VALUES: "该标识没有公开的值。The identifier has no public values.",
+    Outcome.NOT_ISSUED: "没有发过这个编码，请谨防假冒。This code was never issued: beware of counterfeits.",
+    Outcome.GONE: "这个编码已作废。This code is out of use.",
     Outcome.HELD: "该标识已停止解析。Resolution of this identifier is stopped.",
     Outcome.NOT_RESPONSIBLE: "本节点不负责该前缀。This node does not serve the prefix.",
     Outcome.SERVICE_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from core import limits
-from core.errors import NodeError, Outcome
+from core.errors import NodeError
 from core.ident.handle import HandleRules
 from core.store.engine import Snapshot, Table
 from core.store.holding import hold_counts, hold_on
@@ -61,6 +61,7 @@ class PlainReads:
         if state != self._state:
             self._state = state
             self._hosted.clear()
+        self._units.begin(state)
         return True
 
     def end(self) -> None:
@@ -91,11 +92,9 @@ class PlainReads:
             return None
         if self._identifiers_held and hold_on(snapshot, key) is not None:
             return None
-        row = snapshot.get(table, key)
+        row = self._units.quick_row(table, key) or snapshot.get(table, key)
         if row is None:
-            found = self._units.find(snapshot, key)
-            if found is not None and found.outcome is Outcome.OK:
-                row = self._units.row(snapshot, table, found)
+            row = self._units.any_row(snapshot, table, key)
         if row is not None and self._server is not None and not self._server.takes(handle.decode()):
             return None
         return row

@@ -28,14 +28,15 @@ _VARY: Final = "Vary: Accept-Encoding, User-Agent\r\n"
 class _Shape:
     """What all answers of one outcome share."""
 
-    def __init__(self, outcome: Outcome, vary: str) -> None:
+    def __init__(self, outcome: Outcome, vary: str = "", message: str = "") -> None:
         self.status = STATUSES[outcome].http_handles
         reason = HTTPStatus(self.status).phrase
         self.head = (
             f"HTTP/1.1 {self.status} {reason}\r\nContent-Type: application/json;charset=utf-8\r\n{vary}"
             "Content-Length: %d\r\nDate: "
         ).encode()
-        self.body = f'{{"responseCode":{int(STATUSES[outcome].handle)},"handle":'.encode()
+        told = f'"message":{quote(message)},' if message else ""
+        self.body = f'{{"responseCode":{int(STATUSES[outcome].handle)},{told}"handle":'.encode()
 
 
 def refusal(error: NodeError) -> tuple[bytes, bytes]:
@@ -51,8 +52,13 @@ def refusal(error: NodeError) -> tuple[bytes, bytes]:
 
 
 _FOUND: Final = _Shape(Outcome.OK, _VARY)
-_MISSING: Final = _Shape(Outcome.HANDLE_NOT_FOUND, "")
-_ABSENT: Final = (Outcome.HANDLE_NOT_FOUND, Outcome.HELD)  # the same octets
+_MISSING: Final = _Shape(Outcome.HANDLE_NOT_FOUND)
+_ABSENT: Final = {
+    Outcome.HANDLE_NOT_FOUND: _MISSING,
+    Outcome.HELD: _MISSING,  # the same octets
+    Outcome.NOT_ISSUED: _Shape(Outcome.NOT_ISSUED, message=Outcome.NOT_ISSUED.value),
+    Outcome.GONE: _Shape(Outcome.GONE, message=Outcome.GONE.value),
+}
 _ANSWERS: Final = Table.ANSWERS
 _VALUES: Final = b'","values":'
 
@@ -111,7 +117,7 @@ class QuickResolver:
         if answer.json is not None and answer.outcome is Outcome.OK:
             shape, values, count = _FOUND, b',"values":' + answer.json, self._count_found
         elif answer.outcome in _ABSENT:
-            shape, values, count = _MISSING, b"", self._count_missing
+            shape, values, count = _ABSENT[answer.outcome], b"", self._count_missing
         else:
             return None
         body = b"%b%b%b}" % (shape.body, quote(handle).encode(), values)

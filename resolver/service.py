@@ -135,6 +135,9 @@ class Resolver:
             ready = snapshot.get(Table.ANSWERS, record_key(key))
             if ready is not None:
                 return _ready(question, ready)
+            unit = self._unit(snapshot, Table.ANSWERS, question, key)
+            if unit is not None:
+                return unit if isinstance(unit, Answer) else _ready(question, unit)
         return self._resolve_values(snapshot, question, key)
 
     def require_here(self, snapshot: Snapshot, handle: str) -> HandleKey:
@@ -161,7 +164,9 @@ class Resolver:
         return self.is_server_admin(identity) or may(values, identity, records, AdminPermission.LIST_HANDLES)
 
     def _resolve_values(self, snapshot: Snapshot, question: Question, key: HandleKey) -> Answer:
-        row = snapshot.get(Table.RECORDS, record_key(key))
+        row = snapshot.get(Table.RECORDS, record_key(key)) or self._unit(snapshot, Table.RECORDS, question, key)
+        if isinstance(row, Answer):
+            return row
         if row is not None:
             if question.want == "wire" and question.public_only and not (question.indexes or question.types):
                 wire = public_wire(row)
@@ -169,11 +174,6 @@ class Resolver:
                     return Answer(Outcome.OK, question.handle, wire=wire)
             stored = values = unpack_values(row)
         else:
-            unit = self._unit(snapshot, question, key)
-            if isinstance(unit, Answer):
-                return unit
-            if unit is not None:
-                return self._admitted(snapshot, question, unit, _select(unit, question))
             referral = self._referral(snapshot, question, key) if question.refer else None
             if referral is not None:
                 return referral
@@ -188,9 +188,10 @@ class Resolver:
             stored, values = made
         return self._admitted(snapshot, question, stored, _select(values, question))
 
-    def _unit(self, snapshot: Snapshot, question: Question, key: HandleKey) -> Answer | Values | None:
-        """Answer for a lot or a unit that has no record, or return its values; None for what is neither.
+    def _unit(self, snapshot: Snapshot, table: Table, question: Question, key: HandleKey) -> Answer | bytes | None:
+        """Return the row of a lot or a unit that has no record, or the answer where it has none; None for neither.
 
+        DIVERGES: docs/standards/divergences.md#units-of-lots-have-no-records
         Errors: SealError where the key of the lot is not here.
         """
         found = self._units.find(snapshot, key)
@@ -198,9 +199,7 @@ class Resolver:
             return None
         if found.outcome is not Outcome.OK:
             return Answer(found.outcome, question.handle, found.outcome.value)
-        if question.want == "json" and question.public_only and not (question.indexes or question.types):
-            return _ready(question, self._units.row(snapshot, Table.ANSWERS, found))
-        return unpack_values(self._units.row(snapshot, Table.RECORDS, found))
+        return self._units.row(snapshot, table, found)
 
     def _admitted(self, snapshot: Snapshot, question: Question, stored: Values, selected: Values) -> Answer:
         if question.public_only:

@@ -1,40 +1,44 @@
 """Lots and their units as if they were stored: the rows of records that no row is kept of.
 
-1. The values of a lot's own handle and of each of its units are, by index: those of the lot, then the public ones of
-   the product as it is now, then what the node says itself (UNIT_VALUES, on indexes that nothing else has).
+1. The values of a lot's own handle and of each of its units are the public ones of the product as it is now, but for
+   those whose index the lot has, too; then those of the lot; then what the node says itself (UnitValue).
 2. A code that was never made is NOT_ISSUED, whatever is wrong with it; one of a unit that is scrapped, returned or
    destroyed is GONE. An exact record wins over all of this; the caller has looked for it.
-3. What a lot's units share is put together once. It is looked up again as soon as the store has another state.
+3. What the units of a lot share is put together once, and what those of a product share is kept once. Both are looked
+   at again as soon as the store has another state.
 
 Source: design §2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import islice
 from typing import Final, NamedTuple
 
 from core import limits
 from core.errors import Outcome
-from core.ident.unitcode import SERIAL_CHARS, UnitCodes
+from core.ident.unitcode import SERIAL_CHARS, UnitCodes, case_of
 from core.lotkeys import NO_MASTER_KEYS, MasterKeys, codes_of_lot
 from core.lots import GONE, Level, UnitState, UnitValue
 from core.records import HandleValue, Values
 from core.store.engine import Snapshot, Table
 from core.store.homing import serves
-from core.store.lot_rows import LotRow, lot_of_unit, lot_range, unpack_lot
+from core.store.lot_rows import NO_PARENT, LotRow, Run, lot_of_unit, lot_range, unpack_lot
 from core.store.record_rows import RecordRows, pack_record, record_key, unpack_values
-from core.store.run_reading import NO_PARENT, Run, children_of, run_at
+from core.store.run_reading import children_of, run_at, run_start
 from core.wire.values import decode_values
 from core.wire.valuetypes import HS_ALIAS, HS_NAMESPACE, HS_SECKEY
 
 LOT_ITSELF: Final = -1
 """Instead of an index: the lot's own handle."""
 
-
-_V = UnitValue
+_V: Final = UnitValue
+_ANSWERS: Final = Table.ANSWERS
 _ITS_OWN: Final = frozenset((HS_ALIAS, HS_NAMESPACE, HS_SECKEY))  # of the product's record and of nothing else
 _PLACE: Final = b"O" * SERIAL_CHARS  # no serial: it has no O
-_NO_KEY: Final = b"\xff" * 4
+_LOOKED_AT: Final = 8
+_LAST_KEY: Final = b"\xff" * 4
 
 
 class Found(NamedTuple):
@@ -47,18 +51,42 @@ class Found(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """Both rows of a unit, cut where the serial of its parent stands; whole in ``before`` where it has none."""
+    """A row of a unit, cut where the serial of its parent stands. ``head``: what units of the product share."""
 
-    before: RecordRows
-    after: RecordRows
+    head: bytes
+    before: bytes
+    after: bytes
+
+
+class _Quick(NamedTuple):
+    """What is needed of a lot whose units have no records, for those from ``low`` up to ``high``: all in one state,
+    and packed in cases by rule.
+    """
+
+    encrypt: Callable[[bytes], bytes]
+    low: int
+    high: int
+    cases: tuple[int, int]
+    answer: _Shape
+    record: _Shape
+
+
+class _Product(NamedTuple):
+    """A product in one state of the store. ``row``: of RECORDS, None where it is not served here."""
+
+    row: bytes | None
+    values: Values
 
 
 class Known:
-    """A lot, as far as it is the same in several states of the store."""
+    """A lot, as far as it is the same in several states of the store.
 
-    __slots__ = ("codes", "key", "lot", "name", "own", "product", "row", "shapes", "shared", "total", "touched")
+    ``touched``: whether anything happened to a unit. ``plain``: no unit has a record.
+    """
 
-    def __init__(self, key: bytes, row: bytes, product: bytes | None, lot: LotRow, codes: UnitCodes) -> None:
+    __slots__ = ("codes", "key", "lot", "name", "own", "plain", "product", "row", "shapes", "total", "touched")
+
+    def __init__(self, key: bytes, row: bytes, product: _Product, lot: LotRow, codes: UnitCodes) -> None:
         self.key = key
         self.name = key.decode()
         self.row = row
@@ -67,8 +95,8 @@ class Known:
         self.codes = codes
         self.total = lot.packaging.total
         self.touched = False
-        self.shared: Values = ()
-        self.shapes: dict[tuple[UnitState, int, bool], _Shape] = {}
+        self.plain = False
+        self.shapes: dict[tuple[UnitState, int, bool], tuple[_Shape, _Shape]] = {}
         self.own: RecordRows | None = None
 
     def handle(self, index: int) -> str:
@@ -84,7 +112,45 @@ class Units:
         self._root = root
         self._state = -1
         self._fresh: dict[bytes, Known] = {}
+        self._quick: dict[bytes, _Quick] = {}
         self._kept: dict[bytes, Known] = {}
+        self._products: dict[bytes, _Product] = {}
+        self._fresh_products: set[bytes] = set()
+        self._heads: dict[bytes, bytes] = {}
+
+    def begin(self, state: int) -> None:
+        """Forget what may be otherwise in this state of the store."""
+        if state != self._state:
+            self._state = state
+            self._fresh.clear()
+            self._quick.clear()
+            self._fresh_products.clear()
+
+    def quick_row(self, table: Table, key: bytes) -> bytes | None:
+        """Return the row of a unit that has no record, as if it were stored; None where a closer look is needed.
+
+        ``begin`` was called with the state of the store, which is asked for nothing: what is known is that no unit of
+        the lot has a record, and which of them share a state.
+        """
+        quick = self._quick.get(key[:-SERIAL_CHARS])
+        if quick is None:
+            return None
+        encrypt, low, high, cases, answer, record = quick
+        case = case_of(encrypt, key[-SERIAL_CHARS:], low, high, cases)
+        if case is None:
+            return None
+        head, before, after = answer if table is _ANSWERS else record
+        return b"".join((head, before, case, after))
+
+    def any_row(self, snapshot: Snapshot, table: Table, key: bytes) -> bytes | None:
+        """Return the row of a lot or unit as if it were stored, None where there is none.
+
+        Errors: StoreError, SealError.
+        """
+        found = self.find(snapshot, key)
+        if found is None or found.outcome is not Outcome.OK:
+            return None
+        return self.row(snapshot, table, found)
 
     def find(self, snapshot: Snapshot, key: bytes) -> Found | None:
         """Return what a handle's key stands for, None if there is no such lot.
@@ -94,10 +160,7 @@ class Units:
         lot_key = lot_of_unit(key)
         if not lot_key:
             return None
-        state = snapshot.state()
-        if state != self._state:
-            self._state = state
-            self._fresh.clear()
+        self.begin(snapshot.state())
         known = self._fresh.get(lot_key) or self._known(snapshot, lot_key)
         if known is None:
             return None
@@ -112,23 +175,38 @@ class Units:
 
     def row(self, snapshot: Snapshot, table: Table, found: Found) -> bytes:
         """Return the row of RECORDS or ANSWERS as if it were stored. ``found``: in the same state, and OK."""
-        known, index, run = found.lot, found.at, found.run
-        if index < 0:
+        known = found.lot
+        if found.at < 0:
             if known.own is None:
-                known.own = pack_record(known.key, self._values(known, "lot"))
-            return _of(known.own, table)
-        if index >= known.lot.packaging.units:
-            return _of(self._packed(snapshot, found), table)
-        parent = parent_of(found)
-        if run is None:
-            state, stamp_ms = UnitState.ALLOCATED, known.lot.created_ms
-        else:
-            state, stamp_ms = run.state, run.last_ms
+                known.own = pack_record(known.key, _values(known, "lot"))
+            return known.own.answer if table is _ANSWERS else known.own.record
+        if found.at >= known.lot.packaging.units:
+            packed = _packed(snapshot, found)
+            return packed.answer if table is _ANSWERS else packed.record
+        run, parent = found.run, parent_of(found)
+        state, stamp_ms = _state_of(found)
         place = (state, stamp_ms // 1_000, parent is not None)
-        shape = known.shapes.get(place) or self._shape(known, place)
+        answer, record = known.shapes.get(place) or self._shape(known, place)
+        head, before, after = answer if table is _ANSWERS else record
         if parent is None:
-            return _of(shape.before, table)
-        return _of(shape.before, table) + known.codes.serial(parent) + _of(shape.after, table)
+            return head + before
+        if known.plain and (run is None or run.parent is None):
+            self._remember(snapshot, found, answer, record)
+        return b"".join((head, before, known.codes.serial(parent), after))
+
+    def _remember(self, snapshot: Snapshot, found: Found, answer: _Shape, record: _Shape) -> None:
+        """Remember the widest range of units of a lot that are answered alike."""
+        known, packaging = found.lot, found.lot.lot.packaging
+        if found.run is not None:
+            low, high = run_start(snapshot, known.key, found.at), min(found.run.stop, packaging.units)
+        elif not known.touched:
+            low, high = 0, packaging.units
+        else:
+            return
+        before = self._quick.get(known.key)
+        if before is None or high - low > before.high - before.low:
+            cases = packaging.units, packaging.units_per_case
+            self._quick[known.key] = _Quick(known.codes.encrypt, low, high, cases, answer, record)
 
     def _known(self, snapshot: Snapshot, lot_key: bytes) -> Known | None:
         """Return a lot as it is in this state of the store, and remember it. Bounds: LOTS_KEPT_MAX."""
@@ -136,76 +214,60 @@ class Units:
         if row is None:
             return None
         known = self._kept.get(lot_key)
-        lot = known.lot if known is not None and known.row == row else unpack_lot(row)
-        product = self._product(snapshot, lot)
-        if known is None or known.row != row or known.product != product:
-            codes = known.codes if known is not None and known.row == row else codes_of_lot(self._keys, lot_key, lot)
+        same = known is not None and known.row == row
+        lot = known.lot if known is not None and same else unpack_lot(row)
+        product = self._product(snapshot, lot.product_key)
+        if known is None or not same or known.product is not product:
+            codes = known.codes if known is not None and same else codes_of_lot(self._keys, lot_key, lot)
             known = Known(lot_key, row, product, lot, codes)
-            known.shared = _shared(known)
             self._keep(lot_key, known)
         known.touched = _is_touched(snapshot, lot_key)
+        known.plain = _is_without_records(snapshot, lot_key)
         self._fresh[lot_key] = known
         return known
 
     def _keep(self, lot_key: bytes, known: Known) -> None:
         if len(self._kept) >= limits.LOTS_KEPT_MAX and lot_key not in self._kept:
             oldest = next(iter(self._kept))
-            del self._kept[oldest]
-            self._fresh.pop(oldest, None)
+            for kept in (self._kept, self._fresh, self._quick):
+                kept.pop(oldest, None)
         self._kept[lot_key] = known
 
-    def _product(self, snapshot: Snapshot, lot: LotRow) -> bytes | None:
-        """Return the RECORDS row of the product, None where it is not served here."""
-        key = lot.product_key
-        if not serves(snapshot, key, root=self._root):
-            return None
-        return snapshot.get(Table.RECORDS, record_key(key))
+    def _product(self, snapshot: Snapshot, key: bytes) -> _Product:
+        """Return a product as it is in this state of the store. Bounds: LOTS_KEPT_MAX."""
+        known = self._products.get(key)
+        if known is not None and key in self._fresh_products:
+            return known
+        served = serves(snapshot, key, root=self._root)
+        row = snapshot.get(Table.RECORDS, record_key(key)) if served else None
+        if known is None or known.row != row:
+            if len(self._products) >= limits.LOTS_KEPT_MAX:
+                self._products.clear()
+                self._heads.clear()
+            known = self._products[key] = _Product(row, () if row is None else _inherited(unpack_values(row)))
+        self._fresh_products.add(key)
+        return known
 
-    def _shape(self, known: Known, place: tuple[UnitState, int, bool]) -> _Shape:
+    def _shape(self, known: Known, place: tuple[UnitState, int, bool]) -> tuple[_Shape, _Shape]:
         """Make the form of answer of all units in one state, and remember it. Bounds: LOT_SHAPES_MAX."""
         state, stamp_s, packed = place
         parent = (known.name + _PLACE.decode()) if packed else None
-        values = self._values(known, Level.UNIT.word, (state, stamp_s), parent)
-        rows = pack_record(known.key, values)
-        if parent is None:
-            shape = _Shape(rows, RecordRows(b"", b""))
-        else:
-            (record, _, record_end), (answer, _, answer_end) = (each.rpartition(_PLACE) for each in rows)
-            shape = _Shape(RecordRows(record, answer), RecordRows(record_end, answer_end))
+        rows = pack_record(known.key, _values(known, Level.UNIT.word, (state, stamp_s), parent))
+        product = pack_record(known.key, _of_product(known)[0])
+        shapes = (
+            self._cut(rows.answer, len(product.answer) - len(b"]"), packed=packed),
+            self._cut(rows.record, len(product.record), packed=packed),
+        )
         if len(known.shapes) >= limits.LOT_SHAPES_MAX:
             known.shapes.clear()
-        known.shapes[place] = shape
-        return shape
+        known.shapes[place] = shapes
+        return shapes
 
-    def _packed(self, snapshot: Snapshot, found: Found) -> RecordRows:
-        """Return both rows of a case or pallet."""
-        known, run = found.lot, found.run
-        state = (UnitState.ALLOCATED, known.lot.created_ms) if run is None else (run.state, run.last_ms)
-        parent = parent_of(found)
-        children = children_in(snapshot, found)
-        values = self._values(
-            known,
-            known.lot.packaging.level(found.at).word,
-            (state[0], state[1] // 1_000),
-            None if parent is None else known.handle(parent),
-            "\n".join(map(known.handle, children)),
-        )
-        return pack_record(known.key, values)
-
-    def _values(
-        self, known: Known, level: str, state: tuple[UnitState, int] | None = None, parent: str | None = None,
-        children: str = "",
-    ) -> Values:  # fmt: skip
-        """Return all values, those that the node says itself last. ``state``: with its time in seconds."""
-        created_s = known.lot.created_ms // 1_000
-        said = [_said(_V.LEVEL, level, created_s)]
-        if state is not None:
-            said.append(_said(_V.STATE, state[0].value, state[1]))
-        if children:
-            said.append(_said(_V.CHILDREN, children, created_s))
-        if parent is not None:  # the last one: what differs between units is near the end of the row
-            said.append(_said(_V.PARENT, parent, created_s))
-        return (*known.shared, *said)
+    def _cut(self, row: bytes, head_bytes: int, *, packed: bool) -> _Shape:
+        """Cut a row behind the values of the product, and where the serial of the parent stands."""
+        head, rest = row[:head_bytes], row[head_bytes:]
+        before, _, after = rest.rpartition(_PLACE) if packed else (rest, b"", b"")
+        return _Shape(self._heads.setdefault(head, head), before, after)
 
 
 def parent_of(found: Found) -> int | None:
@@ -223,38 +285,76 @@ def children_in(snapshot: Snapshot, found: Found) -> list[int]:
     return list(by_rule) if not known.touched else children_of(snapshot, known.key, found.at, by_rule)
 
 
-def _shared(known: Known) -> Values:
-    """Return the values that all units of a lot share: the lot's over the product's, and what the node says."""
-    lot = known.lot
-    values: dict[int, HandleValue] = {}
-    for value in unpack_values(known.product) if known.product is not None else ():
-        if value.public_read and value.type.upper() not in _ITS_OWN:
-            values[value.value_index] = value
-    for value in decode_values(lot.values):
-        values[value.value_index] = value
-    for index in _V:
-        values.pop(index, None)
-    created_s = lot.created_ms // 1_000
+def _packed(snapshot: Snapshot, found: Found) -> RecordRows:
+    """Return both rows of a case or pallet."""
+    known = found.lot
+    state, stamp_ms = _state_of(found)
+    parent = parent_of(found)
+    values = _values(
+        known,
+        known.lot.packaging.level(found.at).word,
+        (state, stamp_ms // 1_000),
+        None if parent is None else known.handle(parent),
+        "\n".join(map(known.handle, children_in(snapshot, found))),
+    )
+    return pack_record(known.key, values)
+
+
+def _state_of(found: Found) -> tuple[UnitState, int]:
+    """Return the state of a unit and since when, in milliseconds."""
+    run = found.run
+    return (UnitState.ALLOCATED, found.lot.lot.created_ms) if run is None else (run.state, run.last_ms)
+
+
+def _values(
+    known: Known, level: str, state: tuple[UnitState, int] | None = None, parent: str | None = None, children: str = ""
+) -> Values:
+    """Return all values: what differs between the units of a lot is last. ``state``: with its time in seconds."""
+    inherited, own = _of_product(known)
+    lot, created_s = known.lot, known.lot.created_ms // 1_000
     said = [
-        _said(index, text, created_s)
-        for index, text in (
-            (_V.LOT, known.name), (_V.PRODUCT, lot.product), (_V.PRODUCED, lot.produced),
-            (_V.VALID_UNTIL, lot.valid_until), (_V.LINE, lot.line),
-        )
-        if text
+        (_V.LOT, known.name), (_V.PRODUCT, lot.product), (_V.PRODUCED, lot.produced), (_V.VALID_UNTIL, lot.valid_until),
+        (_V.LINE, lot.line), (_V.LEVEL, level),
     ]  # fmt: skip
-    return (*(values[index] for index in sorted(values)), *said)
+    values = [_said(index, text, created_s) for index, text in said if text]
+    if state is not None:
+        values.append(_said(_V.STATE, state[0].value, state[1]))
+    if children:
+        values.append(_said(_V.CHILDREN, children, created_s))
+    if parent is not None:
+        values.append(_said(_V.PARENT, parent, created_s))
+    return (*inherited, *own, *values)
+
+
+def _of_product(known: Known) -> tuple[Values, Values]:
+    """Return the values that a lot has of its product, and its own."""
+    own = decode_values(known.lot.values)
+    taken = {value.value_index for value in own}
+    return tuple(value for value in known.product.values if value.value_index not in taken), own
+
+
+def _inherited(values: Values) -> Values:
+    """Return the values of a product that its units have, too."""
+    return tuple(
+        value
+        for value in values
+        if value.public_read and value.type.upper() not in _ITS_OWN and value.value_index not in _V.__members__.values()
+    )
 
 
 def _said(index: UnitValue, text: str, at_s: int) -> HandleValue:
     return HandleValue(int(index), index.name, text.encode(), timestamp=at_s)
 
 
-def _of(rows: RecordRows, table: Table) -> bytes:
-    return rows.answer if table is Table.ANSWERS else rows.record
+def _is_without_records(snapshot: Snapshot, lot_key: bytes) -> bool:
+    """Whether no unit of the lot has a record, as far as _LOOKED_AT records show it."""
+    size = len(lot_key) + SERIAL_CHARS
+    near = list(islice(snapshot.scan(Table.RECORDS, lot_key, lot_key + b"\xff"), _LOOKED_AT))
+    return len(near) < _LOOKED_AT and not any(len(key) == size for key, _ in near)
 
 
 def _is_touched(snapshot: Snapshot, lot_key: bytes) -> bool:
     """Whether anything happened to a unit of the lot."""
-    last = snapshot.floor(Table.LOT_RUNS, lot_range(lot_key)[0] + _NO_KEY)
-    return last is not None and last[0].startswith(lot_range(lot_key)[0])
+    start, _ = lot_range(lot_key)
+    last = snapshot.floor(Table.LOT_RUNS, start + _LAST_KEY)
+    return last is not None and last[0].startswith(start)

@@ -4,7 +4,7 @@
 
 No row is 0: a store of before there was a choice. A store is never used under
 another mode than its keys were made in: half of its records could not be found. It may
-be switched while all of its records are prefix handles (``0.NA/…``), which fold in both.
+be switched while all of its records are prefix handles (``0.NA/…``), which fold in both, and it has no lot.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def require_case(snapshot: Snapshot, *, case_sensitive: bool) -> None:
     was, wanted = _toml(stored), _toml(case_sensitive)
     raise ConfigError(
         f"handle.case_sensitive = {wanted}，但存储中的标识是按 {was} 写入的；"
-        "只有当存储中除 0.NA/… 外没有记录时才能切换。"
+        "只有当存储中除 0.NA/… 外没有记录、也没有批次时才能切换。"
         f"handle.case_sensitive = {wanted}, but the keys of this store were made with {was}; it can be switched only "
-        "while the store has no record outside 0.NA/…: set it back, or register the records in a new node",
+        "while the store has no record outside 0.NA/… and no lot: set it back, or register the records in a new node",
         setting="handle.case_sensitive",
     )
 
@@ -56,10 +56,11 @@ def adopt_case(store: Engine, *, case_sensitive: bool) -> None:
 
 
 def _has_other_records(snapshot: Snapshot) -> bool:
-    """Whether there is a record outside 0.NA/…, also one that is not served now."""
+    """Whether there is a record outside 0.NA/…, or a lot, also one that is not served now."""
     start, stop = prefix_range(PREFIX_HANDLES)
     before = next(snapshot.scan(Table.RECORDS, b"", start), None)
-    return before is not None or next(snapshot.scan(Table.RECORDS, stop), None) is not None
+    behind = next(snapshot.scan(Table.RECORDS, stop), None)
+    return before is not None or behind is not None or next(snapshot.scan(Table.LOTS, b""), None) is not None
 
 
 def _toml(flag: bool) -> str:

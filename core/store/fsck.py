@@ -10,7 +10,7 @@ template that a record is bound to is there and was published, and versions are 
 parties; incidents are as many as were numbered, those that are open are listed, and each of their
 reports is there as it was signed; a prefix is being imported where a transfer is under way, and
 history came with one; no key is in a table that it does not fit, and none was made in another mode
-of case than the store's own.
+of case than the store's own; of lots what ``fsck_lots.py`` says.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from core.store.bearer_rows import unpack_bearer
 from core.store.case_row import stored_case
 from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_complaint, unpack_counts, waiting_key
 from core.store.engine import Snapshot, Table
+from core.store.fsck_lots import check_lots
 from core.store.hold_rows import HoldCounts, HoldKind, hold_key, hold_kind, unpack_hold
 from core.store.holding import hold_counts
 from core.store.incident_rows import (
@@ -417,6 +418,7 @@ _CHECKS: Final = (
     _incidents,
     _complaints,
     _transfers,
+    check_lots,
     _journal,
     _feed,
     _tokens,

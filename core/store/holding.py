@@ -69,11 +69,12 @@ def hold_on_party(rows: Rows, party: str) -> Hold | None:
 
 
 def hold_within(rows: Scannable, prefix: PrefixKey) -> Hold | None:
-    """Return what stops a prefix, or anything that is answered for it; None if nothing does.
+    """Return what stops a prefix, or anything that is answered for it, also by the product of a lot; None if nothing.
 
     Such a prefix does not end and goes to no other node: what is on hold stays where it is.
     """
-    if hold_counts(rows) == HoldCounts():
+    counts = hold_counts(rows)
+    if counts == HoldCounts():
         return None
     hold = hold_on(rows, prefix_handle_of(prefix))
     if hold is not None:
@@ -88,6 +89,10 @@ def hold_within(rows: Scannable, prefix: PrefixKey) -> Hold | None:
             below = hold.target.startswith(prefix + b"/")
             if below or nearest_homed(rows, hold.target.removeprefix(_PREFIX_HANDLE)) == prefix:
                 return hold
+    for _, row in rows.scan(Table.LOTS, *prefix_range(prefix)) if counts.identifiers else ():
+        product = rows.get(Table.HOLDS, hold_key(HoldKind.IDENTIFIER, unpack_lot(row).product_key))
+        if product is not None:
+            return unpack_hold(product)
     return None
 
 

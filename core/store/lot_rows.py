@@ -2,7 +2,7 @@
 
 LOTS         key: folded handle of the lot, ``PREFIX/CODE``
              row: 1, then msgpack [product, its key where that is another, count, units per case, cases per pallet,
-                  line, produced, valid until, scheme, key id, sealed key, created_ms, values as on the Handle wire]
+                  line, produced, valid until, scheme, key id, check, sealed key, created_ms, values as on the wire]
 LOT_TALLIES  key: the same; there is one as soon as anything happened to the lot
              row: 1, then msgpack [number of the last event, {state: [units, cases, pallets]}], without
                   allocated
@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgpack
 
 from core.clock import Millis, read_millis
 from core.errors import StoreError
-from core.ident.unitcode import INDEXES_MAX, LOT_CODE_CHARS_MAX, SCHEME, SERIAL_CHARS
+from core.ident.unitcode import CHECK_BYTES, INDEXES_MAX, LOT_CODE_CHARS_MAX, SCHEME, SERIAL_CHARS
 from core.lots import GRADES, Level, Packaging, UnitState
 
 T = TypeVar("T")
@@ -50,8 +51,9 @@ class LotRow(NamedTuple):
     """A lot. ``product``: a handle, as written; ``folded``: its key if that is another, else empty. ``produced``,
     ``valid_until``: days (``2026-11-21``), or empty.
 
-    ``sealed_key``: of a lot that came from another node, its key under the master key ``key_id``; else empty, and
-    the key is derived. ``values``: what all its units share, as on the Handle wire, with their count.
+    ``sealed_key``: of a lot that came from another node, its key under the master key ``key_id``; else empty, and the
+    key is derived. ``check``: CHECK_BYTES octets by which the key is known again. ``values``: what all its units share,
+    as on the Handle wire, with their count.
     """
 
     product: str
@@ -62,6 +64,7 @@ class LotRow(NamedTuple):
     valid_until: str
     scheme: int
     key_id: int
+    check: bytes
     sealed_key: bytes
     created_ms: Millis
     values: bytes
@@ -201,16 +204,19 @@ def unpack_lot(row: bytes) -> LotRow:
 
 def _lot(packed: Any) -> LotRow:
     (
-        product, folded, count, per_case, per_pallet, line, produced, until, scheme, key_id, sealed, created_ms, values,
+        product, folded, count, per_case, per_pallet, line, produced, until, scheme, key_id, check, sealed,
+        created_ms, values,
     ) = packed  # fmt: skip
     packaging = Packaging(_int(count), _int(per_case), _int(per_pallet))
     if not packaging.fits or _int(scheme) != SCHEME:
         raise ValueError("no lot of this scheme")
     texts = [_text(text) for text in (product, line, produced, until)]
-    octets = [_octets(each) for each in (folded, sealed, values)]
+    octets = [_octets(each) for each in (folded, check, sealed, values)]
+    if len(check) != CHECK_BYTES:
+        raise ValueError("no check value")
     return LotRow(
         texts[0], octets[0], packaging, texts[1], texts[2], texts[3], scheme, _int(key_id), octets[1],
-        read_millis(created_ms), octets[2],
+        octets[2], read_millis(created_ms), octets[3],
     )  # fmt: skip
 
 
@@ -254,6 +260,7 @@ def pack_run(row: Run) -> bytes:
     return _pack((row.stop, row.state.value, *row[2:]))
 
 
+@lru_cache(maxsize=4_096)
 def unpack_run(row: bytes) -> Run:
     """Read the row of a run. Errors: StoreError."""
     return _read(row, _run)

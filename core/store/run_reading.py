@@ -8,7 +8,6 @@ from typing import Protocol
 from core.lots import GONE
 from core.store.engine import Table
 from core.store.lot_rows import (
-    NO_PARENT,
     Run,
     contents_key,
     index_in,
@@ -16,8 +15,6 @@ from core.store.lot_rows import (
     unpack_contents,
     unpack_run,
 )
-
-__all__ = ["NO_PARENT", "Run", "children_of", "run_at", "runs_over"]
 
 
 class OrderedRows(Protocol):
@@ -37,6 +34,13 @@ def run_at(rows: OrderedRows, lot: bytes, index: int) -> Run | None:
         return None
     run = unpack_run(found[1])
     return run if index < run.stop else None
+
+
+def run_start(rows: OrderedRows, lot: bytes, index: int) -> int:
+    """Return the first index of the run that an index lies in."""
+    found = rows.floor(Table.LOT_RUNS, indexed_key(lot, index))
+    assert found is not None, "the caller has found the run"
+    return index_in(found[0])
 
 
 def runs_over(rows: OrderedRows, lot: bytes, indexes: range) -> Iterator[tuple[int, Run]]:

@@ -5,13 +5,13 @@
     party            public data of its holder and how that was verified, no field of identity
     prefix-handle    values of 0.NA/P, where there is such a record
     …                the body: a line for each metadata template that a record is bound to, each record,
-                     change and entry of the journal, in this order
+                     lot, block, run and event of a lot, change and entry of the journal, in this order
     trailer          counts, digests, signature
 
 Octets are base64, values are as on the Handle wire (RFC 3651 §3.1), times are Unix milliseconds. Each
 line ends with a line feed. The first up to the fourth are the *head*. The chain, which lets an import
 go on where it was cut, is SHA-256 of the head, then for each line of the body SHA-256 of the link
-before and the line. A further kind is a form here and a row of ``registry/transfer.py``.
+before and the line. A further kind is a form here and a row of ``registry/transfer_kinds.py``.
 
 Bounds: TRANSFER_LINE_BYTES_MAX a line. docs/reference/transfer-file.md
 """
@@ -128,6 +128,63 @@ class RecordLine(_Line, frozen=True, tag="record"):
     values: bytes
 
 
+class LotLine(_Line, frozen=True, tag="lot"):
+    """A lot below the prefix. ``lot``: folded. ``key``: that of its unit codes, in the clear. 0: not packed so."""
+
+    lot: str
+    product: str
+    count: int
+    units_per_case: int
+    cases_per_pallet: int
+    line: str
+    produced: str
+    valid_until: str
+    scheme: int
+    key: bytes
+    created_ms: int
+    values: bytes
+
+
+class BlockLine(_Line, frozen=True, tag="lot-block", rename={"start": "from"}):
+    """Units of a lot that were given to a line."""
+
+    lot: str
+    start: int
+    count: int
+    line: str
+    token: str
+    at_ms: int
+
+
+class RunLine(_Line, frozen=True, tag="lot-run", rename={"start": "from"}):
+    """A range of indexes in one state. ``parent``: None by rule, -1 in nothing, or the index of what they are in."""
+
+    lot: str
+    start: int
+    count: int
+    state: str
+    first_ms: int
+    last_ms: int
+    place: str
+    parent: int | None
+
+
+class EventLine(_Line, frozen=True, tag="lot-event", rename={"start": "from"}):
+    """What happened to a range of indexes. ``number``: from 1, of its lot. ``parent``: None where it says nothing."""
+
+    lot: str
+    number: int
+    start: int
+    count: int
+    event: str
+    first_ms: int
+    last_ms: int
+    place: str
+    grade: str
+    parent: int | None
+    received_ms: int
+
+
 class ChangeLine(_Line, frozen=True, tag="change"):
     """A change of the feed. ``origin``: key id of the node whose serial it is; empty for the one that exports."""
 
@@ -153,13 +210,14 @@ class EntryLine(_Line, frozen=True, tag="entry"):
     origin: str
 
 
-Body = TemplateLine | RecordLine | ChangeLine | EntryLine
+Body = TemplateLine | RecordLine | LotLine | BlockLine | RunLine | EventLine | ChangeLine | EntryLine
 Line = HeaderLine | ApplicationLine | PartyLine | PrefixHandleLine | Body
 
 _TRAILER: Final = "trailer"
 _DECODER: Final = msgspec.json.Decoder(Line)
 _FORMS: Final[tuple[type[_Line], ...]] = (
-    HeaderLine, ApplicationLine, PartyLine, PrefixHandleLine, TemplateLine, RecordLine, ChangeLine, EntryLine,
+    HeaderLine, ApplicationLine, PartyLine, PrefixHandleLine, TemplateLine, RecordLine, LotLine, BlockLine, RunLine,
+    EventLine, ChangeLine, EntryLine,
 )  # fmt: skip
 KINDS: Final = (*(str(form.__struct_config__.tag) for form in _FORMS), _TRAILER)
 

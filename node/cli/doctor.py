@@ -16,11 +16,13 @@ from cryptography import x509
 from core import clock
 from core.config import Config
 from core.errors import NodeError, Outcome, StoreError
+from core.lotkeys import codes_of_lot
 from core.outcomes import STATUSES
 from core.signature import key_id
 from core.store.engine import Snapshot, Table
 from core.store.fsck import check_store
 from core.store.incident_rows import unpack_incident
+from core.store.lot_rows import unpack_lot
 from node import wiring
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
 from node.duties import load_duties, validity
@@ -242,6 +244,22 @@ def _incidents(snapshot: Snapshot) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def _lots(config: Config, snapshot: Snapshot) -> Iterator[Finding]:
+    """Whether the master keys are those that lots were made with: one lot of each key is looked at."""
+    keys, number, seen = wiring.lot_keys(config), 0, set()
+    for key, packed in snapshot.scan(Table.LOTS, b""):
+        number += 1
+        try:
+            row = unpack_lot(packed)
+            if row.key_id not in seen:
+                seen.add(row.key_id)
+                codes_of_lot(keys, key, row)
+        except StoreError as error:
+            yield Finding("error", "lots", error.message)
+    if number:
+        yield Finding("ok", "lots", f"{number} 个批次 lots, {len(seen)} 个密钥 keys")
+
+
 def _store(config: Config, deep: bool) -> Iterator[Finding]:
     try:
         store = wiring.open_store(config, read_only=True)
@@ -253,6 +271,7 @@ def _store(config: Config, deep: bool) -> Iterator[Finding]:
         yield Finding("ok", "store", f"{rows['records']} 条记录 records, {rows['prefixes']} 个前缀 prefixes")
         with store.snapshot() as snapshot:
             yield from _incidents(snapshot)
+            yield from _lots(config, snapshot)
         if deep:
             with store.snapshot() as snapshot:
                 faults = list(check_store(snapshot))

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from core import limits
 from core.errors import Outcome, RecordError
+from core.lotcodes import Code
+from core.lots import Level
 from node.cli.acts import Desk, governed
 from node.cli.common import Refused
 
@@ -26,22 +28,6 @@ _FORMATS: Final = ("svg", "png", "sheet", "zpl")
 _CARRIERS: Final = ("qr", "datamatrix", "gs1-datamatrix")
 _DPI: Final = ("203", "300", "600")
 _QUICK: Final = 400  # labels that take less than a second, whatever draws them
-
-
-class Code(Protocol):
-    """A code of a lot."""
-
-    @property
-    def index(self) -> int:
-        """Its place in the lot: units, then cases, then pallets."""
-
-    @property
-    def identifier(self) -> str:
-        """Prefix and suffix."""
-
-    @property
-    def kind(self) -> str:
-        """Unit, case or pallet, in small letters."""
 
 
 class Content(NamedTuple):
@@ -62,7 +48,7 @@ class Content(NamedTuple):
             return gs1.printed(gs1.address(self.base, code.identifier))
         if self.gtin is None:
             raise RecordError("产品没有 GTIN 值。The product has no value of type GTIN")
-        if code.kind != "unit":
+        if code.level is not Level.UNIT:
             raise RecordError(
                 f"产品的 GTIN 只标识单元，不标识箱与托盘：{code.identifier}。The product's GTIN names units, "
                 "not cases and pallets"
@@ -165,16 +151,18 @@ def files(codes: Iterable[Code], form: str, content: Content, dpi: int = 203) ->
         printed = (
             zpl.label(
                 code.identifier, content.of(code),
-                kind=code.kind, carrier=content.carrier, dots_mm=zpl.DOTS_MM[dpi],
+                kind=code.level.word, carrier=content.carrier, dots_mm=zpl.DOTS_MM[dpi],
             )
             for code in codes
         )  # fmt: skip
-        yield File(f"labels-{first.index:07}.zpl", "".join(printed).encode("ascii"))
+        yield File(f"labels-{first.at:07}.zpl", "".join(printed).encode("ascii"))
         return
     if form == "sheet":
-        drawn = (sheet.Label(symbol(content.carrier, content.of(code)), code.identifier, code.kind) for code in codes)
+        drawn = (
+            sheet.Label(symbol(content.carrier, content.of(code)), code.identifier, code.level.word) for code in codes
+        )
         for number, page in enumerate(sheet.pages(drawn)):
-            yield File(f"sheet-{first.index + number * sheet.LABELS:07}.svg", page.encode())
+            yield File(f"sheet-{first.at + number * sheet.LABELS:07}.svg", page.encode())
         return
     for code in codes:
         matrix = symbol(content.carrier, content.of(code))

@@ -5,25 +5,28 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 import click
 
 from core import clock, limits
-from core.errors import NodeError, Outcome, SealError
-from core.ident.handle import check_handle
+from core.errors import NodeError, Outcome, RecordError, SealError
+from core.ident.handle import HandleKey, check_handle
 from core.ident.unitcode import INDEXES_MAX
 from core.lotcodes import Code, LotCodes
 from core.lotkeys import codes_of_lot
-from core.lots import Level
+from core.lots import RESERVED, Level
 from core.store.engine import Snapshot, Table
-from core.store.homing import require_served
+from core.store.homing import load_values, require_served
 from core.store.lot_rows import LotRow, unpack_lot
 from core.who import Role, Who
 from node import wiring
 from node.cli.acts import Desk, governed
 from node.cli.common import Commands, Failure, print_json
-from node.key_file import LOT_KEYS, add_key
+from node.cli.labels import labels_command
+from node.duties import load_duties
+from node.key_file import LOT_KEYS, add_key, load_keys
 from registry.commands import CreateLot, RecordEvents, TakeBlock
 from registry.lot_forms import check_lot
 from registry.lot_reading import list_blocks, list_lots, show_lot, show_unit
@@ -65,7 +68,7 @@ def create(desk: Desk, lot_: str, values: tuple[str, ...], dry_run: bool, **give
     """
     form = {"lot": lot_} | {name: value for name, value in given.items() if value is not None}
     if values:
-        form["values"] = [_value(index, text) for index, text in enumerate(values, 1)]
+        form["values"] = [_value(index, text) for index, text in enumerate(values, RESERVED.stop)]
     told = desk.run(CreateLot(json.dumps(form).encode()), dry_run=dry_run)
     size = f"{told['count']} 单元 units, {told['cases']} 箱 cases, {told['pallets']} 托盘 pallets"
     desk.say(told, f"已登记 Registered {told['lot']}: {size}; {told['stored_bytes']} 字节 octets")
@@ -141,7 +144,12 @@ def blocks(desk: Desk, lot_: str) -> None:
 @click.option("--from", "start", type=int, help="起点 The first index.")
 @click.option("--count", type=int, help="数量 How many.")
 @click.option(
-    "--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True, help="格式 Format."
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv", "zpl", "gs1"]),
+    default="jsonl",
+    show_default=True,
+    help="格式 Format.",
 )
 @click.option("--line", default="", metavar="NAME", help="同时分给此生产线 Give them to this line, too.")
 @click.option("--token", default="", metavar="TEXT", help="重试时给出同一码段 With it a retry gets the same block.")
@@ -161,7 +169,9 @@ def codes(
     if line:
         taken = _taken(desk, lot_, line, 1 if count is None else count, start, token)
         start, count = taken["from"], taken["count"]
-    for text in _written(codes_of(desk, lot_, start or 0, count), form):
+    line_of, head = _form(desk, lot_, form)
+    sys.stdout.write(head)
+    for text in _written(codes_of(desk, lot_, start or 0, count), line_of):
         sys.stdout.write(text)
 
 
@@ -232,6 +242,14 @@ def rekey(desk: Desk) -> None:
     Example: saltern lot rekey
     """
     file = wiring.key_file(desk.config, LOT_KEYS)
+    with desk.reading() as snapshot:
+        used = {unpack_lot(row).key_id for _, row in snapshot.scan(Table.LOTS, b"")}
+    missing = sorted(used - (load_keys(file, LOT_KEYS).keys.keys() if file.exists() else set()))
+    if missing:
+        raise Failure(
+            f"{file} 缺少现有批次所用的第 {missing} 号密钥，请先恢复该文件。"
+            f"{file} lacks the keys {missing} of lots that are registered: put the file back first"
+        )
     number = add_key(file, LOT_KEYS)
     desk.say(
         {"key_id": number, "file": str(file)}, f"此后的批次用第 {number} 号密钥。New lots use key {number}: {file}"
@@ -284,16 +302,46 @@ def _checked(snapshot: Snapshot, units: Units, rules: Any, identifier: str) -> d
     return {"identifier": identifier, "issued": issued, "reason": None if issued else outcome.value}
 
 
-def _written(found: Iterator[Code], form: str) -> Iterator[str]:
+def _written(found: Iterator[Code], line_of: Callable[[Code], str]) -> Iterator[str]:
     """Yield texts of many lines."""
-    line = _FORMATS[form]
-    lines = [_HEADS[form]]
-    for code in found:
-        lines.append(line(code))
-        if len(lines) >= _FLUSHED:
-            yield "".join(lines)
-            lines.clear()
-    yield "".join(lines)
+    while lines := "".join(map(line_of, islice(found, _FLUSHED))):
+        yield lines
+
+
+def _form(desk: Desk, name: str, form: str) -> tuple[Callable[[Code], str], str]:
+    """Return what writes a code, and the head of the file. Errors: NodeError."""
+    if form == "jsonl":
+        return _jsonl, ""
+    if form == "csv":
+        return _csv, "index,identifier,kind,case,pallet\r\n"
+    from node.labels import gs1, zpl
+
+    base, gtin = load_duties(desk.config).public_url, gtin_of(desk, name)
+    if form == "zpl":
+        return lambda code: zpl.label(
+            code.identifier, gs1.printed(gs1.address(base, code.identifier)), kind=code.level.word
+        ), ""
+    if gtin is None:
+        raise RecordError("产品没有 GTIN 值。The product has no value of type GTIN")
+    return lambda code: _gs1_line(gs1.element_string, gtin, code), ""
+
+
+def gtin_of(desk: Desk, name: str) -> str | None:
+    """Return the first public GTIN value of a lot's product, None where it has none. Errors: NodeError."""
+    with desk.reading() as snapshot:
+        _, row = _row(desk, snapshot, name)
+        values = load_values(snapshot, HandleKey(row.product_key), root=False) or ()
+    return next(
+        (value.data.decode(errors="replace") for value in values if value.type.upper() == "GTIN" and value.public_read),
+        None,
+    )
+
+
+def _gs1_line(element_string: Callable[[str, str], str], gtin: str, code: Code) -> str:
+    """Return the element string of a unit; a case or pallet has no GTIN of its own, and gets its identifier."""
+    if code.level is not Level.UNIT:
+        return f"{code.identifier}\n"
+    return element_string(gtin, code.identifier.partition("/")[2]) + "\n"
 
 
 def _jsonl(code: Code) -> str:
@@ -316,8 +364,9 @@ def _cell(text: str) -> str:
 
 _QUOTE: Final = json.encoder.encode_basestring  # text that is not ASCII as it is
 _WORDS: Final = tuple(level.word for level in Level)
-_FORMATS: Final[dict[str, Callable[[Code], str]]] = {"jsonl": _jsonl, "csv": _csv}
-_HEADS: Final = {"jsonl": "", "csv": "index,identifier,kind,case,pallet\r\n"}
+
+
+lot.add_command(labels_command(codes_of, gtin_of))
 
 
 def _value(index: int, text: str) -> dict[str, Any]:

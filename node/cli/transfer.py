@@ -18,7 +18,7 @@ from core.ident.handle import check_prefix, prefix_handle_of
 from core.lifecycle import STATE_LABELS, State
 from core.store.engine import Table
 from core.store.transfer_rows import history_key, history_number, history_range, unpack_past
-from core.wire.transferfile import decode_trailer
+from core.wire.transferfile import Trailer, decode_trailer
 from node import VERSION, wiring
 from node.cli.acts import Desk, governed
 from node.cli.common import dry_run_option
@@ -37,6 +37,10 @@ _KINDS = {
     "prefix-handle": "前缀记录 record of the prefix",
     "template": "模板 templates",
     "record": "标识记录 records",
+    "lot": "批次 lots",
+    "lot-block": "码段 blocks",
+    "lot-run": "单元状态 states of units",
+    "lot-event": "单元事件 events of units",
     "change": "变更 changes",
     "entry": "操作记录 journal entries",
 }
@@ -53,7 +57,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def export_prefix(desk: Desk, name: str, out: Path) -> None:
     """导出前缀及其记录和历史，签名后交给另一节点。Export a prefix for another node, signed.
 
-    The file is SECRET: it holds all values, those that are not public and secret keys (HS_SECKEY), too.
+    The file is SECRET: it holds all values, those that are not public and secret keys (HS_SECKEY), too, and the
+    keys of the unit codes of its lots.
     Identity data of the party is not in it. This node goes on answering until `saltern prefix delete`.
 
     Example: saltern prefix export 88.118.7 --out 88.118.7.transfer --actor 张经办
@@ -65,7 +70,7 @@ def export_prefix(desk: Desk, name: str, out: Path) -> None:
         origin = Origin(desk.config.text("node.prefix"), f"Saltern {VERSION}", clock.now_s())
         size = 0
         with desk.reading() as snapshot:
-            for line in export_lines(snapshot, prefix, origin, signer):
+            for line in export_lines(snapshot, prefix, origin, signer, wiring.lot_keys(desk.config)):
                 file.write(line)
                 size += len(line)
     trailer = decode_trailer(line)
@@ -74,7 +79,7 @@ def export_prefix(desk: Desk, name: str, out: Path) -> None:
         "prefix": prefix.decode(), "file": str(out), "bytes": size, "counts": trailer.counts,
         "key_id": trailer.signature.key_id, "sha256": trailer.digests.whole.hex(),
     }  # fmt: skip
-    counts = "，".join(f"{_KINDS.get(kind, kind)} {count}" for kind, count in trailer.counts.items())
+    counts = _counted(trailer)
     desk.say(
         told,
         f"已导出前缀 {told['prefix']}，写入 {out}。The prefix {told['prefix']} was exported to {out}\n"
@@ -83,6 +88,10 @@ def export_prefix(desk: Desk, name: str, out: Path) -> None:
         "tell it to the other node by another way）\n"
         "文件含非公开的值和密钥，请妥善传送 The file holds secrets: keep it safe on its way",
     )
+
+
+def _counted(trailer: Trailer) -> str:
+    return "，".join(f"{name} {trailer.counts[kind]}" for kind, name in _KINDS.items() if kind in trailer.counts)
 
 
 def _warn_of_administrators(desk: Desk, prefix: bytes) -> None:
@@ -168,8 +177,12 @@ def import_prefix(desk: Desk, file: BinaryIO, dry_run: bool) -> None:
         what = "此前已导入，未作改动 Imported before, nothing was done"
     holder = told["party"] or "运营者 the operator"
     state = f"{STATE_LABELS[State(told['state'])]} {told['state']}"
-    size = f"记录与历史共 {told['total']} 行 lines of records and history: {told['total']}"
-    desk.say(told, f"{what}: {told['prefix']}  {state}  {told['hosting']}  {holder}\n{size}")
+    size = (
+        f"批次、记录与历史共 {told['total']} 行 lines of lots, records and history: {told['total']}\n"
+        f"其中 Of these: {_counted(whole.trailer)}"
+    )
+    counted = told | {"counts": whole.trailer.counts}
+    desk.say(counted, f"{what}: {told['prefix']}  {state}  {told['hosting']}  {holder}\n{size}")
 
 
 def _checked(desk: Desk, file: BinaryIO) -> Whole:

@@ -48,6 +48,14 @@ LINE: st.SearchStrategy[Line] = st.one_of(
     ),
     st.builds(tf.PrefixHandleLine, OCTETS),
     st.builds(tf.RecordLine, TEXT, OCTETS),
+    st.builds(
+        tf.LotLine, TEXT, TEXT, NUMBER, NUMBER, NUMBER, TEXT, TEXT, TEXT, NUMBER, OCTETS, NUMBER, OCTETS,
+    ),
+    st.builds(tf.BlockLine, TEXT, NUMBER, NUMBER, TEXT, TEXT, NUMBER),
+    st.builds(tf.RunLine, TEXT, NUMBER, NUMBER, TEXT, NUMBER, NUMBER, TEXT, st.none() | NUMBER),
+    st.builds(
+        tf.EventLine, TEXT, NUMBER, NUMBER, NUMBER, TEXT, NUMBER, NUMBER, TEXT, TEXT, st.none() | NUMBER, NUMBER,
+    ),
     st.builds(tf.ChangeLine, NUMBER, TEXT, TEXT, NUMBER, TEXT),
     st.builds(tf.EntryLine, NUMBER, NUMBER, PERSON, TEXT, TEXT, TEXT, TEXT, TEXT, OCTETS, TEXT),
 )  # fmt: skip
@@ -94,7 +102,7 @@ def test_total_on_any_octets(octets: bytes, other: object) -> None:
                 assert error.message
 
 
-@pytest.mark.parametrize("kind", ["lot", "hold", "unit-exception", "trailer2", ""])
+@pytest.mark.parametrize("kind", ["bag", "hold", "unit-exception", "trailer2", ""])
 def test_a_kind_that_is_not_known_is_named(kind: str) -> None:
     """Somebody may have a later version, and hears what this one lacks."""
     with pytest.raises(WireError, match=f"{kind!r}.*There is no kind of line {kind!r}"):

@@ -20,8 +20,10 @@ from node.serving import Fronts, make_fronts, make_rates, make_spool, open_run_s
 from node.site import Ports
 from node.telemetry import Counters
 from registry.commands import OPERATOR, Put, Request
+from tests.kit.lots import KEY_FILE, put_lot
 
 PREFIX = "88.118.7"
+LOT = f"{PREFIX}/L1"
 LOOK_S = 20
 
 
@@ -36,13 +38,15 @@ class Served(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def serving(folder: Path, records: Mapping[str, Values], *, tls: bool = False) -> AsyncIterator[Served]:
-    """Serve records by the quick way and by aiohttp alone; drain at the end."""
+    """Serve records and a lot by the quick way and by aiohttp alone; drain at the end."""
     config = initialise(folder / "node", (PREFIX,))
+    (folder / "node" / "keys" / "lots.keys").write_text(KEY_FILE)
     store, run, spool = wiring.open_store(config), None, make_spool(config, "w")
     wiring.run_folder(config).mkdir()
     try:
         requests = [Request(Put(handle, values), OPERATOR) for handle, values in records.items()]
         assert all(result.done for result in wiring.make_registry(config, store).run(requests, clock.now_ms()))
+        put_lot(wiring.make_registry(config, store), LOT, f"{PREFIX}/SKU01", clock.now_ms())
         run = open_run_store(config)
         counters, ports = Counters(wiring.run_folder(config), "w"), Ports(1, 2, 3, 4)
         fronts = make_fronts(

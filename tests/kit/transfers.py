@@ -11,6 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from core.ident.handle import check_prefix
+from core.lotkeys import NO_MASTER_KEYS
 from core.signature import Signer
 from core.wire.transferfile import Digester, decode_trailer, encode_trailer
 from registry.commands import Actor, ImportLines, ImportPrefix, Result
@@ -27,7 +28,8 @@ def export(office: Office, prefix: str, signer: Signer = SIGNER) -> list[bytes]:
     """Return the lines of the export of a prefix."""
     origin = Origin("88.118", "Saltern of tests", office.now // 1_000)
     with office.store.snapshot() as snapshot:
-        return list(export_lines(snapshot, check_prefix(prefix, RULES), origin, signer))
+        keys = office.registry.lot_keys or NO_MASTER_KEYS
+        return list(export_lines(snapshot, check_prefix(prefix, RULES), origin, signer, keys))
 
 
 def kind_of(line: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ PREFIX = "88.118"
 LATER = sorted(lmdb_engine._LATER, key=lambda table: table.value)
 READING = (
     ("record", "get", f"0.NA/{PREFIX}"), ("record", "export", "-"), ("prefix", "list"), ("party", "list"),
-    ("token", "list"), ("journal",), ("changes",), ("incident", "list"), ("doctor",), ("doctor", "--deep"),
+    ("token", "list"), ("journal",), ("changes",), ("incident", "list"), ("lot", "list"), ("doctor",),
+    ("doctor", "--deep"),
 )  # fmt: skip
 
 
@@ -52,6 +54,22 @@ def drop(node: Node, *tables: Table) -> None:
 def test_every_command_that_reads_completes_it(node: Node, command: tuple[str, ...]) -> None:
     """Nothing has to be opened for writing before."""
     assert saltern(*command, "--config", str(node.config)).returncode == 0
+
+
+def test_a_node_of_before_there_were_lots_gets_them(node: Node) -> None:
+    """Its store gets the tables, and its operator makes a key file once he is told to; the units resolve."""
+    (node.folder / "keys" / "lots.keys").unlink()
+    config = ("--config", str(node.config))
+    create = ("lot", "create", f"{PREFIX}/L1", "--product", f"{PREFIX}/SALT", "--count", "3", *config)
+    with node:
+        refused = saltern(*create, check=False)
+        assert (refused.returncode, b"saltern lot rekey" in refused.stdout + refused.stderr) == (1, True)
+        saltern("lot", "rekey", *config)
+        saltern(*create)
+        listed = json.loads(saltern("lot", "codes", f"{PREFIX}/L1", *config).stdout.splitlines()[0])
+        assert node.get(listed["identifier"]).status == 200
+        assert node.get(f"{PREFIX}/L12345678901").status == 404
+    assert "every row is right" in node.fsck()
 
 
 def test_who_may_not_write_is_told_what_to_do(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

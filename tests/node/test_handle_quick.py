@@ -27,8 +27,10 @@ from resolver.handle_api import HandleApi
 from resolver.handle_quick import QuickHandles
 from resolver.plain import PlainReads
 from resolver.service import Resolver
+from resolver.units import Units
 from tests.kit.handle_messages import Flag, Message, Op, bstr
 from tests.kit.logs import MemorySpool, NoLog, at_once
+from tests.kit.lots import lot_keys, put_lot, unit_of
 from tests.kit.prefixes import suspend
 
 PEER = bytes.fromhex("0fa0c0000201")
@@ -45,9 +47,12 @@ RECORDS = {
     "0.NA/88.2": (HandleValue(1, "HS_SITE", b"not read"),),
     "88.3/HELD": (HandleValue(1, "URL", b"x"),),
 }
+LOT = "88.1/L1"
+UNITS = [LOT, LOT.lower(), *(unit_of(LOT, index) for index in (0, 99, 100))]
 HANDLES = [
-    *RECORDS, "88.1/public", "88.1/NONE", "88.1/PUBLIC@1", "88.2/ELSEWHERE", "88.3/NONE", "99.1/X", "NOSLASH", "",
-    "/", "88.1/", "0.SITE/status", "88.1/" + "z" * 300, "88.1/\x00", "88..1/X",
+    *RECORDS, *UNITS, "88.1/public", "88.1/NONE", "88.1/PUBLIC@1", "88.2/ELSEWHERE", "88.3/NONE", "99.1/X", "NOSLASH",
+    "",
+    LOT + "2222222222", unit_of(LOT, 6), "/", "88.1/", "0.SITE/status", "88.1/" + "z" * 300, "88.1/\x00", "88..1/X",
 ]  # fmt: skip
 USUAL = Flag.RECU | Flag.CACR | Flag.PUBL
 
@@ -59,12 +64,15 @@ class Both:
         store, rules = MemoryEngine(), HandleRules()
         requests = [Request(home, OPERATOR) for home in (Home("88.1"), Home("88.2", DELEGATED), Home("88.3"))]
         requests += [Request(Put(handle, values), OPERATOR) for handle, values in RECORDS.items()]
-        assert all(result.done for result in Registry(store, rules, founding=True).run(requests, NOW))
+        registry = Registry(store, rules, founding=True, lot_keys=lot_keys())
+        assert all(result.done for result in registry.run(requests, NOW))
+        put_lot(registry, LOT, "88.1/PUBLIC", NOW)
         suspend(store, "88.3")
-        resolver = Resolver(rules)
+        units = Units(lot_keys())
+        resolver = Resolver(rules, units=units)
         self.spool = MemorySpool()
         self.turn = at_once(self.spool)
-        reads = PlainReads(store, rules)
+        reads = PlainReads(store, rules, units=units)
         self._quick = QuickHandles(reads, resolver, SITE.serial, self.turn, lambda: UnixSeconds(NOW // 1_000))
         self.service = HandleService(
             (HandleApi(resolver, store, SITE, NoLog(), dict),),
@@ -99,7 +107,7 @@ def question(handle: str, tail: bytes = bytes(8), **fields: object) -> Message:
     return Message(Op.RESOLVE, body=bstr(handle) + tail, **fields)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("handle", ["88.1/PUBLIC", "88.1/public", "88.1/LONG", "88.1/NONE"])
+@pytest.mark.parametrize("handle", ["88.1/PUBLIC", "88.1/public", "88.1/LONG", "88.1/NONE", *UNITS])
 @pytest.mark.parametrize("minor", [0, 1, 7, 11, 12, 255])
 def test_what_is_usual_is_quick(both: Both, handle: str, minor: int) -> None:
     """And the same as by the service; a credential length at the end may be missing."""

@@ -25,8 +25,9 @@ from node.http_connections import Connections, Peer
 from node.http_quick import QuickConnection, QuickFront
 from node.turn import Turn
 from resolver.ratelimit import Admits
-from tests.kit.http_fronts import PREFIX, serving, trusting
+from tests.kit.http_fronts import LOT, PREFIX, serving, trusting
 from tests.kit.logs import MemorySpool, at_once, everyone
+from tests.kit.lots import unit_of
 
 LARGE = "x" * 2_000
 RECORDS = {
@@ -43,6 +44,8 @@ ENCODED = [
     "%E7%9B%90/1%20%25", "%e7%9b%90%2f1%20%25", "%53KU01", "SKU%30%31", "%41%27B!(1)", "%E7%9B%90%22", "%C3%A4",
 ]  # fmt: skip
 HELD = f"{PREFIX}.9"
+UNITS = [LOT, LOT + "2222222222", *(unit_of(LOT, index) for index in (0, 6, 99, 100, 110))]
+"""The lot, no unit, a unit, one that is gone, another one, a case, and an index that was not issued."""
 BADLY_ENCODED = ["%", "SKU01%", "%zz", "%4", "%ff", "%E7%9B", "%ED%A0%80", "%00", "%0d%0aX:y", "%7f", "A%2F", "A%20B%"]
 CLOSE = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 ROUNDS = 150
@@ -60,6 +63,7 @@ PATHS = [
     f"/api/handles/{PREFIX}%2FSKU01", f"/api/handles/{PREFIX}/%E7%9B%90", "/api/handles/", "/api/handles",
     f"/api/handles/{PREFIX}/", f"/api/handles//{PREFIX}", "/api/handles/..", "/api/site", "/", "/healthz",
     f"/api/handles/{PREFIX}/{'y' * 300}", f"/{PREFIX}/SKU01?noredirect",
+    *(f"/api/handles/{name}" for name in UNITS), f"/api/handles/{UNITS[0].lower()}",
     f"/api/handles/{HELD}/SKU01", f"/api/handles/{HELD}/%E7%9B%90", f"/{HELD}/SKU01",
 ]  # fmt: skip
 USUAL = [
@@ -224,6 +228,7 @@ def test_what_is_usual_takes_the_quick_way(tmp_path: Path, monkeypatch: pytest.M
         f"GET /api/handles/{PREFIX}/{name} HTTP/1.1".encode()
         for name in ("SKU01", "sku01", "NONE", "HALF", "A'B!(1)", *ENCODED)
     ]
+    usual += [f"GET /api/handles/{name} HTTP/1.1".encode() for name in UNITS]
     usual.append(f"GET /api/handles/{HELD}/SKU01 HTTP/1.1".encode())
 
     async def run() -> None:

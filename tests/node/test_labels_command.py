@@ -6,13 +6,14 @@ import json
 import resource
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner, Result
 
 from core import limits
 from core.errors import RecordError
+from core.lotcodes import Code
+from core.lots import Level
 from node.cli.acts import Desk
 from node.cli.common import Commands
 from node.cli.labels import labels_command
@@ -24,16 +25,8 @@ GTIN = "6901234567892"
 UNITS, CASES = 60, 2
 
 
-class Code(NamedTuple):
-    index: int
-    identifier: str
-    kind: str
-    case: str | None
-    pallet: str | None
-
-
 def code(index: int) -> Code:
-    return Code(index, f"{PREFIX}/L1{index:010}", "unit" if index < UNITS else "case", None, None)
+    return Code(index, f"{PREFIX}/L1{index:010}", Level.UNIT if index < UNITS else Level.CASE, "", "")
 
 
 def codes_of(_desk: Desk, lot: str, start: int, count: int) -> Iterator[Code]:

@@ -22,6 +22,7 @@ import pytest
 from core import limits
 from core.config import load
 from core.ident.handle import check_prefix
+from core.lotkeys import NO_MASTER_KEYS
 from core.records import ADMIN_PERMISSIONS_ALL, AdminRecord, HandleValue, RsaKey, ValueReference, Values
 from core.store.engine import Table
 from core.store.record_rows import record_key
@@ -41,11 +42,14 @@ from registry.commands import (
     AddParty,
     ApplyPrefix,
     Command,
+    CreateLot,
     ImportLines,
     Put,
     PutBatch,
+    RecordEvents,
     Request,
     ReviewPrefix,
+    TakeBlock,
     VerifyParty,
 )
 from registry.transfer_file import TransferCheck, export_lines, read_lines
@@ -58,6 +62,7 @@ from tests.kit.node import SALTERN, Node, basic, saltern
 from tests.kit.transfers import SIGNER, begin, kind_of, signed
 
 CODE, OWN, HOSTED, DELEGATED = "88.118", "88.118.20", "88.118.7", "88.118.8"
+LOT, LARGE = f"{HOSTED}/L260406001", f"{HOSTED}/L260406002"
 RECORDS = {HOSTED: 1_000, OWN: 60}
 """How many of each prefix; three lots come on top."""
 
@@ -140,7 +145,24 @@ def fill(node: Node) -> None:
         ask(client, PutBatch(line, lines=True, keep_timestamps=True))
         ask(client, Put(f"0.NA/{prefix}.5", (HandleValue(1, "DESC", b"derived"),)))
         ask(client, Add(f"0.NA/{prefix}", template))
+    fill_lots(client, f"{HOSTED}/K00000")
     client.close()
+
+
+def fill_lots(client: BlockingClient, product: str) -> None:
+    """Make a lot to which things happened, and one of a million units."""
+    form = {"lot": LOT, "product": product, "count": 24, "units_per_case": 4, "cases_per_pallet": 2, "line": "L4"}
+    ask(client, CreateLot(json.dumps(form).encode()))
+    ask(client, CreateLot(json.dumps(form | {"lot": LARGE, "count": 900_000, "units_per_case": 20}).encode()))
+    ask(client, TakeBlock(LOT, "L4", 10, token="shift-1"))
+    at = "2026-01-02T03:04:05.678Z"
+    events: list[dict[str, object]] = [
+        {"event": "commissioned", "from": 0, "count": 8, "place": "L4", "time": at, "grade": "A"},
+        {"event": "scrapped", "from": 10, "count": 2, "time": at},
+        {"event": "packed", "from": 3, "count": 1, "parent": "", "time": at},
+    ]
+    told = ask(client, RecordEvents(LOT, json.dumps(events).encode(), lines=False))
+    assert told["counts"] == {"ok": 3}
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +300,45 @@ def without_clock(raw: bytes) -> Message:
     return dataclasses.replace(Message.decode(raw), serial=0, expiration=0)
 
 
+def codes_of(node: Node, lot: str, count: int) -> list[str]:
+    """Return the codes of a lot as the node makes them with its own keys."""
+    told = saltern("lot", "codes", lot, "--from", "0", "--count", str(count), "--config", str(node.config)).stdout
+    return [json.loads(line)["identifier"] for line in told.splitlines()]
+
+
+def test_every_printed_code_answers_the_same(world: World) -> None:
+    """The lots came with their own keys: both nodes make the same codes, and have other master keys."""
+    there, here = (
+        [*codes_of(node, LOT, 33), *codes_of(node, LARGE, 40), f"{LOT}2345678923", LOT, LARGE]
+        for node in (world.there, world.here)
+    )
+    assert there == here
+    files = [(node.folder / "keys" / "lots.keys").read_text().splitlines()[-1] for node in (world.there, world.here)]
+    assert files[0] != files[1]
+    assert same(world, [f"/api/handles/{name}" for name in there]) == {200, 404}
+    assert same(world, [f"/{name}" for name in there]) >= {404, 410}
+    for way in ("udp", "tcp"):
+        lines = [transport_of(node, way) for node in (world.there, world.here)]
+        for name in there[:12]:
+            one, other = (without_clock(line.exchange(question(name).encode(), handle=name)[0]) for line in lines)
+            assert one == other, name
+    shown = [
+        json.loads(saltern("lot", "show", LOT, "--json", "--config", str(node.config)).stdout)
+        for node in (world.there, world.here)
+    ]
+    assert shown[0]["states"] == shown[1]["states"]
+    assert (shown[0]["allocated"], shown[1]["allocated"]) == (10, 10)
+
+
+def test_the_file_counts_the_lots(world: World) -> None:
+    """Whoever imports it is told so before."""
+    done = saltern(
+        *command(world.here, "import", str(world.folder / f"{HOSTED}.transfer"), "--dry-run")[:-3],
+        "--actor", "张经办",
+    )  # fmt: skip
+    assert "批次 lots 2，码段 blocks 1，单元状态 states of units 4，单元事件 events of units 3" in done.stdout.decode()
+
+
 def test_the_node_that_exported_goes_on(world: World) -> None:
     """Until its operator deletes the prefix; both stores are right."""
     assert world.there.get(names_of(HOSTED)[0]).status == 200
@@ -291,7 +352,9 @@ def test_history_came_and_is_shown(world: World) -> None:
     assert len(listed) == 1_000
     assert {each["origin"] for each in listed} == {key_of(world.there)}
     rest = cli(world.here, "history", HOSTED, "--after", str(listed[-1]["line"]), "--count", "1000")
-    assert [each["action"] for each in rest if "action" in each] == ["prefix.apply", "prefix.review", "prefix.export"]
+    assert [each["action"] for each in rest if "action" in each] == [
+        "prefix.apply", "prefix.review", "lot.create", "lot.create", "lot.take", "lot.events", "prefix.export",
+    ]  # fmt: skip
     assert rest[-1]["who"]["name"] == "张经办"
     text = saltern("prefix", "history", HOSTED, "--count", "2", "--config", str(world.here.config)).stdout.decode()
     assert text.count("\n") == 2
@@ -343,7 +406,7 @@ def test_a_second_import_does_nothing(world: World) -> None:
     done = saltern("prefix", "import", str(out), "--config", str(world.here.config))
     assert "Imported before" in done.stdout.decode()
     assert "记录与历史共" in done.stdout.decode()
-    assert "lines of records and history" in done.stdout.decode()
+    assert "lines of lots, records and history" in done.stdout.decode()
     assert key_of(world.there) in done.stderr.decode()
 
 
@@ -525,7 +588,9 @@ def test_a_large_prefix_takes_no_more_memory_than_a_small_one(tmp_path: Path) ->
     tracemalloc.start()
     try:
         with store.snapshot() as snapshot, out.open("wb") as file:
-            for line in export_lines(snapshot, check_prefix("88.200", rules), Origin("88.200", "x", 0), SIGNER):
+            for line in export_lines(
+                snapshot, check_prefix("88.200", rules), Origin("88.200", "x", 0), SIGNER, NO_MASTER_KEYS
+            ):
                 file.write(line)
         exporting = tracemalloc.get_traced_memory()[1]
         tracemalloc.reset_peak()

@@ -20,7 +20,7 @@ from core.lots import GONE, TRANSITIONS, Packaging, UnitState
 from core.store.lot_rows import NO_PARENT, PACKED
 from registry.commands import LiftHold, PlaceHold, RecordEvents
 from tests.kit.governance import NOW
-from tests.kit.lots import LOT, Found, LotDesk, at, counted
+from tests.kit.lot_desk import LOT, Found, LotDesk, at, counted
 
 PACKAGING = Packaging(60, 7, 3)  # 60 units, 9 cases, 3 pallets
 TOTAL = PACKAGING.total

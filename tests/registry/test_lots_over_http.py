@@ -18,7 +18,7 @@ from core.ident.unitcode import ALPHABET, SERIAL_CHARS
 from core.outcomes import STATUSES
 from core.store.engine import Table
 from registry.commands import CreateLot
-from tests.kit.lots import LOT, PRODUCT, codes, lot_form
+from tests.kit.lot_desk import LOT, PRODUCT, codes, lot_form
 from tests.kit.management import Answer, Desk
 
 TIME = "2026-09-01T08:00:00.000Z"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.changes import ChangeKind
 from core.errors import RecordError
+from core.ident.handle import PrefixKey
 from core.records import HandleValue
 from core.store.engine import Batch, Table
 from core.store.memory_engine import MemoryEngine
-from registry.staging import Staging
+from registry.staging import Staging, is_used
 from tests.kit.governance import NOW, RULES
 
 KEY = RULES.key("88.118/A")
@@ -52,3 +55,41 @@ def test_a_scan_sees_what_is_staged() -> None:
         staging.put(Table.META, b"e", None)
         assert list(staging.scan(Table.META)) == [(b"a", b"old"), (b"b", b"new"), (b"c", b"new")]
         assert list(staging.scan(Table.PARTIES)) == []
+
+
+KEYS = st.binary(min_size=1, max_size=3)
+
+
+@given(
+    st.dictionaries(KEYS, st.just(b"old"), max_size=12),
+    st.dictionaries(KEYS, st.none() | st.just(b"new"), max_size=12),
+    KEYS,
+)
+def test_floor_sees_what_is_staged(stored: dict[bytes, bytes], staged: dict[bytes, bytes | None], key: bytes) -> None:
+    """The greatest key that is not above, of all rows as they will be: staged over stored, without those taken away."""
+    store = MemoryEngine()
+    batch = Batch()
+    for place, row in stored.items():
+        batch.put(Table.LOT_RUNS, place, row)
+    store.commit(batch)
+    with store.snapshot() as snapshot:
+        staging = Staging(snapshot)
+        for place, change in staged.items():
+            staging.put(Table.LOT_RUNS, place, change)
+        rows = {place: row for place, row in {**stored, **staged}.items() if row is not None}
+        below = max((place for place in rows if place <= key), default=None)
+        assert staging.floor(Table.LOT_RUNS, key) == (None if below is None else (below, rows[below]))
+
+
+@pytest.mark.parametrize(("table", "key", "used"), [
+    (Table.LOTS, b"88.118.7/L1", True), (Table.LOTS, b"88.118.70/L1", False), (Table.LOTS, b"88.118/L1", False),
+    (Table.LOTS, b"88.118.7.1/L1", False),
+])  # fmt: skip
+def test_a_prefix_with_lots_is_used(table: Table, key: bytes, used: bool) -> None:
+    """Nobody else gets it: bags with its codes are on their way."""
+    store = MemoryEngine()
+    batch = Batch()
+    batch.put(table, key, b"row")
+    store.commit(batch)
+    with store.snapshot() as snapshot:
+        assert is_used(Staging(snapshot), PrefixKey(b"88.118.7")) == used

@@ -717,7 +717,7 @@ def test_records_rise() -> None:
         ("change", {"identifier": "88.118.8"}, "not of the prefix"), ("change", {"serial": 0}, "no serial"),
         ("change", {"origin": "me"}, "origin"), ("change", {"at_ms": -1}, "no time"),
         ("entry", {"object": "P000001"}, "not of the prefix"), ("entry", {"number": -1}, "no serial"),
-        ("record", {"kind": "lot"}, "'lot'"), ("prefix-handle", {"values": "AAAA"}, "octets"),
+        ("record", {"kind": "bag"}, "'bag'"), ("prefix-handle", {"values": "AAAA"}, "octets"),
     ],
 )  # fmt: skip
 def test_a_signed_file_that_says_what_cannot_be_is_refused_with_its_line(

@@ -10,11 +10,14 @@ import pytest
 from core.clock import Millis
 from core.errors import ConfigError, StoreError
 from core.ident.handle import HandleRules
+from core.ident.unitcode import CHECK_BYTES
+from core.lots import Packaging
 from core.records import HandleValue
 from core.store.case_row import CASE_KEY, adopt_case, require_case, stored_case
 from core.store.engine import Batch, Engine, Table
 from core.store.fsck import check_store
 from core.store.lmdb_engine import LmdbEngine
+from core.store.lot_rows import LotRow, pack_lot
 from core.store.memory_engine import MemoryEngine
 from registry.commands import OPERATOR, Home, Put, Request
 from registry.service import Registry
@@ -110,3 +113,15 @@ def test_a_mode_that_cannot_be_read_is_damage(store: Engine) -> None:
         assert any("neither 00 nor 01" in fault for fault in check_store(snapshot))
         with pytest.raises(StoreError):
             require_case(snapshot, case_sensitive=False)
+
+
+def test_a_lot_keeps_the_mode(store: Engine) -> None:
+    """Its row holds the key of its product's handle."""
+    batch = Batch()
+    batch.put(
+        Table.LOTS,
+        b"88.1/L1",
+        pack_lot(LotRow("88.1/s", b"88.1/S", Packaging(1), "", "", "", 1, 1, bytes(CHECK_BYTES), b"", NOW, bytes(4))),
+    )
+    store.commit(batch)
+    assert "no lot" in refused(store, case_sensitive=True)
