@@ -9,6 +9,7 @@ from core.clock import Millis, format_instant
 from core.ident.unitcode import UnitCodes, derive_lot_key
 from core.lots import Level, Packaging, UnitState
 from core.store.engine import Table
+from core.store.fsck_lots import check_lots
 from core.store.lot_rows import NO_PARENT, index_in, lot_range, unpack_event, unpack_lot, unpack_run, unpack_tally
 from core.store.run_reading import children_of, run_at
 from registry.commands import CreateLot, RecordEvents, TakeBlock
@@ -121,9 +122,10 @@ class LotDesk:
         }
 
     def runs(self) -> list[tuple[int, Any]]:
-        """Return the stored runs; none overlaps another or goes beyond the lot."""
+        """Return the stored runs; none overlaps another or goes beyond the lot, and fsck finds no fault in any row."""
         with self.office.store.snapshot() as snapshot:
             rows = [(index_in(key), unpack_run(row)) for key, row in snapshot.scan(Table.LOT_RUNS, *lot_range(KEY))]
+            assert list(check_lots(snapshot)) == []
         at_ = 0
         for start, run in rows:
             assert at_ <= start < run.stop <= self.packaging.total

@@ -350,7 +350,7 @@ def test_a_lot_is_not_exported_with_another_key_than_its_own() -> None:
 
 def test_a_node_without_master_keys_takes_no_lot() -> None:
     """It is told before anything is written; a prefix without lots comes all the same."""
-    target = Office()
+    target = Office(lot_keys=None)
     told = take_over(target, a_file())
     assert [each["rule"] for each in json.loads(told.body)["faults"]] == ["lot-key"]
     assert P not in target.rows(Table.PREFIXES)
