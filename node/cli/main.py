@@ -9,7 +9,21 @@ import click
 from core import clock
 from core.config import SETTINGS, setting_named
 from node import VERSION
-from node.cli import complaint, doctor, hold, incident, party, prefix, record, resolve, template, token, trail, transfer
+from node.cli import (
+    complaint,
+    doctor,
+    hold,
+    incident,
+    line,
+    party,
+    prefix,
+    record,
+    resolve,
+    template,
+    token,
+    trail,
+    transfer,
+)
 from node.cli.common import Commands, config_option, json_option, load_config, print_json, start_logging
 
 
@@ -152,6 +166,7 @@ cli.add_command(token.token)
 cli.add_command(template.template)
 cli.add_command(incident.incident)
 cli.add_command(complaint.complaint)
+cli.add_command(line.line)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)
