@@ -204,14 +204,14 @@ class NodeClient:
         connection = self._connection = self._connection or self._connect()
         deadline = clock.monotonic_s() + limits.LINE_ANSWER_S
         connection.request(method, self._target.root + path, body or None, self._headers | headers)
-        response = connection.getresponse()
-        octets = bytearray()
-        while more := response.read1(_READ_BYTES):
-            octets += more
-            if len(octets) > limits.LINE_ANSWER_BYTES_MAX or clock.monotonic_s() > deadline:
-                raise OSError("the answer is too long, or takes too long")
-        if response.length:
-            raise http.client.IncompleteRead(bytes(octets), response.length)
+        with connection.getresponse() as response:  # closed, or the connection takes no other request
+            octets = bytearray()
+            while more := response.read1(_READ_BYTES):
+                octets += more
+                if len(octets) > limits.LINE_ANSWER_BYTES_MAX or clock.monotonic_s() > deadline:
+                    raise OSError("the answer is too long, or takes too long")
+            if response.length:
+                raise http.client.IncompleteRead(bytes(octets), response.length)
         retry = response.headers.get("Retry-After", "")
         if response.will_close:
             self.close()

@@ -6,6 +6,7 @@ It can be told to cut a connection before or after it did what was asked, or to 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.server
 import json
@@ -112,7 +113,9 @@ class Lot:
         codes = []
         for index in range(first, first + count):
             unit = self.kind(index) == "unit"
-            case = index // self.upc if unit and self.upc else index - self.units if self.kind(index) == "case" else None
+            case = (
+                index // self.upc if unit and self.upc else index - self.units if self.kind(index) == "case" else None
+            )
             pallet = None if case is None or not self.cpp else self.codes[self.units + self.cases + case // self.cpp]
             codes.append(
                 {"index": index, "identifier": self.codes[index], "kind": self.kind(index),
@@ -288,8 +291,9 @@ def _asked_of(node: LineNode) -> type[http.server.BaseHTTPRequestHandler]:
             if fault == "broken":
                 octets = octets[: len(octets) // 2]
                 self.close_connection = True
-            self.wfile.write(octets)
-            self.wfile.flush()
+            with contextlib.suppress(BrokenPipeError):
+                self.wfile.write(octets)
+                self.wfile.flush()
 
         do_GET = do_POST = _do  # noqa: N815
 
