@@ -185,7 +185,7 @@ def run(folder: Path, line: str, name: str, source: str, lot: str | None, ends: 
     Example: saltern line run --site works --line L4 --run 2026-11-21-A --input camera.fifo
     """
     site = Site(folder)
-    claim = site.claim(check_name(name), check_name(line), None if lot is None else parse_lot(lot))
+    claim = runs.begin(site, name, line, None if lot is None else parse_lot(lot))
     with runs.opened(site, claim) as opened, _input(source) as descriptor:
         runs.follow(opened, descriptor, clock.now_ms, lambda said: _answer(said, as_json))
         if ends:

@@ -76,10 +76,12 @@ def read_target(url: str, ca_file: Path | None) -> Target:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # a port that is none, a host that is none
         parts, port = urlsplit(""), None
     secure = parts.scheme == "https"
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+    strange = parts.query or parts.fragment or parts.username or " " in parts.path or not url.isascii()
+    if parts.scheme not in ("http", "https") or not parts.hostname or strange:
         raise _wrong(f"不是节点地址 Not the address of a node (https://HOST[:PORT]): {url!r}")
     if not secure and not _is_here(parts.hostname):
         raise _wrong(
@@ -125,7 +127,7 @@ class NodeClient:
         """Return a lot, and how many of its codes are in each state, by kind."""
         form = self._ask("GET", f"/v1/lots/{quote(handle)}", _ShowForm)
         lot = Lot(form.lot.upper(), form.count, form.units_per_case or 0, form.cases_per_pallet or 0)
-        if lot.handle != parse_lot(handle) or (lot.cases, lot.pallets) != (form.cases, form.pallets):
+        if lot.handle != parse_lot(handle) or (lot.cases, lot.pallets) != (form.cases or 0, form.pallets or 0):
             raise WireError(f"节点的应答与批次不符。What the node answers is not of the lot {handle}")
         return check_lot(lot), form.states
 
@@ -248,8 +250,8 @@ _BY_STATUS: Final = {
 class _ShowForm(msgspec.Struct):
     lot: str
     count: int
-    cases: int
-    pallets: int
+    cases: int | None = None
+    pallets: int | None = None
     units_per_case: int | None = None
     cases_per_pallet: int | None = None
     states: dict[str, dict[str, int]] = {}

@@ -62,7 +62,7 @@ def write_whole(path: Path, octets: bytes) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait_s: float = limits.LOCK_WAIT_S) -> Iterator[None]:
+def locked(path: Path, *, wait_s: float | None = None) -> Iterator[None]:
     """Hold the lock of a file; every process that holds it ends or lets it go. Errors: NodeError if somebody keeps it.
 
     The file is empty and stays.
@@ -70,7 +70,7 @@ def locked(path: Path, *, wait_s: float = limits.LOCK_WAIT_S) -> Iterator[None]:
     with telling(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        deadline = clock.monotonic_s() + wait_s
+        deadline = clock.monotonic_s() + (limits.LOCK_WAIT_S if wait_s is None else wait_s)
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -159,13 +159,11 @@ class Appender:
         self._path = path
         self._count = tail.lines
         with telling(path):
-            new = not path.exists()
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.ftruncate(self._descriptor, tail.size_bytes)
             os.lseek(self._descriptor, tail.size_bytes, os.SEEK_SET)
             os.fsync(self._descriptor)  # also what a process that was killed wrote and had not synced
-            if new:
-                sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Append lines; they are on the disk when this returns. Errors: NodeError, after which nothing is appended."""

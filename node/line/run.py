@@ -23,9 +23,9 @@ from core.clock import Millis
 from core.errors import WireError
 from node.line import durable
 from node.line.camera import parse_reading
-from node.line.facts import Entry, pack_entry, unpack_entry
+from node.line.facts import End, Entry, pack_entry, unpack_entry
 from node.line.shape import Kind
-from node.line.site import Claim, Site
+from node.line.site import Claim, Site, check_name
 from node.line.tally import Tally
 
 _CHUNK_ENTRIES = 1_000
@@ -52,6 +52,16 @@ def load(site: Site, claim: Claim) -> tuple[Tally, durable.Tail]:
         run_folder(site, claim.run) / "events.log", lambda _, payload: tally.apply(unpack_entry(payload))
     )
     return tally, tail
+
+
+def begin(site: Site, run: str, line: str, lot: str | None) -> Claim:
+    """Return a run, which is a new one where none has this name. Errors: NodeError."""
+    path = run_folder(site, check_name(run)) / "events.log"
+
+    def has_ended() -> bool:
+        return any(isinstance(unpack_entry(payload), End) for _, payload in durable.scan(path))
+
+    return site.claim(run, check_name(line), lot, has_ended)
 
 
 class Run:
@@ -90,9 +100,9 @@ class Run:
         return Said("", line)
 
     def end(self, now_ms: Millis) -> None:
-        """End the run: what was not used goes back to the node. Once it has ended this does nothing."""
-        if not self.tally.ended:
-            entries = self.tally.end(now_ms)
+        """End the run: what was not used goes back to the node. Once all of it did this does nothing."""
+        entries = self.tally.end(now_ms)
+        if not self.tally.ended or len(entries) > 1:
             for entry in entries:
                 self.tally.apply(entry)
             self._append(entries)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -185,6 +185,7 @@ class Site:
 
         The same token is the same request for ever. Errors: NodeError.
         """
+        check_name(self.folder.resolve().name if name is None else name)
         durable.make_folder(self.folder / "blocks")
         with self.allocating():
             line = self._name(name)
@@ -210,7 +211,7 @@ class Site:
         path = self.folder / "site.json"
         known = _load(path, _SiteForm)
         if known is None:
-            known = _SiteForm(check_name(self.folder.resolve().name if name is None else name))
+            known = _SiteForm(self.folder.resolve().name if name is None else name)
             durable.write_whole(path, _dump(known))
         elif name is not None and name != known.name:
             raise refusal(
@@ -227,7 +228,7 @@ class Site:
         """Return all blocks that were asked for, in order. Errors: StoreError."""
         wants: list[Want] = []
         while (form := _load(self.block_folder(len(wants) + 1) / "request.json", _RequestForm)) is not None:
-            wants.append(Want(len(wants) + 1, form.token, form.lot, form.line, form.count))
+            wants.append(Want(len(wants) + 1, check_token(form.token), form.lot, form.line, form.count))
         return wants
 
     def note(self, want: Want, lot: Lot, units: Span) -> None:
@@ -360,8 +361,11 @@ class Site:
         number, handle, span = enough[0] if enough else max(left, key=lambda each: each[2].size)
         return number, handle, Span(span.first, min(span.size, count))
 
-    def claim(self, run: str, line: str, lot: str | None) -> Claim:
-        """Return a run, with every sub-block of its line that no other run has. Errors: NodeError."""
+    def claim(self, run: str, line: str, lot: str | None, has_ended: Callable[[], bool]) -> Claim:
+        """Return a run, with every sub-block of its line that no other run has; one that has ended takes none.
+
+        Errors: NodeError.
+        """
         with self.allocating():
             known, tail = self.allocations()
             before = known.runs.get(run)
@@ -385,7 +389,7 @@ class Site:
                     f"生产线 {line} 没有号段，请执行 saltern line take。"
                     f"The line {line} has no block; saltern line take gives it one",
                 )  # fmt: skip
-            if before is not None and not free:
+            if before is not None and (not free or has_ended()):
                 return before
             run_id = before.run_id if before is not None else uuid.uuid4().hex
             takes = (*(before.takes if before is not None else ()), *free)

@@ -38,7 +38,7 @@ def moment(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * 1_000)
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818
     def __init__(self, status: int, outcome: str, rule: str, detail: str = "") -> None:
         super().__init__(rule)
         self.status = status
@@ -108,7 +108,7 @@ class Lot:
         return {"lot": self.handle, "line": line, "from": first, "count": given, "token": token}
 
     def tell_codes(self, first: int, count: int) -> dict[str, Any]:
-        if not (0 < count <= 10_000 and 0 <= first and first + count <= self.size):
+        if not (0 < count <= 10_000 and first >= 0 and first + count <= self.size):
             raise Problem(400, "invalid-value", "form")
         codes = []
         for index in range(first, first + count):
@@ -130,62 +130,72 @@ class Lot:
         return {"results": results, "counts": self.counts()}
 
     def _item(self, item: dict[str, Any], now_ms: int) -> dict[str, Any]:
-        def no(rule: str, outcome: str = "invalid-value") -> dict[str, Any]:
-            return {"outcome": outcome, "rule": rule, "message": f"{rule}: {item}"}
+        """Take one item as a whole, or not at all."""
+        try:
+            indexes = self._indexes(item)
+            at, until = moment(item["time"]), moment(item.get("until", item["time"]))
+            parent = item.get("parent")
+            if until > now_ms + FUTURE_MS or until < at:
+                raise _No("event-future")
+            if parent and (parent not in self.numbers or self.kind(self.numbers[parent]) == "unit"):
+                raise _No("event-unit")
+            if item["event"] == "packed":
+                return self._packed(indexes, at, parent)
+            return self._moved(indexes, item["event"], at, until, parent)
+        except _No as no:
+            outcome = "conflict" if no.rule == "event-duplicate" else "invalid-value"
+            return {"outcome": outcome, "rule": no.rule, "message": f"{no.rule}: {item}"}
 
+    def _indexes(self, item: dict[str, Any]) -> range:
         if set(item) - {"event", "identifier", "from", "count", "time", "until", "place", "grade", "parent"}:
-            return no("form")
-        if "identifier" in item:
-            if item["identifier"] not in self.numbers:
-                return no("event-unit")
-            indexes = range(self.numbers[item["identifier"]], self.numbers[item["identifier"]] + 1)
-        else:
-            indexes = range(item["from"], item["from"] + item["count"])
-        if not indexes or indexes.start < 0 or indexes.stop > self.size:
-            return no("event-unit")
-        if len({self.kind(index) for index in (indexes[0], indexes[-1])}) > 1:
-            return no("event-unit")
-        at, until = moment(item["time"]), moment(item.get("until", item["time"]))
-        if until > now_ms + FUTURE_MS or until < at:
-            return no("event-future")
-        parent = item.get("parent")
-        if parent and (parent not in self.numbers or self.kind(self.numbers[parent]) == "unit"):
-            return no("event-unit")
-        if item["event"] == "packed":
-            return self._packed(indexes, at, parent, no)
-        if item["event"] not in STATES or item.get("grade", "A") not in "ABCDEF":
-            return no("form")
-        same = [self.states[i] == item["event"] and self.times[i] == until for i in indexes]
+            raise _No("form")
+        if item["event"] not in (*STATES, "packed") or item.get("grade", "A") not in "ABCDEF":
+            raise _No("form")
+        first, count = (
+            (self.numbers.get(item["identifier"], -1), 1) if "identifier" in item else (item["from"], item["count"])
+        )
+        if first < 0 or count < 1 or first + count > self.size or self.kind(first) != self.kind(first + count - 1):
+            raise _No("event-unit")
+        return range(first, first + count)
+
+    def _moved(self, indexes: range, event: str, at: int, until: int, parent: str | None) -> dict[str, Any]:
+        """A range's last time counts for each of its codes: the strictest reading."""
+        same = [self.states[index] == event and self.times[index] == until for index in indexes]
         for index, known in zip(indexes, same, strict=True):
             if known:
                 continue
-            if item["event"] == "commissioned" == self.states[index]:
-                return no("event-duplicate", "conflict")
-            if item["event"] not in AFTER.get(self.states[index], ()):
-                return no("event-state")
+            if event == "commissioned" == self.states[index]:
+                raise _No("event-duplicate")
+            if event not in AFTER.get(self.states[index], ()):
+                raise _No("event-state")
             if at < self.times[index]:
-                return no("event-order")
+                raise _No("event-order")
         if all(same):
             return {"outcome": "unchanged"}
         for index in indexes:
-            self.states[index], self.times[index] = item["event"], until
+            self.states[index], self.times[index] = event, until
             if parent is not None:
                 self.parents[index] = parent
         return {"outcome": "ok"}
 
-    def _packed(self, indexes: range, at: int, parent: str | None, no: Callable[..., Any]) -> dict[str, Any]:
+    def _packed(self, indexes: range, at: int, parent: str | None) -> dict[str, Any]:
         if parent is None:
-            return no("form")  # type: ignore[no-any-return]
+            raise _No("form")
         for index in indexes:
             if self.states[index] != "commissioned":
-                return no("event-state")  # type: ignore[no-any-return]
+                raise _No("event-state")
             if at < self.times[index]:
-                return no("event-order")  # type: ignore[no-any-return]
+                raise _No("event-order")
         if all(self.parents.get(index) == parent for index in indexes):
             return {"outcome": "unchanged"}
-        for index in indexes:
-            self.parents[index] = parent
+        self.parents.update(dict.fromkeys(indexes, parent))
         return {"outcome": "ok"}
+
+
+class _No(Exception):  # noqa: N818
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
 
 
 Fault = Callable[[int, str, str], str]
@@ -261,7 +271,7 @@ class LineNode:
             return status, octets
         status, told = self._change(match[2], headers, body, key)
         self._kept[key] = (body, status, json.dumps(told).encode())
-        return status, self._kept[key][1 + 1]
+        return status, self._kept[key][2]
 
     def _change(self, call: str, headers: Any, body: bytes, key: str) -> tuple[int, dict[str, Any]]:
         if call == "/blocks":

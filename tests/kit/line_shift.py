@@ -6,6 +6,7 @@ compares what the node knows afterwards has compared all of it. The folder of th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -170,10 +171,8 @@ def feed_and_kill(site: Path, lines: list[bytes], answered: int) -> int:
     writer.join()
     process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
-        try:
+        with contextlib.suppress(BrokenPipeError):
             pipe.close()  # type: ignore[union-attr]
-        except BrokenPipeError:
-            pass
     whole = [answer for answer in answers if answer.endswith(b"\n")]
     assert set(whole) == {b"ok\n"}, whole[:10]
     return len(whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -134,10 +135,8 @@ def test_any_octets_are_an_entry_or_a_fault(octets: bytes) -> None:
 def test_any_line_of_a_camera_is_read_or_refused(octets: bytes) -> None:
     """With and without its line feed."""
     for line in (octets, octets + b"\n", b"{" + octets + b"}\n"):
-        try:
+        with contextlib.suppress(WireError):
             parse_reading(line)
-        except WireError:
-            pass
 
 
 AT = 1_763_712_000_123
@@ -155,7 +154,8 @@ STAMP = format_moment(AT)
         (f'{{"code": "x", "time": "{STAMP}"}}', Reading(What.BAG, "X", AT)),
         (f'{{"code": "x", "time": "{STAMP}", "event": "pallet", "children": ["y", "z"]}}',
          Reading(What.PALLET, "X", AT, children=("Y", "Z"))),
-        (f'{{"code": "x", "time": "{STAMP}", "grade": "D", "reject": true}}', Reading(What.BAG, "X", AT, "D", reject=True)),
+        (f'{{"code": "x", "time": "{STAMP}", "grade": "D", "reject": true}}',
+         Reading(What.BAG, "X", AT, "D", reject=True)),
         ("", None),
         ("code,time,grade,event", None),
     ],
@@ -169,7 +169,8 @@ def test_a_line_of_the_camera(line: str, reading: Reading | None) -> None:
     "line",
     [
         "X", "X,", f"X,{STAMP},A,bag,1", f"X,{STAMP},G", f"X,{STAMP},AB", f"X,{STAMP},,box", "X,2026-11-21T08:00:00",
-        f",{STAMP}", f"盐,{STAMP}", f"{'X' * 300},{STAMP}", '{"code": "x"}', f'{{"code": "x", "time": "{STAMP}", "y": 1}}',
+        f",{STAMP}", f"盐,{STAMP}", f"{'X' * 300},{STAMP}", '{"code": "x"}',
+        f'{{"code": "x", "time": "{STAMP}", "y": 1}}',
         f'{{"code": "x", "time": "{STAMP}", "children": ["y"]}}', f'{{"code": 1, "time": "{STAMP}"}}',
         f'{{"code": "x", "time": "{STAMP}", "event": "case", "children": []}}',
         f'{{"code": "x", "time": "{STAMP}", "event": "sample", "reject": true}}', "[" * 10_000, "{" * 10_000,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.line_node import Lot, LineNode
+from tests.kit.line_node import LineNode, Lot
 from tests.kit.line_shift import Shift, in_one_go, truth, with_cuts
 
 SHIFT = Shift(bags=2_000)
