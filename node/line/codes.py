@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from core.errors import WireError
-from node.line.shape import Kind, Lot, Span, format_serial, parse_serial
+from node.line.shape import Kind, Lot, format_serial, parse_serial
 
 _NONE: Final = 2**64 - 1
 
@@ -96,7 +96,3 @@ class Codes:
         if serial == _NONE:
             raise KeyError(index)
         return format_serial(serial, self._lot.handle)
-
-    def has(self, span: Span) -> bool:
-        """Say whether the codes of all these indexes are here."""
-        return _NONE not in self._serials[span.first : span.end]

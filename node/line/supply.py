@@ -59,7 +59,7 @@ def _ask(site: Site, source: Source, want: Want) -> Held:
     try:
         block = source.take_block(want.lot, want.line, want.asked, want.token)
     except NodeError as error:
-        if error.ended in (Outcome.CONFLICT, Outcome.NOT_FOUND):  # with this token it was never given
+        if error.ended is Outcome.CONFLICT and error.fields.get("rule"):  # with this token it was never given
             site.give_up(want, error.message)
         raise
     lot, _ = source.show(want.lot)
