@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from core import limits
-from node.cli.main import cli
+from node.cli.line import line as line_commands
 from node.initialise import _make_certificate
 from tests.kit.line_node import LineNode, Lot
 from tests.kit.node import SALTERN
@@ -43,7 +43,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, ["line", *map(str, arguments)])
+    return CliRunner().invoke(line_commands, [*map(str, arguments)])  # as in line_shift.invoke()
 
 
 def line(*arguments: object) -> Any:
