@@ -67,9 +67,8 @@ def _places() -> tuple[Place, ...]:
     found: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         found.setdefault(operation.path, {})[operation.method] = operation
-    return tuple(
-        Place(re.compile(re.sub(r"\{(\w+)\}", _segment, path)), operations) for path, operations in found.items()
-    )
+    longest_first = sorted(found.items(), key=lambda each: -each[0].count("/"))  # P%2FL/blocks is no lot's name
+    return tuple(Place(re.compile(re.sub(r"\{(\w+)\}", _segment, path)), each) for path, each in longest_first)
 
 
 def _segment(name: re.Match[str]) -> str:

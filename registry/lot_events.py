@@ -1,7 +1,7 @@
 """Events of a lot in bulk: what happened to its units, cases and pallets, each item ending on its own and whole.
 
 1. An item names one code, or a range of indexes. Neighbours that say the same are decided as one, and stored as one
-   run; where that one is refused, each of them is decided by itself.
+   run; where they do not end alike, each half of them is. So a batch ends as its items do one by one.
 2. A state that a unit has already since that time is ``unchanged``: whoever sends a batch again doubles nothing.
 3. What is on hold is not changed.
 
@@ -14,8 +14,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -45,7 +45,7 @@ from core.store.run_reading import children_of
 from core.wire.jsontext import parse
 from registry.commands import RecordEvents, Result
 from registry.desk import Desk, told
-from registry.lot_runs import LotRuns, Piece, move_contents
+from registry.lot_runs import LotContents, LotRuns, Piece
 from registry.lots import require_lot
 from registry.refusals import refusal
 from registry.staging import Staging
@@ -54,14 +54,17 @@ _STATES: Final = {state.value: state for state in UnitState}
 _EVENTS: Final = tuple(name for name in (*_STATES, PACKED) if name != UnitState.ALLOCATED.value)
 
 
+_Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # a longer one would be told back
+
+
 class EventForm(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from"}):
     """One item as it is sent: ``identifier``, or ``from`` and ``count``."""
 
     event: str
     time: str
     identifier: str | None = None
-    start: int | None = None
-    count: int | None = None
+    start: _Number | None = None
+    count: _Number | None = None
     until: str | None = None
     place: str = ""
     grade: str = ""
@@ -79,15 +82,10 @@ class _Item(NamedTuple):
     grade: str
     parent: int | None
 
-    def joined(self, other: _Item) -> _Item | None:
-        """Return both as one, None where they are not alike or do not follow one another."""
+    def goes_on(self, other: _Item) -> bool:
+        """Whether the other one says the same of what follows these indexes, and no earlier."""
         alike = (self.event, self.place, self.parent) == (other.event, other.place, other.parent)
-        if not alike or other.indexes.start != self.indexes.stop or other.first_ms < self.last_ms:
-            return None
-        return self._replace(
-            indexes=range(self.indexes.start, other.indexes.stop), last_ms=other.last_ms,
-            grade=max(self.grade, other.grade),
-        )  # fmt: skip
+        return alike and other.indexes.start == self.indexes.stop and other.first_ms >= self.last_ms
 
 
 class _Ended(NamedTuple):
@@ -102,6 +100,7 @@ _ITEM: Final = msgspec.json.Decoder(EventForm)
 _ARRAY: Final = msgspec.json.Decoder(list[EventForm])
 _OK: Final = _Ended("ok")
 _UNCHANGED: Final = _Ended("unchanged")
+_MIXED: Final = _Ended("")
 
 
 def record_events(desk: Desk, command: RecordEvents) -> Result:
@@ -236,6 +235,8 @@ class _Book:
         self._events = tally.events
         self._states = {state: list(counts) for state, counts in tally.states.items()}
         self._held = sorted(_held_indexes(self._staging, lot, codes))
+        self._contents = LotContents(self._staging, lot)
+        self._inside: dict[int, set[int]] = {}  # what is in cases and on pallets that are almost full
 
     def enter(self, items: Sequence[_Item | _Ended]) -> list[_Ended]:
         """Decide the items in order; return how each ended."""
@@ -245,48 +246,76 @@ class _Book:
         span = range(min(each.start for each in known), max(each.stop for each in known))
         runs = LotRuns(self._staging, self._lot, span)
         ended: list[_Ended] = []
-        at = 0
-        while at < len(items):
-            item = items[at]
-            if isinstance(item, _Ended):
-                ended.append(item)
-                at += 1
-                continue
-            group, size = _grouped(items, at, item)
-            ended += self._group(runs, group, [each for each in items[at : at + size] if isinstance(each, _Item)])
-            at += size
+        for group in _grouped(items):
+            ended += [group] if isinstance(group, _Ended) else self._group(runs, group)
         if _OK in ended:
             runs.write()
+            self._contents.write()
             self._staging.put(Table.LOT_TALLIES, self._lot, pack_tally(self._tally()))
         return ended
 
-    def _group(self, runs: LotRuns, whole: _Item, items: list[_Item]) -> list[_Ended]:
-        """Decide items that are one; where that is refused, each of them."""
-        ended = self._enter(runs, whole)
-        if len(items) == 1 or ended is _OK or ended is _UNCHANGED:
+    def _group(self, runs: LotRuns, items: Sequence[_Item]) -> list[_Ended]:
+        """Decide items that go on from one another as one; where they do not end alike, each half by itself."""
+        if len(items) == 1:
+            return [self._enter(runs, items[0])]
+        whole = items[0]._replace(
+            indexes=range(items[0].indexes.start, items[-1].indexes.stop), last_ms=items[-1].last_ms,
+            grade=max(item.grade for item in items),
+        )  # fmt: skip
+        ended = self._enter(runs, whole, several=True)
+        if ended is _OK or ended is _UNCHANGED:
             return [ended] * len(items)
-        return [self._enter(runs, item) for item in items]
+        half = len(items) // 2
+        return self._group(runs, items[:half]) + self._group(runs, items[half:])
 
-    def _enter(self, runs: LotRuns, item: _Item) -> _Ended:
-        """Decide one item: all of its indexes, or none."""
+    def _enter(self, runs: LotRuns, item: _Item, *, several: bool = False) -> _Ended:
+        """Decide one item: all of its indexes, or none.
+
+        ``several``: it stands for some that are alike; _MIXED, and nothing done, where they do not end alike.
+        """
         try:
             if any(index in item.indexes for index in self._held):
                 raise refusal("unit-held", Outcome.HELD)
-            pieces = list(runs.pieces(item.indexes))
+            pieces = self._pieces(runs, item)
             changed = [piece for piece in pieces if not _is_so(piece, item, self._packaging)]
             for piece in changed:
                 self._check(piece, item)
-            moved = self._moved(changed, item)
+            self._check_room(runs, changed, item)
         except StoreError:
             raise
         except NodeError as error:
             return _refused(error)
         if not changed:
             return _UNCHANGED
-        for piece, parent in moved:
-            self._apply(runs, piece, item, parent)
-        self._log(item)
+        parents = {self._parent(piece, item) for piece in changed}
+        if several and (len(changed) < len(pieces) or (len(parents) > 1 and item.first_ms < item.last_ms)):
+            return _MIXED
+        for piece in changed:
+            self._apply(runs, piece, item)
+        for indexes in _spans(changed):
+            self._log(item, indexes)
         return _OK
+
+    def _pieces(self, runs: LotRuns, item: _Item) -> list[Piece]:
+        """Return what the indexes of an item are made of, cut where those begin and end that are there by rule."""
+        pieces = list(runs.pieces(item.indexes))
+        if item.parent is None or item.parent == NO_PARENT:
+            return pieces
+        by_rule = self._packaging.children(item.parent)
+        cut: list[Piece] = []
+        for indexes, run in pieces:
+            low, high = (max(indexes.start, min(at, indexes.stop)) for at in (by_rule.start, by_rule.stop))
+            parts = range(indexes.start, low), range(low, high), range(high, indexes.stop)
+            cut += [Piece(part, run) for part in parts if part]
+        return cut
+
+    def _parent(self, piece: Piece, item: _Item) -> int | None:
+        """Return what a piece is in from now on."""
+        if item.parent is None:
+            return piece.parent
+        if item.parent != NO_PARENT and piece.indexes[0] in self._packaging.children(item.parent):
+            return None
+        return item.parent
 
     def _check(self, piece: Piece, item: _Item) -> None:
         """Errors: NodeError for what the units of a piece cannot become."""
@@ -302,36 +331,27 @@ class _Book:
             raise refusal("event-duplicate", Outcome.CONFLICT, state=state.value, since=since)
         if state not in TRANSITIONS[piece.state]:
             raise refusal("event-state", Outcome.CONFLICT, state=piece.state.value, event=item.event)
-        if run is not None and item.first_ms < run.first_ms:
+        if run is not None and run.state is not UnitState.ALLOCATED and item.first_ms < run.first_ms:
             raise refusal("event-order", Outcome.CONFLICT, state=piece.state.value, since=since)
 
-    def _moved(self, pieces: list[Piece], item: _Item) -> list[tuple[Piece, int | None]]:
-        """Return the pieces, each with what it is in from now on: cut where the rule says another thing.
-
-        Errors: NodeError where more is put into a case, or onto a pallet, than it may hold.
-        """
-        if item.parent is None:
-            return [(piece, piece.parent) for piece in pieces]
-        if item.parent == NO_PARENT:
-            return [(piece, NO_PARENT) for piece in pieces]
+    def _check_room(self, runs: LotRuns, pieces: list[Piece], item: _Item) -> None:
+        """Errors: NodeError where more is put into a case, or onto a pallet, than it may hold."""
+        if item.parent is None or item.parent == NO_PARENT or not pieces:
+            return
         by_rule = self._packaging.children(item.parent)
-        there = children_of(self._staging, self._lot, item.parent, by_rule) if pieces else []
         new = sum(len(piece.indexes) for piece in pieces)
-        if len(there) + new > limits.LOT_PACKED_MAX and len(set(there).union(*(p.indexes for p in pieces))) > (
-            limits.LOT_PACKED_MAX
-        ):
+        if len(by_rule) + self._contents.size(item.parent) + new <= limits.LOT_PACKED_MAX:
+            return  # some of these may have left
+        inside = self._inside.get(item.parent)
+        if inside is None:
+            runs.write()
+            self._contents.write()
+            inside = self._inside[item.parent] = set(children_of(self._staging, self._lot, item.parent, by_rule))
+        if len(inside.union(*(piece.indexes for piece in pieces))) > limits.LOT_PACKED_MAX:
             raise refusal("event-full", Outcome.CONFLICT, packed=limits.LOT_PACKED_MAX)
-        moved: list[tuple[Piece, int | None]] = []
-        for indexes, run in pieces:
-            low, high = (max(indexes.start, min(at, indexes.stop)) for at in (by_rule.start, by_rule.stop))
-            parts = range(indexes.start, low), range(low, high), range(high, indexes.stop)
-            for part, parent in zip(parts, (item.parent, None, item.parent), strict=True):
-                if part:
-                    moved.append((Piece(part, run), parent))
-        return moved
 
-    def _apply(self, runs: LotRuns, piece: Piece, item: _Item, parent: int | None) -> None:
-        run = piece.run
+    def _apply(self, runs: LotRuns, piece: Piece, item: _Item) -> None:
+        run, parent = piece.run, self._parent(piece, item)
         if item.event == PACKED:
             state = piece.state
             since = self._created_ms if run is None else run.first_ms, self._created_ms if run is None else run.last_ms
@@ -339,8 +359,13 @@ class _Book:
         else:
             state, since, place = _STATES[item.event], (item.first_ms, item.last_ms), item.place
         if parent != piece.parent:
-            move_contents(self._staging, self._lot, piece.indexes, piece.parent, parent)
+            self._contents.move(piece.indexes, piece.parent, parent)
         runs.put(piece.indexes, state, since, place, parent)
+        for case, inside in self._inside.items():
+            if state in GONE or (item.parent is not None and item.parent != case):
+                inside.difference_update(piece.indexes)
+            elif item.parent == case:
+                inside.update(piece.indexes)
         for level in Level:
             span = self._packaging.span(level)
             size = len(range(max(span.start, piece.indexes.start), min(span.stop, piece.indexes.stop)))
@@ -352,10 +377,10 @@ class _Book:
         if state is not UnitState.ALLOCATED:
             self._states.setdefault(state, [0, 0, 0])[level] += by
 
-    def _log(self, item: _Item) -> None:
+    def _log(self, item: _Item, indexes: range) -> None:
         self._events += 1
         event = LotEvent(
-            item.indexes.start, len(item.indexes), item.event, item.first_ms, item.last_ms, item.place, item.grade,
+            indexes.start, len(indexes), item.event, item.first_ms, item.last_ms, item.place, item.grade,
             item.parent, self._now_ms,
         )  # fmt: skip
         self._staging.put(Table.LOT_EVENTS, event_key(self._lot, self._events), pack_event(event))
@@ -364,33 +389,48 @@ class _Book:
         return Tally(self._events, {state: (counts[0], counts[1], counts[2]) for state, counts in self._states.items()})
 
 
-def _grouped(items: Sequence[_Item | _Ended], at: int, item: _Item) -> tuple[_Item, int]:
-    """Return an item joined with those that follow it, and how many they are."""
-    size = 1
-    while at + size < len(items):
-        other = items[at + size]
-        joined = None if isinstance(other, _Ended) else item.joined(other)
-        if joined is None:
-            break
-        item, size = joined, size + 1
-    return item, size
+def _grouped(items: Sequence[_Item | _Ended]) -> Iterator[list[_Item] | _Ended]:
+    """Yield the items in order, those that go on from one another together."""
+    group: list[_Item] = []
+    for item in items:
+        if group and (isinstance(item, _Ended) or not group[-1].goes_on(item)):
+            yield group
+            group = []
+        if isinstance(item, _Ended):
+            yield item
+        else:
+            group.append(item)
+    if group:
+        yield group
+
+
+def _spans(pieces: list[Piece]) -> Iterator[range]:
+    """Yield the ranges that the pieces are without their bounds."""
+    start, stop = pieces[0].indexes.start, pieces[0].indexes.stop
+    for indexes, _ in pieces[1:]:
+        if indexes.start != stop:
+            yield range(start, stop)
+            start = indexes.start
+        stop = indexes.stop
+    yield range(start, stop)
 
 
 def _is_so(piece: Piece, item: _Item, packaging: Packaging) -> bool:
     """Whether the units of a piece are already what an item says, since when it says so."""
-    run = piece.run
-    if run is None or (item.parent is not None and not _is_in(piece, item.parent, packaging)):
+    if item.parent is not None and not _is_in(piece, item.parent, packaging):
         return False
     if item.event == PACKED:
         return True
-    return run.state.value == item.event and run.first_ms <= item.first_ms and item.last_ms <= run.last_ms
+    run = piece.run
+    if run is None or run.state.value != item.event:
+        return False
+    return run.first_ms <= item.first_ms and item.last_ms <= run.last_ms
 
 
 def _is_in(piece: Piece, parent: int, packaging: Packaging) -> bool:
     if piece.parent is not None or parent == NO_PARENT:
         return piece.parent == parent
-    by_rule = packaging.children(parent)
-    return piece.indexes[0] in by_rule and piece.indexes[-1] in by_rule
+    return piece.indexes[0] in packaging.children(parent)
 
 
 def _held_indexes(staging: Staging, lot: bytes, codes: UnitCodes) -> set[int]:

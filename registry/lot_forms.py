@@ -62,7 +62,10 @@ def read_lot(form: bytes, rules: HandleRules, now_ms: Millis) -> LotForm | list[
     try:
         members = read_body(form, LOT_FORM)
     except RecordError as error:
-        return [Fault(**each) for each in error.fields["faults"]]  # type: ignore[attr-defined] # as read_body() says
+        faults_told: Any = error.fields.get("faults")
+        if faults_told is None:
+            raise
+        return [Fault(**each) for each in faults_told]
     faults: list[Fault] = []
     key = _key(members["lot"], rules)
     if key is None:

@@ -9,7 +9,7 @@ from core import limits
 from core.clock import format_instant
 from core.errors import Outcome, SealError
 from core.ident.handle import check_handle, check_prefix
-from core.ident.unitcode import SERIAL_CHARS, UnitCodes
+from core.ident.unitcode import SERIAL_CHARS, UnitCodes, is_lot_code
 from core.lotcodes import LotCodes
 from core.lotkeys import codes_of_lot
 from core.lots import UnitState
@@ -95,7 +95,7 @@ def show_unit(view: View) -> Document:
     """
     handle = check_handle(view.members["unit"], view.rules)
     key = lot_of_unit(handle)
-    if not key or key == handle:
+    if key == handle or not is_lot_code(key.partition(b"/")[2]):
         raise refusal("event-unit", Outcome.NOT_ISSUED)
     key, row = _row(view, key)
     codes = _codes(view, key, row)

@@ -82,7 +82,8 @@ class LotRuns:
         run = Run(indexes.stop, state, *times, place, parent)
         self._starts[low:high] = [indexes.start]
         self._runs[low:high] = [run]
-        self._join(low + 1)
+        if low + 1 < len(self._starts) and run.last_ms <= self._runs[low + 1].first_ms:
+            self._join(low + 1)
         self._join(low)
 
     def write(self) -> None:
@@ -93,6 +94,7 @@ class LotRuns:
         for start, run in now.items():
             if self._stored.get(start) != run:
                 self._staging.put(Table.LOT_RUNS, indexed_key(self._lot, start), pack_run(run))
+        self._stored = now
 
     def _cut(self, at: int) -> None:
         """Divide the run that goes over an index into two."""
@@ -118,24 +120,51 @@ def _alike(before: Run, after: Run) -> bool:
     return same and before.first_ms <= after.first_ms
 
 
-def move_contents(staging: Staging, lot: bytes, indexes: range, old: int | None, new: int | None) -> None:
-    """Stage that indexes are listed with another parent. ``old``, ``new``: None by rule, or NO_PARENT: listed nowhere.
+class LotContents:
+    """What is listed with cases and pallets, not being there by rule: read once each, changed in memory."""
 
-    Cost: reads what is listed with both. Bounds: LOT_PACKED_MAX each, which the caller sees to.
-    """
-    if old is not None and old >= 0:
-        for start, stop in listed(staging, lot, old):
-            left = [(start, min(stop, indexes.start)), (max(start, indexes.stop), stop)]
-            if start < indexes.stop and indexes.start < stop:
-                staging.put(Table.LOT_CONTENTS, contents_key(lot, old, start), None)
-                for low, high in left:
-                    if low < high:
-                        staging.put(Table.LOT_CONTENTS, contents_key(lot, old, low), pack_contents(high))
-    if new is not None and new >= 0:
-        staging.put(Table.LOT_CONTENTS, contents_key(lot, new, indexes.start), pack_contents(indexes.stop))
+    def __init__(self, staging: Staging, lot: bytes) -> None:
+        self._staging = staging
+        self._lot = lot
+        self._now: dict[int, dict[int, int]] = {}  # by parent: where each range begins and ends
+        self._stored: dict[int, dict[int, int]] = {}
 
+    def size(self, parent: int) -> int:
+        """Return how many indexes are listed with a parent."""
+        return sum(stop - start for start, stop in self._of(parent).items())
 
-def listed(staging: Staging, lot: bytes, parent: int) -> list[tuple[int, int]]:
-    """Return the ranges that are listed with a parent, start and stop of each."""
-    rows = staging.scan(Table.LOT_CONTENTS, contents_key(lot, parent), contents_key(lot, parent + 1))
-    return [(index_in(key), unpack_contents(row)) for key, row in rows]
+    def move(self, indexes: range, old: int | None, new: int | None) -> None:
+        """List indexes with another parent. ``old``, ``new``: None by rule, or NO_PARENT: listed nowhere.
+
+        Bounds: LOT_PACKED_MAX indexes of a parent, which the caller sees to.
+        """
+        if old is not None and old >= 0:
+            ranges = self._of(old)
+            for start, stop in list(ranges.items()):
+                if start < indexes.stop and indexes.start < stop:
+                    del ranges[start]
+                    for low, high in ((start, min(stop, indexes.start)), (max(start, indexes.stop), stop)):
+                        if low < high:
+                            ranges[low] = high
+        if new is not None and new >= 0:
+            self._of(new)[indexes.start] = indexes.stop
+
+    def write(self) -> None:
+        """Stage what differs from what is stored."""
+        for parent, ranges in self._now.items():
+            stored = self._stored[parent]
+            for start in stored.keys() - ranges.keys():
+                self._staging.put(Table.LOT_CONTENTS, contents_key(self._lot, parent, start), None)
+            for start, stop in ranges.items():
+                if stored.get(start) != stop:
+                    self._staging.put(Table.LOT_CONTENTS, contents_key(self._lot, parent, start), pack_contents(stop))
+            self._stored[parent] = dict(ranges)
+
+    def _of(self, parent: int) -> dict[int, int]:
+        if parent not in self._now:
+            rows = self._staging.scan(
+                Table.LOT_CONTENTS, contents_key(self._lot, parent), contents_key(self._lot, parent + 1)
+            )
+            self._stored[parent] = {index_in(key): unpack_contents(row) for key, row in rows}
+            self._now[parent] = dict(self._stored[parent])
+        return self._now[parent]

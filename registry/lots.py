@@ -11,7 +11,7 @@ Source: design §2; reference "GS1 and serials" §2.2 (request token, short supp
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from core import limits
@@ -71,18 +71,28 @@ def create_lot(desk: Desk, command: CreateLot) -> Result:
     return told(key.decode(), Outcome.CREATED, document)
 
 
-def weighed(result: Result, octets: int) -> Result:
-    """Return the result of a lot that was registered, with what its transaction wrote for it."""
-    if result.outcome is not Outcome.CREATED:
+def weighed(result: Result, written: Callable[[], int], keep: Callable[[Result], None]) -> Result:
+    """Return the result of a lot that was registered, with what its transaction wrote for it.
+
+    ``written``: octets so far; ``keep`` stages the answer for who asks again, which is a part of them.
+    One that is given again has it already.
+    """
+    if result.outcome is not Outcome.CREATED or b'"stored_bytes": ' in result.body:
         return result
-    return result._replace(body=dump(json.loads(result.body) | {"stored_bytes": octets}))
+    octets = -1
+    while octets != written():
+        octets = written()
+        result = result._replace(body=dump(json.loads(result.body) | {"stored_bytes": octets}))
+        keep(result)
+    return result
 
 
 def take_block(desk: Desk, command: TakeBlock) -> Result:
     """Give units of a lot to a line."""
     key, row = require_lot(desk, command.lot)
     line = " ".join(command.line.split())
-    if not 0 < len(line) <= limits.LOT_LINE_CHARS_MAX or not line.isprintable() or len(command.token) > _TOKEN_CHARS:
+    token = command.token
+    if not 0 < len(line) <= limits.LOT_LINE_CHARS_MAX or not line.isprintable() or not _is_token(token):
         raise refusal("block-line", Outcome.INVALID_VALUE, chars=limits.LOT_LINE_CHARS_MAX, token=_TOKEN_CHARS)
     units = row.packaging.units
     if not 0 < command.size <= units:
@@ -96,7 +106,7 @@ def take_block(desk: Desk, command: TakeBlock) -> Result:
     if len(blocks) >= limits.LOT_BLOCKS_MAX:
         raise refusal("block-count", Outcome.CONFLICT, blocks=limits.LOT_BLOCKS_MAX)
     start, size = _free(blocks, command, units)
-    block = Block(size, line, command.token, desk.now_ms)
+    block = Block(size, line, token, desk.now_ms)
     desk.staging.put(Table.LOT_BLOCKS, indexed_key(key, start), pack_block(block))
     return told(key.decode(), Outcome.CREATED, block_document(key, start, block))
 
@@ -200,14 +210,18 @@ def _with_key(desk: Desk, lot: bytes, row: LotRow) -> LotRow:
 
 def _known_block(blocks: list[tuple[int, Block]], command: TakeBlock, line: str) -> tuple[int, Block] | None:
     """Return the block that was given for the same question. Errors: NodeError for a token of another one."""
-    for start, block in blocks:
-        if command.token and block.token == command.token:
-            if block.line != line or command.start not in (-1, start) or block.size > command.size:
-                raise refusal("block-token", Outcome.CONFLICT)
-            return start, block
-        if (start, block.size, block.line) == (command.start, command.size, line):
-            return start, block
-    return None
+    if command.token:
+        for start, block in blocks:
+            if block.token == command.token:
+                if block.line != line or command.start not in (-1, start) or block.size > command.size:
+                    raise refusal("block-token", Outcome.CONFLICT)
+                return start, block
+    asked = (command.start, command.size, line)
+    return next((each for each in blocks if (each[0], each[1].size, each[1].line) == asked), None)
+
+
+def _is_token(token: str) -> bool:
+    return len(token) <= _TOKEN_CHARS and token.isprintable()
 
 
 def _free(blocks: list[tuple[int, Block]], command: TakeBlock, units: int) -> tuple[int, int]:

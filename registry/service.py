@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from core import limits
@@ -148,7 +149,8 @@ class Registry:
                 if work.who is not None and not request.dry_run:
                     self._journal.enter(staging, work.who, now_ms, request.command, result)
                 if isinstance(request.command, CreateLot):
-                    result = weighed(result, work.staging.written() - written)
+                    keep = partial(tokens.keep, work.staging, request, self._rules, now_ms)
+                    result = weighed(result, partial(_written_since, work.staging, written), keep)
                 results.append(result)
             staged = staging.batch()
         if any(staged.rows.values()):
@@ -206,6 +208,10 @@ class Registry:
         An administrator in the prefix's own handle counts wherever else it is served from.
         """
         return locked_out(self._operators, staging, prefix, row, root=self._root)
+
+
+def _written_since(staging: Staging, before: int) -> int:
+    return staging.written() - before
 
 
 class _Work:

@@ -62,10 +62,17 @@ def once(
             return _unpack(known.answer)
         staging.put(Table.TOKEN_TIMES, time_key(known.at_ms, key), None)
     result = run(request.command)
-    if result.outcome not in _NOT_KEPT:
-        staging.put(Table.TOKENS, key, pack_token(TokenRow(token.digest, now_ms, _pack(result))))
-        staging.put(Table.TOKEN_TIMES, time_key(now_ms, key), TIME_ROW)
+    keep(staging, request, rules, now_ms, result)
     return result
+
+
+def keep(staging: Staging, request: Request, rules: HandleRules, now_ms: Millis, result: Result) -> None:
+    """Stage what a request was answered, for who sends it again; of one without a token nothing."""
+    if request.token is None or request.dry_run or request.actor.anonymous or result.outcome in _NOT_KEPT:
+        return
+    key = token_key(request.actor.owner(rules), request.token.key)
+    staging.put(Table.TOKENS, key, pack_token(TokenRow(request.token.digest, now_ms, _pack(result))))
+    staging.put(Table.TOKEN_TIMES, time_key(now_ms, key), TIME_ROW)
 
 
 def keyed(request: Request, seals: Seals | None) -> Request:

@@ -101,7 +101,7 @@ def content_digest(headers: Mapping[str, str]) -> bytes:
         digest = base64.b64decode(match[1], validate=True) if match else b""
     except binascii.Error:
         digest = b""
-    if len(digest) != _SHA_256_BYTES and (match or "=" not in text):
+    if len(digest) != _SHA_256_BYTES and (match or "sha-256" in text.lower() or "=" not in text):
         raise WireError("Content-Digest must be sha-256=:…:, the base64 of 32 octets")
     return digest
 

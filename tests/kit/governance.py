@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from core.store.memory_engine import MemoryEngine
 from core.store.party_rows import PartyRow, unpack_party
 from core.store.record_rows import record_key, unpack_values
 from core.wire.valuetypes import HS_SITE
+from node.lot_keys import LotKeys
 from registry.commands import (
     OPERATOR,
     Actor,
@@ -57,6 +59,8 @@ ADMINS = frozenset({(RULES.key(ADMIN.handle), 300)})
 ROWS = list(csv.DictReader((Path(__file__).parent.parent / "vectors" / "parties.csv").open(encoding="utf-8")))
 EVIDENCE = hashlib.sha256(b"a scan").digest()
 SEALS = Seals(lambda: KeyRing(1, {1: bytes(range(32))}), lambda: os.urandom(NONCE_BYTES))
+LOT_RING = KeyRing(1, {1: bytes(range(100, 132))})
+LOT_KEYS = LotKeys(lambda: LOT_RING, time.monotonic)
 SITE = b'{"site": "of tests"}'
 INCIDENT = json.dumps(
     {"title": "解析中断", "description": "主机断电", "kind": "system", "severity": "major",
@@ -102,7 +106,7 @@ class Office:
         founding.run([Request(Home(OWN), OPERATOR)], NOW)
         self.registry = Registry(
             self.store, RULES, server_admins=ADMINS, seals=SEALS, policy=policy,
-            **{"methods": dict(METHODS), "load_signer": lambda: SIGNER, **options},
+            **{"methods": dict(METHODS), "load_signer": lambda: SIGNER, "lot_keys": LOT_KEYS, **options},
         )  # fmt: skip
 
     # --- asking
@@ -203,6 +207,6 @@ class Office:
         old = self.registry
         other.registry = Registry(
             other.store, RULES, server_admins=ADMINS, seals=SEALS, policy=old.policy, methods=old.methods,
-            founding=old.founding, load_signer=old.load_signer,
+            founding=old.founding, load_signer=old.load_signer, lot_keys=old.lot_keys,
         )  # fmt: skip
         return other

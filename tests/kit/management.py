@@ -21,7 +21,7 @@ from registry.desk import Seals
 from registry.http_api import ManagementApi
 from registry.protocol import decode_request, decode_result, encode_request, encode_result
 from registry.service import Registry
-from tests.kit.governance import SIGNER
+from tests.kit.governance import LOT_KEYS, SIGNER
 
 FORMS = list(csv.DictReader((Path(__file__).parent.parent / "vectors" / "parties.csv").open(encoding="utf-8")))
 NOW = Millis(1_790_000_000_000)
@@ -59,8 +59,11 @@ class Desk:
         self.now = NOW
         self.registry = Registry(
             self.store, RULES, server_admins=ADMINS, seals=SEALS, founding=True, load_signer=lambda: SIGNER,
+            lot_keys=LOT_KEYS,
         )  # fmt: skip
-        self.api = ManagementApi(RULES, self.store, self, root=False, server_admins=ADMINS, now_ms=lambda: self.now)
+        self.api = ManagementApi(
+            RULES, self.store, self, root=False, server_admins=ADMINS, now_ms=lambda: self.now, keys=LOT_KEYS,
+        )  # fmt: skip
         if store is None:
             self.done(Home("88.118"))
 

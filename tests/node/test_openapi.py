@@ -156,7 +156,17 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
     asked.call("POST /v1/holds", "operator", held | {"reason": "测试", "public": True})
     asked.call("POST /v1/holds", "operator", held | {"order": "令2", "reason": "测试"})
     asked.call("POST /v1/holds/liftings", "operator", held)
+    asked.call("POST /v1/lots", "operator", {"lot": f"{PREFIX}/L1", "product": f"{PREFIX}/X", "count": 100})
+    lot = {"lot": f"{PREFIX}/L1"}
+    asked.call("POST /v1/lots/{lot}/blocks", "operator", {"line": "L4", "count": 7}, **lot)
+    unit = asked.call("GET /v1/lots/{lot}/codes", "operator", **lot)["codes"][0]["identifier"]
+    events = [{"event": "commissioned", "identifier": unit, "time": "2026-01-01T08:00:00Z"}] * 2
+    assert asked.call("POST /v1/lots/{lot}/events", "operator", events, **lot)["counts"] == {"ok": 1, "unchanged": 1}
+    assert asked.call("GET /v1/units/{unit}", "auditor", unit=unit)["state"] == "commissioned"
+    assert asked.call("GET /v1/lots/{lot}", "auditor", **lot)["allocated"] == 7
+    assert asked.call("GET /v1/lots/{lot}/blocks", "auditor", **lot)["blocks"][0]["line"] == "L4"
     for path in (
+        "lots",
         "parties",
         "prefixes",
         "tokens",

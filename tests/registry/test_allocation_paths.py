@@ -36,6 +36,7 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    CreateLot,
     Delete,
     ExportPrefix,
     FileComplaint,
@@ -55,6 +56,7 @@ from registry.commands import (
     PutBatch,
     ReadContact,
     ReadIdentity,
+    RecordEvents,
     RekeyParties,
     Remove,
     ReportIncident,
@@ -63,6 +65,7 @@ from registry.commands import (
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
+    TakeBlock,
     Unhome,
     UpdateIncident,
     VerifyParty,
@@ -182,6 +185,15 @@ CASES: dict[type, list[Command]] = {
     AddTemplate: [AddTemplate(template_form(code=PREFIXES[0])), AddTemplate(template_form(party="P000001"))],
     PublishTemplate: [PublishTemplate(PREFIXES[0]), PublishTemplate("SALT-PRODUCT")],
     WithdrawTemplate: [WithdrawTemplate(PREFIXES[0])],
+    CreateLot: [
+        CreateLot(json.dumps({"lot": f"{prefix}/L1", "product": f"{OWN}/SKU", "count": 9}).encode())
+        for prefix in (*PREFIXES, OWN, "0.NA")
+    ],
+    TakeBlock: [TakeBlock(f"{prefix}/L1", "L4", 9) for prefix in (*PREFIXES, OWN)],
+    RecordEvents: [
+        RecordEvents(f"{prefix}/L1", b'[{"event":"returned","time":"2023-11-14T00:00:00Z","from":0,"count":9}]', False)
+        for prefix in (*PREFIXES, OWN)
+    ],
 }
 ALL = [command for commands in CASES.values() for command in commands]
 

@@ -26,6 +26,7 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    CreateLot,
     Delete,
     ExportPrefix,
     FileComplaint,
@@ -45,6 +46,7 @@ from registry.commands import (
     PutBatch,
     ReadContact,
     ReadIdentity,
+    RecordEvents,
     RekeyParties,
     Remove,
     ReportIncident,
@@ -53,6 +55,7 @@ from registry.commands import (
     ReviewPrefix,
     RevokeBearer,
     SitePrefix,
+    TakeBlock,
     Token,
     Unhome,
     UpdateIncident,
@@ -118,6 +121,9 @@ COMMANDS: dict[type, st.SearchStrategy[Command]] = {
     ImportPrefix: st.builds(ImportPrefix, TEXT, OCTETS, OCTETS, OCTETS),
     ImportLines: st.builds(ImportLines, TEXT, INDEX, OCTETS),
     AbandonImport: st.builds(AbandonImport, TEXT),
+    CreateLot: st.builds(CreateLot, OCTETS),
+    TakeBlock: st.builds(TakeBlock, TEXT, TEXT, INDEX, INDEX, TEXT),
+    RecordEvents: st.builds(RecordEvents, TEXT, OCTETS, st.booleans(), OCTETS),
 }
 COMMAND = st.one_of(*COMMANDS.values())
 ACTOR = st.one_of(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from core.errors import Outcome
+from core.ident.unitcode import UnitCodes, derive_lot_key
 from core.outcomes import STATUSES
 from core.records import HandleValue
 from core.who import Role
@@ -20,6 +21,7 @@ from registry.commands import (
     AddTemplate,
     ApplyPrefix,
     Command,
+    CreateLot,
     ExportPrefix,
     FileComplaint,
     ImportLines,
@@ -40,12 +42,14 @@ from registry.commands import (
 )
 from registry.management import OPERATIONS
 from registry.roles import CALL_NAMED, CALLS, allows
-from tests.kit.governance import INCIDENT
+from tests.kit.governance import INCIDENT, LOT_RING
 from tests.kit.management import ADMIN, DIGEST, FORMS, Answer, Desk, person
 from tests.kit.templates import template_form, template_members
 
 EVIDENCE = bytes.fromhex(DIGEST)
 HOSTED, SUSPENDED, WAITING, FREE = "88.118.7", "88.118.6", "88.118.8", "88.118.9"
+LOT, TIME = f"{HOSTED}/L1", "2026-09-01T08:00:00Z"
+UNIT = f"{LOT}{UnitCodes(derive_lot_key(LOT_RING.keys[1], HOSTED.encode(), b'L1', 1)).serial(3).decode()}"
 REASON = {"reason": "测试", "evidence_sha256": DIGEST}
 DONE = (STATUSES[Outcome.OK].http, STATUSES[Outcome.CREATED].http)
 ASK: dict[str, tuple[str, str, Any]] = {
@@ -89,6 +93,14 @@ ASK: dict[str, tuple[str, str, Any]] = {
     "complaint.answer": ("POST", "/v1/complaints/{accepted}/answer", {"text": "已更正"}),
     "complaint.reject": ("POST", "/v1/complaints/{received}/rejection", {"reason": "不属于本节点"}),
     "complaint.close": ("POST", "/v1/complaints/{answered}/closure", None),
+    "lot.create": ("POST", "/v1/lots", {"lot": f"{HOSTED}/L2", "product": f"{HOSTED}/SKU", "count": 10}),
+    "lot.list": ("GET", "/v1/lots", None),
+    "lot.show": ("GET", f"/v1/lots/{LOT}", None),
+    "lot.take": ("POST", f"/v1/lots/{LOT}/blocks", {"line": "L4", "count": 5}),
+    "lot.blocks": ("GET", f"/v1/lots/{LOT}/blocks", None),
+    "lot.codes": ("GET", f"/v1/lots/{LOT}/codes", None),
+    "lot.events": ("POST", f"/v1/lots/{LOT}/events", [{"event": "scrapped", "time": TIME, "from": 0, "count": 1}]),
+    "lot.unit": ("GET", f"/v1/units/{UNIT}", None),
     "change.list": ("GET", "/v1/changes", None),
     "journal.list": ("GET", "/v1/journal", None),
 }
@@ -98,7 +110,7 @@ NOT_OVER_HTTP = {
     "party.identity", "party.rekey", "record.write", "complaint.contact", "prefix.export", "prefix.import",
     "prefix.abandon",
 }  # fmt: skip
-FOR_ALL_OWN = ("party.list", "prefix.list")
+FOR_ALL_OWN = ("party.list", "prefix.list", "lot.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
 
 
@@ -132,6 +144,7 @@ def made() -> World:
         desk.done(ReviewPrefix(prefix, approve=True), person("审核甲"))
     desk.done(MovePrefix(SUSPENDED, "suspend", "测试", EVIDENCE))
     desk.done(PlaceHold(f"{SUSPENDED}/HELD", "令1", "测试"))
+    desk.done(CreateLot(json.dumps({"lot": LOT, "product": f"{HOSTED}/SKU", "count": 10}).encode()))
     for version in ("1.0", "2.0"):
         desk.done(AddTemplate(template_form(version=version, party="P000001")))
     desk.done(PublishTemplate("SALT-PRODUCT", "1.0"))
@@ -185,7 +198,7 @@ def expected(asker: Asker, call: str) -> str:
         return "role"
     own = CALL_NAMED[call].own and call not in FOR_ALL_OWN
     if asker.role is Role.ENTERPRISE and own and not asker.own:
-        return "own-party"
+        return "lot-own-prefix" if call.startswith("lot.") else "own-party"
     return ""
 
 
@@ -292,3 +305,23 @@ def test_whoever_looks_at_prefix_or_party_sees_the_order_that_stops_it(world: Wo
     assert (orders[HOSTED], orders["88.118"]) == (["令7"], [])
     holds = world.desk.ask("GET", "/v1/holds", by=world.tokens["auditor"]).json["holds"]
     assert "秘密" in json.dumps(holds, ensure_ascii=False)
+
+
+def test_an_enterprise_sees_its_own_lots_alone(world: World) -> None:
+    """In the list, page by page, and of another one's product it registers none."""
+    world.desk.done(CreateLot(json.dumps({"lot": "88.118/L1", "product": "88.118/SKU", "count": 10}).encode()))
+    for name, lots in {"own": [LOT], "other": [], "auditor": [LOT, "88.118/L1"]}.items():
+        by, path = world.tokens[name], "/v1/lots?count=1"
+        seen = []
+        while True:
+            page = world.desk.ask("GET", path, by=by).json
+            seen += [row["lot"] for row in page["lots"]]
+            if page["next"] is None:
+                break
+            path = f"/v1/lots?count=1&after={page['next']}"
+        assert seen == lots
+        below = world.desk.ask("GET", f"/v1/lots?prefix={HOSTED}", by=by).json["lots"]
+        assert [row["lot"] for row in below] == [lot for lot in lots if lot == LOT]
+    form = {"lot": f"{HOSTED}/L3", "product": "88.118/SKU", "count": 10}
+    refused = world.desk.ask("POST", "/v1/lots", form, by=world.tokens["own"])
+    assert (refused.status, refused.rule) == (STATUSES[Outcome.FORBIDDEN].http, "lot-own-product")
