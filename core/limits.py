@@ -307,3 +307,24 @@ RESTART_HEALTHY_S: Final = 0.5  # one that lived so long is started again at onc
 IMPORT_CHUNK_ITEMS: Final = 1_000
 IMPORT_CHUNK_BYTES: Final = 4_194_304
 IMPORT_LINE_BYTES_MAX: Final = 2_097_152
+
+# --- packing line ----------------------------------------------------------
+LINE_INDEXES_MAX: Final = 1_048_576  # of a lot: units, cases and pallets share 20 bits
+LINE_FRAME_BYTES_MAX: Final = 262_144  # of one line of a run's file; ten times what a case of LINE_CHILDREN_MAX takes
+LINE_INPUT_BYTES_MAX: Final = 262_144  # of one line of the camera: a case that lists its bags
+LINE_READ_BYTES: Final = 65_536  # of the camera's lines that are synced together; some hundreds
+LINE_CHILDREN_MAX: Final = 1_000  # bags of one case, cases of one pallet; the node takes no more
+LINE_ALARMS_KEPT: Final = 10_000  # alarms that are known again when the camera repeats a line
+LINE_ALARM_CHARS_MAX: Final = 512  # of the camera's line that an alarm keeps
+LINE_NAME_CHARS_MAX: Final = 32  # of a site, a line, a run
+LINE_FUTURE_MS: Final = 300_000  # how far a camera's clock may be ahead; the node takes no more
+LINE_BATCH_ITEMS_MAX: Final = 10_000  # of one upload; the node takes no more
+LINE_CODES_PAGE: Final = 10_000  # codes asked for at once
+LINE_DIFFERENCES_TOLD: Final = 1_000  # codes that a reconciliation lists; more are counted
+LINE_TRIES: Final = 6  # of one request; the waits between them are 16 seconds in all
+LINE_RETRY_S: Final = 0.5  # before the second try; twice as long before each one that follows
+LINE_RETRY_S_MAX: Final = 30.0  # also of what Retry-After asks for
+LINE_TIMEOUT_S: Final = 30.0  # in which a node says anything
+LINE_ANSWER_S: Final = 120.0  # in which its answer is there
+LINE_ANSWER_BYTES_MAX: Final = 33_554_432  # ten thousand items, each refused with a message
+LINE_TOKEN_BYTES_MAX: Final = 4_096  # of the file of a bearer token

@@ -12,8 +12,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from core.ident.unitcode import LOT_KEY_BYTES, UnitCodes
 from tests.kit.crowd import Crowded, crowd
+from tests.kit.guesses import altered_hits, guessed_hits
 from tests.kit.killing import PREFIX, KillRounds
+from tests.kit.line_real import RealLot
+from tests.kit.line_shift import Shift, in_one_go, truth, with_cuts
 from tests.kit.node import Node
 from tests.kit.noise import Endured, endure
 from tests.kit.worker_kills import Endured as KillsEndured
@@ -25,6 +29,8 @@ RESTART_S = 2.0
 ROUNDS_A_NODE = 25
 WORKERS = 4
 KILL_EVERY_S = 1.0
+LOT_UNITS = 1_000_000
+COMPARED = 37
 
 
 def main() -> int:
@@ -35,6 +41,8 @@ def main() -> int:
     parser.add_argument("--wrong", type=int, default=10_000, help="wrong answers to challenges")
     parser.add_argument("--kills", type=int, default=60, help="workers killed, one a second")
     parser.add_argument("--connections", type=int, default=5_000, help="connections over HTTP that do nothing")
+    parser.add_argument("--guesses", type=int, default=1_000_000, help="guesses at unit codes")
+    parser.add_argument("--bags", type=int, default=100_000, help="bags of a shift at a packing line")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     options = parser.parse_args()
     began = time.monotonic()
@@ -48,6 +56,7 @@ def main() -> int:
             kills = endure_kills(node, options.kills, chance, KILL_EVERY_S)
         with Node(folder / "crowd", PREFIX) as node:
             crowded = crowd(node, options.connections)
+        shifts = _shifts(folder, options.bags, chance)
     restart_s = max(run.restart_s_max for run in runs)
     lines = [
         "# Soak",
@@ -61,6 +70,9 @@ def main() -> int:
         "for a name of its own: every answer must be in the resolution log, and only connections to that worker",
         "may end.",
         "Then a crowd of connections that do nothing, and another client that is served.",
+        "Then guesses at the codes of a lot of a million units, and genuine codes of which one or two characters are",
+        "others or change places. Then a shift at a packing line, once in one go, and once offline, killed and torn",
+        "twice, uploaded in two halves and then again: the same states, parents and counts at the node.",
         "",
         "| what | figure |",
         "|---|---|",
@@ -69,6 +81,8 @@ def main() -> int:
         *_noise_rows(endured),
         *_kill_rows(kills),
         *_crowd_rows(crowded),
+        *_guess_rows(options.guesses, chance),
+        *shifts,
         f"| took | {time.monotonic() - began:.0f} s |",
         f"| machine | {platform.machine()}, {_cores()} cores, Python {platform.python_version()} |",
         f"| commit | {_commit()} |",
@@ -134,6 +148,45 @@ def _crowd_rows(crowded: Crowded) -> list[str]:
         f"| connections open at once, another client is served | {crowded.connections} |",
         f"| memory of the worker for each | {crowded.bytes_each / 1_024:.1f} KiB |",
     ]
+
+
+def _guess_rows(guesses: int, chance: random.Random) -> list[str]:
+    codes, changes = UnitCodes(chance.randbytes(LOT_KEY_BYTES)), guesses // 10
+    guessed, altered = guessed_hits(codes, LOT_UNITS, guesses, chance), altered_hits(codes, LOT_UNITS, changes, chance)
+    assert not guessed + altered, (guessed, altered)
+    return [
+        f"| guesses with the right lot code at {LOT_UNITS} units, hits | {guesses}, {guessed} |",
+        f"| genuine codes with one or two characters changed, hits | {changes}, {altered} |",
+    ]
+
+
+def _shifts(folder: Path, bags: int, chance: random.Random) -> list[str]:
+    """Run a shift both ways on a real node. Of its codes each COMPARED-th is compared with the day."""
+    shift = Shift(bags=bags)
+    with Node(folder / "line", PREFIX) as node:
+        whole, cut = (RealLot(node, folder / name, f"{PREFIX}/{name}", shift) for name in ("ONE", "TWO"))
+        began = time.monotonic()
+        told, account = in_one_go(folder / "ONE" / "works", whole, shift)
+        took_s = time.monotonic() - began
+        again = with_cuts(folder / "TWO" / "works", cut, shift, chance)[1]
+        assert account["balanced"], account
+        assert again["balanced"], again
+        assert account["node"] == again["node"]
+        state = whole.state(every=COMPARED)
+        assert cut.state(every=COMPARED) == state
+        expected = list(truth(told, COMPARED * len(state)))[::COMPARED]
+        assert [found for found, _ in state] == [wanted for wanted, _ in expected]
+        node.fsck()
+    counts = account["node"]
+    return [
+        f"| bags, cases, pallets of a shift | {bags}, {shift.cases}, {-(-shift.cases // shift.cases_per_pallet)} |",
+        f"| units commissioned, scrapped, sampled, returned, both ways | {', '.join(_counted(counts['unit']))} |",
+        f"| the shift with its upload, in one go | {took_s:.0f} s |",
+    ]
+
+
+def _counted(states: dict[str, int]) -> list[str]:
+    return [str(states.get(name, 0)) for name in ("commissioned", "scrapped", "sampled", "returned")]
 
 
 def _cores() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -37,6 +38,7 @@ from resolver.units import Units
 
 _LOCAL: Final = Standing(Who(Role.LOCAL.value, Role.LOCAL.value), Role.LOCAL)
 _LINES: Final = (".jsonl", ".ndjson")
+_GTIN: Final = re.compile(r"GTIN[-_]?(8|12|13|14)?", re.ASCII | re.IGNORECASE)  # as registers name it
 _FLUSHED: Final = 10_000  # lines written at once
 
 
@@ -322,7 +324,9 @@ def _form(desk: Desk, name: str, form: str) -> tuple[Callable[[Code], str], str]
             code.identifier, gs1.printed(gs1.address(base, code.identifier)), kind=code.level.word
         ), ""
     if gtin is None:
-        raise RecordError("产品没有 GTIN 值。The product has no value of type GTIN")
+        raise RecordError(
+            "产品的记录没有 GTIN 值，请先登记。The product has no value of type GTIN: put one into its record first"
+        )
     return lambda code: _gs1_line(gs1.element_string, gtin, code), ""
 
 
@@ -332,7 +336,11 @@ def gtin_of(desk: Desk, name: str) -> str | None:
         _, row = _row(desk, snapshot, name)
         values = load_values(snapshot, HandleKey(row.product_key), root=False) or ()
     return next(
-        (value.data.decode(errors="replace") for value in values if value.type.upper() == "GTIN" and value.public_read),
+        (
+            value.data.decode(errors="replace")
+            for value in values
+            if _GTIN.fullmatch(value.type) is not None and value.public_read
+        ),
         None,
     )
 

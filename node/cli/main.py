@@ -14,6 +14,7 @@ from node.cli import (
     doctor,
     hold,
     incident,
+    line,
     lot,
     party,
     prefix,
@@ -167,6 +168,7 @@ cli.add_command(token.token)
 cli.add_command(template.template)
 cli.add_command(incident.incident)
 cli.add_command(complaint.complaint)
+cli.add_command(line.line)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)

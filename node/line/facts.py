@@ -1,0 +1,111 @@
+"""What happened to codes, as a line of a run's file: a JSON document of one of three forms.
+
+- a fact ``{"event", "index", "count"?, "time", "grade"?, "children"?}``: codes ``index`` … ``index + count - 1`` of
+  the lot became ``commissioned``, ``scrapped``, ``sampled`` or ``returned``, or are ``loose``: in no case or pallet.
+  ``children`` of a case or pallet that was closed, as ``[[first, count], …]``; none where its children are those of
+  the rule;
+- an alarm ``{"alarm", "time", "line"}``: a line of the camera that was not taken, and by which rule;
+- the end ``{"end": true, "time"}``: nothing follows.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from core import limits
+from core.errors import WireError
+from node.line.moments import format_moment, parse_moment
+from node.line.shape import Span
+
+COMMISSIONED: Final = "commissioned"
+SCRAPPED: Final = "scrapped"
+SAMPLED: Final = "sampled"
+RETURNED: Final = "returned"
+LOOSE: Final = "loose"
+EVENTS: Final = (COMMISSIONED, SCRAPPED, SAMPLED, RETURNED, LOOSE)
+GRADES: Final = "ABCDEF"
+"""The best first (ISO/IEC 15415). F is a failure."""
+
+
+class Fact(NamedTuple):
+    """Something happened to codes. ``grade``: empty for none. ``children``: empty for those of the rule."""
+
+    event: str
+    codes: Span
+    at_ms: int
+    grade: str = ""
+    children: tuple[Span, ...] = ()
+
+
+class Alarm(NamedTuple):
+    """A line that was not taken. ``line``: what the camera said, cut to LINE_ALARM_CHARS_MAX."""
+
+    rule: str
+    at_ms: int
+    line: str
+
+
+class End(NamedTuple):
+    """The run ended."""
+
+    at_ms: int
+
+
+Entry = Fact | Alarm | End
+
+
+class _Form(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    time: str
+    event: str = ""
+    index: int = 0
+    count: int = 1
+    grade: str = ""
+    children: list[tuple[int, int]] = []
+    alarm: str = ""
+    line: str = ""
+    end: bool = False
+
+
+_DECODER: Final = msgspec.json.Decoder(_Form)
+
+
+def pack_entry(entry: Entry) -> bytes:
+    """Return the octets of an entry, without a line feed."""
+    time = format_moment(entry.at_ms)
+    if isinstance(entry, Fact):
+        children = [(span.first, span.size) for span in entry.children]
+        form = _Form(time, entry.event, *entry.codes, entry.grade, children)
+    elif isinstance(entry, Alarm):
+        form = _Form(time, alarm=entry.rule, line=entry.line)
+    else:
+        form = _Form(time, end=True)
+    return msgspec.json.encode(form)
+
+
+def unpack_entry(octets: bytes) -> Entry:
+    """Read an entry. Bounds: spans within LINE_INDEXES_MAX. Errors: WireError for anything else."""
+    try:
+        form = _DECODER.decode(octets)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"A line of a run cannot be read: {error}") from None
+    at_ms = parse_moment(form.time)
+    entry: Entry | None = None
+    if at_ms is None:
+        raise WireError("A line of a run has no time")
+    if form.alarm:
+        entry = Alarm(form.alarm, at_ms, form.line)
+    elif form.end:
+        entry = End(at_ms)
+    else:
+        spans = [Span(*pair) for pair in ((form.index, form.count), *form.children)]
+        if form.event in EVENTS and all(map(_fits, spans)) and (form.grade in GRADES and len(form.grade) <= 1):
+            entry = Fact(form.event, spans[0], at_ms, form.grade, tuple(spans[1:]))
+    if entry is None or pack_entry(entry) != octets:
+        raise WireError("A line of a run says what no line says")
+    return entry
+
+
+def _fits(span: Span) -> bool:
+    return span.first >= 0 and span.size > 0 and span.end <= limits.LINE_INDEXES_MAX

@@ -1,0 +1,96 @@
+"""The account of a run: issued = commissioned + scrapped + sampled + returned, here and at the node."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from core import limits
+from node.line.shape import Kind, Lot, Span
+from node.line.tally import State, Tally
+from node.line.upload import Outbox, Refusal
+
+
+class Node(Protocol):
+    """Whose counts are compared. Errors: NodeError."""
+
+    def show(self, handle: str) -> tuple[Lot, dict[str, dict[str, int]]]:
+        """Return a lot and the states of its codes."""
+
+
+class Difference(NamedTuple):
+    """A code whose account does not close. ``here``: its state on the line; ``why``: what is wrong with it."""
+
+    code: str
+    here: str
+    why: str
+
+
+class Account(NamedTuple):
+    """The balance. ``waiting``: facts that the node has not acknowledged; ``node``: its counts, if they were compared.
+
+    ``differences``: at most LINE_DIFFERENCES_TOLD of the ``different`` codes; ``counts_differ``: by kind and state,
+    what stands here and at the node.
+    """
+
+    counts: dict[str, dict[str, int]]
+    different: int
+    differences: list[Difference]
+    waiting: int
+    node: dict[str, dict[str, int]] | None
+    counts_differ: list[str]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether everything agrees."""
+        return not (self.different or self.waiting or self.counts_differ)
+
+
+def reconcile(tally: Tally, outbox: Outbox, node: Node | None) -> Account:
+    """Balance a run; with a node, also against what it says. Errors: NodeError.
+
+    The counts of a node are of the whole lot: they are compared where the run has the whole of it. Otherwise what
+    the node acknowledged, item by item, is the comparison.
+    """
+    batches = outbox.batches()
+    answers = [(batch, outbox.answer(batch)) for batch in batches]
+    refused = [refusal for _, answer in answers if answer is not None for refusal in answer.refused]
+    unanswered = next((batch.first for batch, answer in answers if answer is None), None)
+    first = unanswered if unanswered is not None else (batches[-1].end if batches else 0)
+    waiting = sum(1 for _ in outbox.facts(first))
+    lot = tally.lot
+    counts = {kind.value: tally.counts(kind) for kind in Kind if lot.space(kind).size}
+    told = node.show(lot.handle)[1] if node is not None and tally.spans == [Span(0, lot.size)] else None
+    found = itertools.chain(_open(tally), _refused(tally, refused))
+    differences = list(itertools.islice(found, limits.LINE_DIFFERENCES_TOLD))
+    different = len(differences) + sum(1 for _ in found)
+    return Account(counts, different, differences, waiting, told, [] if told is None else _compare(counts, told))
+
+
+def _open(tally: Tally) -> Iterator[Difference]:
+    """Yield the codes of which nothing was said."""
+    for span in tally.those(State.ALLOCATED):
+        for index in range(span.first, span.end):
+            yield Difference(tally.codes[index], "allocated", "没有下落 not accounted for")
+
+
+def _refused(tally: Tally, refused: list[Refusal]) -> Iterator[Difference]:
+    """Yield the codes of which the node refused something, each once for every item."""
+    for each in refused:
+        why = (
+            f"节点拒绝 refused by the node: {each.item.get('event')} {each.outcome} {each.rule} {each.message}".strip()
+        )
+        for index in range(each.item["from"], each.item["from"] + each.item["count"]):
+            yield Difference(tally.codes[index], tally.state(index).name.lower(), why)
+
+
+def _compare(counts: dict[str, dict[str, int]], told: dict[str, dict[str, int]]) -> list[str]:
+    """Return where counts differ, as ``unit commissioned: 10 here, 9 at the node``."""
+    states = [state.name.lower() for state in State if state is not State.OTHERS]
+    return [
+        f"{kind} {state}: 本地 {here} here, 节点 {there} at the node"
+        for kind in counts
+        for state in states
+        if (here := counts[kind][state]) != (there := told.get(kind, {}).get(state, 0))
+    ]

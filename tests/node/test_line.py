@@ -1,0 +1,556 @@
+"""``saltern line``: the commands of a shift, and everything that goes wrong beside a line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from core import limits
+from node.cli.line import line as line_commands
+from node.initialise import _make_certificate
+from tests.kit.line_node import LineNode, Lot
+from tests.kit.node import SALTERN
+
+DAY = "2026-11-20T08:00:"
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits between tries."""
+    monkeypatch.setattr("core.clock.pause", lambda _: None)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[LineNode]:
+    with LineNode(tmp_path / "node", Lot("88.118.7/L1", 200, 10, 5)) as running:
+        yield running
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return tmp_path / "works"
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(line_commands, [*map(str, arguments)])  # as in line_shift.invoke()
+
+
+def line(*arguments: object) -> Any:
+    done = invoke(*arguments, "--json")
+    assert done.exit_code == 0, (done.output, done.exception)
+    return json.loads(done.stdout)
+
+
+def refused(*arguments: object) -> Any:
+    """Return why a command failed: JSON, and the same words on standard error."""
+    done = invoke(*arguments, "--json")
+    assert done.exit_code == 1, done.output
+    told = json.loads(done.stdout)
+    assert done.stderr.startswith("错误 Error: ")
+    return told
+
+
+def fetch(site: Path, node: LineNode, count: int = 100, *options: object) -> tuple[object, ...]:
+    return ("buffer", "take", "--site", site, "--lot", node.handle, "--count", count, *node.options, *options)
+
+
+def given(site: Path, node: LineNode, count: int = 100) -> tuple[object, ...]:
+    """Have a block at the site and at line L4; return the options of a run of it."""
+    line(*fetch(site, node, count))
+    line("take", "--site", site, "--line", "L4", "--count", count)
+    return "--site", site, "--line", "L4", "--run", "A"
+
+
+def bags(node: LineNode, *indexes: int, second: int = 0) -> list[str]:
+    return [f"{node.lot.codes[index]},{DAY}{second:02}.{number:03}Z,A" for number, index in enumerate(indexes)]
+
+
+def run(of_run: tuple[object, ...], said: list[str], *options: str) -> tuple[list[str], str]:
+    """Say lines; return the answers, and what stands on standard error."""
+    path = Path(str(of_run[1])) / "said"
+    path.write_text("".join(f"{each}\n" for each in said), encoding="utf-8")
+    done = invoke("run", *of_run, "--input", path, *options)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.stdout.splitlines(), done.stderr
+
+
+# --- the site's buffer ------------------------------------------------------------
+
+
+def test_a_block_comes_with_its_cases_and_pallets(site: Path, node: LineNode) -> None:
+    """Every code once, those of others not; the files can be read by their owner alone."""
+    line(*fetch(site, node, 25))
+    told = line(*fetch(site, node, 30))
+    assert (told["from"], told["count"], told["short"], told["again"]) == (25, 30, False, False)
+    codes = [json.loads(text) for text in (site / "blocks" / "0002" / "codes.jsonl").read_text().splitlines()]
+    assert [each["index"] for each in codes] == [*range(25, 55), *range(202, 206), 220, 221]
+    assert [each["identifier"] for each in codes] == [node.lot.codes[each["index"]] for each in codes]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in site.rglob("*"))
+    shown = line("buffer", "show", "--site", site)
+    assert [(each["from"], each["left"], each["complete"]) for each in shown["blocks"]] == [
+        (0, 25, True),
+        (25, 30, True),
+    ]
+    assert {name for name, *_ in node.lot.blocks} == {"works"}
+
+
+@pytest.mark.parametrize("fault", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 6))
+def test_a_take_that_was_cut_is_the_same_block(
+    site: Path, node: LineNode, fault: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any request, before or after the node did it: run again it goes on, and one block was given."""
+    monkeypatch.setattr(limits, "LINE_TRIES", 1)
+    node.fault = lambda asked, method, path: fault if asked == number else ""
+    told = refused(*fetch(site, node))
+    assert (told["outcome"], told["rule"]) == ("overloaded", "line-unreachable")
+    assert "nothing is lost" in told["reason"]
+    block = line(*fetch(site, node))
+    assert (block["from"], block["count"], block["again"]) == (0, 100, False)
+    assert node.lot.blocks == [("works", 0, 100)]
+    assert len({key for method, _, key in node.asked if method == "POST"}) == 1
+
+
+def test_what_was_asked_for_is_on_the_disk_before_it_is_sent(
+    site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the token that goes out."""
+    seen = []
+    answer = node.lot.take_block
+
+    def look(name: str, count: int, token: str) -> dict[str, Any]:
+        seen.append(json.loads((site / "blocks" / "0001" / "request.json").read_text())["token"] == token)
+        return answer(name, count, token)
+
+    monkeypatch.setattr(node.lot, "take_block", look)
+    line(*fetch(site, node))
+    assert seen == [True]
+
+
+def test_a_file_of_codes_that_was_torn_is_fetched_on(site: Path, node: LineNode, seed: int) -> None:
+    """At any octet, with anything behind; what was whole is not asked for again."""
+    line(*fetch(site, node))
+    chance = random.Random(seed)
+    path = site / "blocks" / "0001" / "codes.jsonl"
+    whole = path.read_bytes()
+    for cut in (0, 1, len(whole) - 1, *(chance.randrange(len(whole)) for _ in range(5))):
+        (site / "blocks" / "0001" / "complete.json").unlink()
+        path.write_bytes(whole[:cut] + chance.choice([b"", b"\0\0", b"x\n"]))
+        node.asked.clear()
+        line(*fetch(site, node))
+        assert path.read_bytes() == whole
+        missing = whole.splitlines()[min(whole[:cut].count(b"\n"), whole.count(b"\n") - 1)]
+        assert f"from={json.loads(missing)['index']}&" in node.asked[0][1]
+
+
+def test_the_same_token_gets_the_same_block(site: Path, node: LineNode) -> None:
+    """Of the site and of the line; for another request it is refused, for no request of its own there is a new one."""
+    first = line(*fetch(site, node, 50, "--token", "shift-1"))
+    again = line(*fetch(site, node, 50, "--token", "shift-1"))
+    assert again == first | {"again": True}
+    assert refused(*fetch(site, node, 51, "--token", "shift-1"))["rule"] == "line-token"
+    assert line(*fetch(site, node, 50))["from"] == 50
+    take = ("take", "--site", site, "--line", "L4", "--count", 20, "--token", "t")
+    assert line(*take)["again"] is False
+    assert line(*take) == {
+        "line": "L4", "lot": node.handle, "from": 0, "count": 20, "token": "t", "asked": 20, "short": False,
+        "again": True,
+    }  # fmt: skip
+    assert refused("take", "--site", site, "--line", "L5", "--count", 20, "--token", "t")["rule"] == "line-token"
+    assert refused("take", "--site", site, "--line", "L4", "--count", 21, "--token", "t")["rule"] == "line-token"
+
+
+def test_short_supply_is_told(site: Path, node: LineNode) -> None:
+    """Of the node to the site, of the site to the line, down to none; then another request is another one."""
+    told = invoke(*fetch(site, node, 250))
+    assert "数量不足 Short supply: 200 / 250" in told.stdout
+    assert refused(*fetch(site, node, 10))["rule"] == "block-none"
+    assert refused(*fetch(site, node, 10))["rule"] == "block-none"
+    keys = [key for method, _, key in node.asked if method == "POST"]
+    assert len(set(keys)) == len(keys) == 3
+    assert "Short supply: 200 / 300" in invoke("take", "--site", site, "--line", "L4", "--count", 300).stdout
+    assert refused("take", "--site", site, "--line", "L5", "--count", 1)["rule"] == "block-none"
+
+
+def test_a_site_of_several_lots_wants_one_named(site: Path, node: LineNode, tmp_path: Path) -> None:
+    """For the take, and for the run of a line that has both."""
+    line(*fetch(site, node, 50))
+    with LineNode(tmp_path / "other", Lot("88.118.7/L2", 40)) as other:
+        line(*fetch(site, other, 40))
+    take = ("take", "--site", site, "--line", "L4", "--count", 40)
+    assert refused(*take)["rule"] == "line-lot"
+    assert line(*take, "--lot", "88.118.7/l2")["lot"] == "88.118.7/L2"
+    assert line(*take)["lot"] == "88.118.7/L1"
+    of_run = ("run", "--site", site, "--line", "L4", "--run", "A", "--input", os.devnull)
+    assert refused(*of_run)["rule"] == "line-lot"
+    told = line(*of_run, "--lot", "88.118.7/L2")
+    assert (told["lot"], told["counts"]["unit"]["issued"]) == ("88.118.7/L2", 40)
+
+
+@pytest.mark.parametrize("what", ["octet", "tail", "missing", "request"])
+def test_codes_that_were_altered_are_not_used(site: Path, node: LineNode, what: str) -> None:
+    """By a hand, or by the disk: told, and nothing is done with them."""
+    of_run = given(site, node)
+    folder = site / "blocks" / "0001"
+    octets = bytearray((folder / "codes.jsonl").read_bytes())
+    if what == "octet":
+        octets[octets.index(b"L1") + 4] ^= 1
+    elif what == "tail":
+        octets += b"{}\n"
+    (folder / "codes.jsonl").write_bytes(octets)
+    if what == "missing":
+        (folder / "codes.jsonl").unlink()
+    elif what == "request":
+        (folder / "request.json").write_text("{}")
+    assert refused("run", *of_run, "--input", os.devnull)["rule"] == "line-damaged"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"", b"[]", b"{", b'{"lot": "88.118.7/L2", "line": "works", "from": 0, "count": 100}',
+        b'{"lot": "88.118.7/L1", "line": "L9", "from": 0, "count": 100}',
+        b'{"lot": "88.118.7/L1", "line": "works", "from": 0, "count": 101}',
+        b'{"lot": "88.118.7/L1", "line": "works", "from": 150, "count": 100}',
+        b'{"lot": "88.118.7/L1", "line": "works", "from": -1, "count": 100}',
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none_is_not_believed(
+    site: Path, node: LineNode, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another lot, another line, more than was asked for, beyond the lot, no JSON."""
+    told = node.answer
+
+    def lie(method: str, target: str, headers: Any, body: bytes) -> tuple[int, bytes, str]:
+        return (201, answer, "") if method == "POST" else told(method, target, headers, body)
+
+    monkeypatch.setattr(node, "answer", lie)
+    assert refused(*fetch(site, node))["outcome"] == "malformed"
+    assert not list(site.glob("blocks/*/block.json"))
+
+
+# --- a line -----------------------------------------------------------------------
+
+
+def test_two_processes_never_get_the_same_block(site: Path, node: LineNode) -> None:
+    """Real ones, at once, until nothing is left."""
+    line(*fetch(site, node, 200))
+    script = (
+        "import sys, json\nfrom pathlib import Path\n"
+        "from core.errors import NodeError\nfrom node.line.site import Site\n"
+        "site, given = Site(Path(sys.argv[1])), []\nsys.stdin.readline()\n"
+        "try:\n    while True:\n        given.append(site.give(sys.argv[2], 3, None, None)[0].units)\n"
+        "except NodeError as error:\n    print(json.dumps([given, error.fields['rule']]))\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(site), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for name in ("L4", "L5")
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    told = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    assert [rule for _, rule in told] == ["block-none", "block-none"]
+    units = [index for blocks, _ in told for first, size in blocks for index in range(first, first + size)]
+    assert sorted(units) == list(range(200))
+
+
+def test_an_allocation_that_was_torn_was_never_given(site: Path, node: LineNode) -> None:
+    """It was not told: the next one gets these codes."""
+    line(*fetch(site, node))
+    line("take", "--site", site, "--line", "L4", "--count", 10)
+    path = site / "allocations.log"
+    kept = path.read_bytes()
+    line("take", "--site", site, "--line", "L4", "--count", 10)
+    path.write_bytes(path.read_bytes()[:-7])
+    assert line("take", "--site", site, "--line", "L5", "--count", 5)["from"] == 10
+    assert path.read_bytes().startswith(kept)
+
+
+def test_a_duplicate_raises_an_alarm(site: Path, node: LineNode) -> None:
+    """On the answer, loudly on standard error, in the counts, and in the run's file; the shift goes on."""
+    of_run = given(site, node)
+    duplicate = f"{node.lot.codes[1]},{DAY}05Z,A"
+    answers, loud = run(of_run, [*bags(node, 0, 1, 2), duplicate, *bags(node, 3, second=6)])
+    assert answers == ["ok", "ok", "ok", "alarm duplicate", "ok"]
+    assert f"警报 ALARM duplicate: 重复标识 a code that was there before: {duplicate!r}" in loud
+    kept = [json.loads(text[18:]) for text in (site / "runs" / "A" / "events.log").read_text().splitlines()]
+    assert [each["line"] for each in kept if each.get("alarm") == "duplicate"] == [duplicate]
+    told = line("end", *of_run)
+    assert told["alarms"] == {"duplicate": 1}
+    assert told["counts"]["unit"] == {
+        "issued": 100, "allocated": 0, "commissioned": 4, "scrapped": 0, "sampled": 0, "returned": 96,
+    }  # fmt: skip
+
+
+def test_a_run_that_is_said_again_is_the_same(site: Path, node: LineNode) -> None:
+    """All lines twice, with what raised alarms: the file does not change by an octet."""
+    of_run = given(site, node)
+    said = [
+        *bags(node, *range(12)),
+        "nonsense",
+        f"{node.lot.codes[3]},{DAY}01Z",
+        f"{node.lot.codes[200]},{DAY}02Z,,case",
+    ]
+    first, _ = run(of_run, said)
+    kept = (site / "runs" / "A" / "events.log").read_bytes()
+    assert first == ["ok"] * 12 + ["alarm malformed", "alarm duplicate", "ok"]
+    assert run(of_run, said)[0] == first
+    assert (site / "runs" / "A" / "events.log").read_bytes() == kept
+
+
+def test_a_line_without_its_end_is_not_taken(site: Path, node: LineNode) -> None:
+    """The rest of it could have said that it is a reject; lines that are too long, nor."""
+    of_run = given(site, node)
+    long = b"x" * (2 * limits.LINE_INPUT_BYTES_MAX)
+    (site / "said").write_bytes(long + b"\n" + "\n".join(bags(node, 0, 1)).encode())
+    done = invoke("run", *of_run, "--input", site / "said")
+    assert done.stdout.splitlines() == ["alarm malformed", "ok", "alarm malformed"]
+    assert (site / "runs" / "A" / "events.log").stat().st_size < 4_000
+
+
+def test_a_fifo_is_answered_while_it_is_open(site: Path, node: LineNode) -> None:
+    """Each line once it is on the disk, not when the input ends."""
+    of_run = given(site, node)
+    fifo = site / "camera"
+    os.mkfifo(fifo)
+    process = subprocess.Popen(
+        [*SALTERN, "line", "run", *map(str, of_run), "--input", str(fifo)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    with fifo.open("w") as camera:
+        for count, text in enumerate(bags(node, 0, 1, 2), 1):
+            camera.write(text + "\n")
+            camera.flush()
+            assert process.stdout.readline() == b"ok\n"
+            assert (site / "runs" / "A" / "events.log").read_bytes().count(b"commissioned") == count
+    assert process.communicate(timeout=30)[0] == b""
+    assert process.returncode == 0
+
+
+def test_nothing_is_answered_that_is_not_on_the_disk(
+    site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full: the line stops with a word, and goes on where it was."""
+    of_run = given(site, node)
+    (site / "said").write_text("".join(f"{text}\n" for text in bags(node, 0, 1)))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", failing(errno.ENOSPC))
+        done = invoke("run", *of_run, "--input", site / "said")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "No space left" in done.stderr
+    assert run(of_run, bags(node, 0, 1, 2))[0] == ["ok"] * 3
+
+
+def failing(number: int) -> Any:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_a_run_goes_on_with_more_codes_and_belongs_to_its_line(site: Path, node: LineNode) -> None:
+    """What the line is given later is the run's; one that ended takes none, and a run is of one line."""
+    of_run = given(site, node, 10)
+    assert run(of_run, bags(node, 0, 10))[0] == ["ok", "alarm unknown"]
+    line(*fetch(site, node, 10))
+    line("take", "--site", site, "--line", "L4", "--count", 10)
+    assert run(of_run, bags(node, 10, second=1))[0] == ["ok"]
+    for name in ("run", "end", "upload", "reconcile"):
+        more = node.options if name == "upload" else ("--input", os.devnull) if name == "run" else ()
+        wrong = ("--site", site, "--line", "L5", "--run", "A")
+        assert refused(name, *wrong, *more)["rule"] == "line-run"
+    assert refused("run", *of_run[:4], "--run", "B", "--input", os.devnull)["rule"] == "block-none"
+    assert line("end", *of_run)["counts"]["unit"]["issued"] == 20
+    ended = (site / "runs" / "A" / "events.log").read_bytes()
+    assert line("end", *of_run)["ended"]
+    line(*fetch(site, node, 30))
+    line("take", "--site", site, "--line", "L4", "--count", 30)
+    assert run(of_run, bags(node, 0, 11, 21))[0] == ["ok", "alarm duplicate", "alarm unknown"]
+    assert (site / "runs" / "A" / "events.log").read_bytes().startswith(ended)
+
+
+def test_one_process_takes_the_lines_of_a_run(site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one is told; an upload goes beside it."""
+    monkeypatch.setattr(limits, "LOCK_WAIT_S", 0.0)
+    of_run = given(site, node)
+    fifo = site / "camera"
+    os.mkfifo(fifo)
+    process = subprocess.Popen(
+        [*SALTERN, "line", "run", *map(str, of_run), "--input", str(fifo)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    with fifo.open("w") as camera:
+        camera.write("\n".join(bags(node, 0, 1)) + "\n")
+        camera.flush()
+        assert [process.stdout.readline() for _ in range(2)] == [b"ok\n", b"ok\n"]
+        assert refused("run", *of_run, "--input", os.devnull)["rule"] == "line-busy"
+        assert line("upload", *of_run, *node.options)["outcomes"] == {"ok": 1}
+    process.communicate(timeout=30)
+    assert node.lot.counts()["unit"]["commissioned"] == 2
+
+
+# --- to the node --------------------------------------------------------------------
+
+
+def test_what_the_node_refuses_is_listed_and_kept(site: Path, node: LineNode) -> None:
+    """The rest is taken; the account names the code, until a person has looked."""
+    of_run = given(site, node, 200)
+    run(of_run, bags(node, 0, 2, 4))
+    node.lot.states[2] = "scrapped"
+    told = refused("upload", *of_run, *node.options)
+    assert told["outcomes"] == {"ok": 2, "invalid-value": 1}
+    assert [(each["item"]["from"], each["rule"]) for each in told["refused"]] == [(2, "event-state")]
+    line("end", *of_run)
+    node.lot.states[5] = "destroyed"
+    told = refused("upload", *of_run, *node.options)
+    assert [(each["batch"], each["item"]["from"]) for each in told["refused"]] == [(2, 2), (2, 5)]
+    assert line("upload", *of_run, *node.options)["batches"] == 0
+    told = refused("reconcile", *of_run, *node.options)
+    assert (told["balanced"], told["waiting"], told["different"]) == (False, 0, 197)
+    assert told["differences"][0]["code"] == node.lot.codes[2]
+    assert "event-state" in told["differences"][0]["why"]
+    assert "unit commissioned: 本地 3 here, 节点 2 at the node" in told["counts_differ"]
+
+
+def test_a_run_is_balanced_when_all_of_it_is_at_the_node(site: Path, node: LineNode) -> None:
+    """Before that, what is open or was not uploaded is told, and it is a failure."""
+    of_run = given(site, node, 200)
+    run(of_run, bags(node, *range(150)))
+    told = refused("reconcile", *of_run)
+    assert (told["different"], told["waiting"]) == (50 + 20 + 4, 150)
+    assert told["differences"][0] == {
+        "code": node.lot.codes[150],
+        "here": "allocated",
+        "why": "没有下落 not accounted for",
+    }
+    line("end", *of_run)
+    told = refused("reconcile", *of_run)
+    assert (told["different"], told["balanced"]) == (0, False)
+    line("upload", *of_run, *node.options)
+    told = line("reconcile", *of_run, *node.options)
+    assert (told["balanced"], told["node"]["unit"]["commissioned"], told["node"]["unit"]["returned"]) == (True, 150, 50)
+    assert "账目相符 The account agrees" in invoke("reconcile", *of_run).stdout
+    node.lot.states[7] = "scrapped"
+    assert refused("reconcile", *of_run, *node.options)["counts_differ"] == [
+        "unit commissioned: 本地 150 here, 节点 149 at the node", "unit scrapped: 本地 0 here, 节点 1 at the node",
+    ]  # fmt: skip
+    assert line("reconcile", *of_run)["balanced"]
+
+
+def test_an_upload_that_cannot_reach_the_node_loses_nothing(site: Path, node: LineNode) -> None:
+    """A bounded number of tries, a clear word, exit code 1; the next one brings all of it."""
+    of_run = given(site, node)
+    run(of_run, bags(node, 0, 1))
+    begin = len(node.asked)
+    node.fault = lambda number, method, path: "busy"
+    told = refused("upload", *of_run, *node.options)
+    assert (told["rule"], len(node.asked) - begin) == ("line-unreachable", limits.LINE_TRIES)
+    assert "没有丢失任何内容" in told["reason"]
+    gone = ("--node", "http://127.0.0.1:1", *node.options[2:])
+    assert refused("upload", *of_run, *gone)["rule"] == "line-unreachable"
+    node.fault = lambda number, method, path: ""
+    assert line("upload", *of_run, *node.options)["outcomes"] == {"ok": 1}
+
+
+def test_a_token_that_is_refused_ends_the_upload(site: Path, node: LineNode) -> None:
+    """At once; with the right one it goes on, under the same key."""
+    of_run = given(site, node)
+    run(of_run, bags(node, 0))
+    good = node.token_file.read_text()
+    node.token_file.write_text("saltern_wrong")
+    begin = len(node.asked)
+    assert refused("upload", *of_run, *node.options)["outcome"] == "authentication-failed"
+    assert len(node.asked) == begin + 1
+    node.token_file.write_text(good)
+    line("upload", *of_run, *node.options)
+    assert len({key for _, _, key in node.asked[begin:]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("ftp://127.0.0.1", "不是节点地址"), ("127.0.0.1:8000", "不是节点地址"), ("http://", "不是节点地址"),
+        ("http://127.0.0.1:x", "不是节点地址"), ("https://a:b@node.example.cn", "不是节点地址"),
+        ("http://node.example.cn", "令牌不经明文"), ("http://192.0.2.1:8000", "令牌不经明文"),
+    ],
+)  # fmt: skip
+def test_a_token_goes_to_no_wrong_address(site: Path, node: LineNode, url: str, said: str) -> None:
+    """Nothing is asked, nothing is written."""
+    told = refused(*fetch(site, node)[:-4], "--node", url, "--token-file", node.token_file)
+    assert (told["rule"], said in told["reason"]) == ("line-node", True)
+    assert not site.exists()
+
+
+def test_a_token_file_is_its_owners_alone(site: Path, node: LineNode) -> None:
+    """One that others may read, that is empty, or that is none."""
+    for mode, text in ((0o640, "x"), (0o604, "x"), (0o600, ""), (0o600, "a b"), (0o600, "盐"), (0o600, "x" * 5_000)):
+        node.token_file.write_text(text)
+        node.token_file.chmod(mode)
+        assert refused(*fetch(site, node))["rule"] == "line-node", (mode, text)
+    node.token_file.unlink()
+    assert refused(*fetch(site, node))["rule"] == "line-node"
+
+
+def test_https_is_asked_with_the_nodes_certificate(site: Path, node: LineNode, tmp_path: Path) -> None:
+    """Named by --ca; without it nobody is believed, and nothing is tried again."""
+    _make_certificate(tmp_path / "tls.crt", tmp_path / "tls.key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    secure = LineNode(tmp_path / "secure", Lot("88.118.7/L1", 20))
+    secure._server.socket = context.wrap_socket(secure._server.socket, server_side=True)
+    secure.url = secure.url.replace("http:", "https:")
+    with secure:
+        told = refused(*fetch(site, secure, 20))
+        assert (told["rule"], "--ca" in told["reason"]) == ("line-node", True)
+        assert line(*fetch(site, secure, 20), "--ca", tmp_path / "tls.crt")["count"] == 20
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--line", "L4", "--run", "A"), ("take", "--site", "x", "--line", "L4", "--count", "0"),
+        ("take", "--site", "x", "--line", "L4", "--count", "1048577"),
+        ("upload", "--site", "x", "--line", "L", "--run", "A"),
+        ("reconcile", "--site", "x", "--line", "L4", "--run", "A", "--node", "https://x"), ("buffer", "give"),
+    ],
+)  # fmt: skip
+def test_a_wrong_use_is_told(arguments: tuple[str, ...]) -> None:
+    """Exit code 2, in both languages."""
+    done = invoke(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert not done.stderr.splitlines()[-1].isascii()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "x" * 33, "a b", "\x1b"])
+def test_a_name_is_no_path(site: Path, node: LineNode, name: str) -> None:
+    """Of a line, a run and a site: each is the name of a folder, or stands in a message."""
+    assert refused(*fetch(site, node, 10, "--site-name", name))["rule"] == "line-name"
+    line(*fetch(site, node, 10, "--site-name", "东站"))
+    assert refused("take", "--site", site, "--line", name, "--count", 1)["rule"] == "line-name"
+    line("take", "--site", site, "--line", "包装线4", "--count", 1)
+    assert refused("run", "--site", site, "--line", "包装线4", "--run", name)["rule"] == "line-name"
+
+
+def test_a_folder_that_is_no_site_is_told(tmp_path: Path) -> None:
+    """Before anything is made in it."""
+    for command in (("buffer", "show"), ("take", "--line", "L4", "--count", "1")):
+        told = refused(*command, "--site", tmp_path / "none")
+        assert (told["rule"], told["outcome"]) == ("line-site", "not-found")
+    assert not (tmp_path / "none").exists()
