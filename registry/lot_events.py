@@ -243,8 +243,7 @@ class _Book:
         known = [item.indexes for item in items if isinstance(item, _Item)]
         if not known:
             return [item for item in items if isinstance(item, _Ended)]
-        span = range(min(each.start for each in known), max(each.stop for each in known))
-        runs = LotRuns(self._staging, self._lot, span)
+        runs = LotRuns(self._staging, self._lot, known)
         ended: list[_Ended] = []
         for group in _grouped(items):
             ended += [group] if isinstance(group, _Ended) else self._group(runs, group)

@@ -6,8 +6,8 @@ Runs never overlap. Two that meet become one where state, place and parent are t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from core.clock import Millis
 from core.lots import UnitState
@@ -23,6 +23,9 @@ from core.store.lot_rows import (
 )
 from core.store.run_reading import runs_over
 from registry.staging import Staging
+
+_SPANS_MAX: Final = 32
+_GAP_MAX: Final = 1_000  # indexes
 
 
 class Piece(NamedTuple):
@@ -43,16 +46,19 @@ class Piece(NamedTuple):
 
 
 class LotRuns:
-    """The runs that have any index of ``span``, and those next to it."""
+    """The runs that have any of some indexes, and those next to them. ``ranges``: of indexes, not empty, in any order.
 
-    def __init__(self, staging: Staging, lot: bytes, span: range) -> None:
+    Cost: reads what lies between them, too, but for the widest gaps: of units and their case a few.
+    """
+
+    def __init__(self, staging: Staging, lot: bytes, ranges: Iterable[range]) -> None:
         self._staging = staging
         self._lot = lot
-        wider = range(max(0, span.start - 1), span.stop + 1)
-        found = list(runs_over(staging, lot, wider))
-        self._stored = dict(found)
-        self._starts = [start for start, _ in found]
-        self._runs = [run for _, run in found]
+        self._stored: dict[int, Run] = {}
+        for span in _spans(ranges):
+            self._stored.update(runs_over(staging, lot, range(max(0, span.start - 1), span.stop + 1)))
+        self._starts = sorted(self._stored)
+        self._runs = [self._stored[start] for start in self._starts]
 
     def pieces(self, indexes: range) -> Iterator[Piece]:
         """Yield what the indexes are made of, in order."""
@@ -113,6 +119,23 @@ class LotRuns:
         if before.stop == self._starts[place] and _alike(before, after):
             self._runs[place - 1] = before._replace(stop=after.stop, last_ms=max(before.last_ms, after.last_ms))
             del self._starts[place], self._runs[place]
+
+
+def _spans(ranges: Iterable[range]) -> Iterator[range]:
+    """Yield spans in order that hold all ranges, and no gap but narrow ones. Bounds: _SPANS_MAX."""
+    low = high = -1
+    gaps: list[tuple[int, int]] = []
+    for each in sorted(ranges, key=lambda each: each.start):
+        if low < 0:
+            low, high = each.start, each.stop
+        if each.start - high > _GAP_MAX:
+            gaps.append((high, each.start))
+        high = max(high, each.stop)
+    widest = sorted(gaps, key=lambda gap: gap[0] - gap[1])[: _SPANS_MAX - 1]
+    for start, stop in sorted(widest):
+        yield range(low, start)
+        low = stop
+    yield range(low, high)
 
 
 def _alike(before: Run, after: Run) -> bool:

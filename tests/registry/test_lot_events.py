@@ -213,7 +213,11 @@ class Model:
 
 @pytest.fixture(autouse=True, scope="module")
 def small() -> Any:
-    with mock.patch.object(limits, "LOT_PACKED_MAX", ROOM):
+    with (
+        mock.patch.object(limits, "LOT_PACKED_MAX", ROOM),
+        mock.patch("registry.lot_runs._GAP_MAX", 2),
+        mock.patch("registry.lot_runs._SPANS_MAX", 3),
+    ):
         yield
 
 
