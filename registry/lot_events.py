@@ -4,6 +4,7 @@
    run; where they do not end alike, each half of them is. So a batch ends as its items do one by one.
 2. A state that a unit has already since that time is ``unchanged``: whoever sends a batch again doubles nothing.
 3. What is on hold is not changed.
+4. A batch makes so much work and no more (``registry/lot_work.py``): what is left of it then is refused, nothing half.
 
 The answer is ``{"results": [{"outcome", ["rule", "message"]}, …], "counts": {…}}``, in the order of the items.
 Source: reference "GS1 and serials" §2.2; states and transitions: ``core/lots.py``.
@@ -81,6 +82,7 @@ class _Ended(NamedTuple):
 
 
 _ITEM: Final = msgspec.json.Decoder(EventForm)
+_COMPARED: Final = 64  # indexes that are compared with what is inside, for one step of work
 _OK: Final = _Ended("ok")
 _UNCHANGED: Final = _Ended("unchanged")
 _MIXED: Final = _Ended("")
@@ -341,6 +343,7 @@ class _Book:
             inside = self._inside.get(item.parent)
             if inside is None:
                 inside = self._inside[item.parent] = self._children(item.parent, by_rule)
+            self._work.spend((new + len(inside)) // _COMPARED)
             new = sum(index not in inside for piece in pieces for index in piece.indexes) + len(inside)
         if new > limits.LOT_PACKED_MAX:
             raise refusal("event-full", Outcome.CONFLICT, packed=limits.LOT_PACKED_MAX)
@@ -393,18 +396,14 @@ class _Book:
         """Return those whose inside is known that a piece has been in."""
         if piece.parent is not None:
             return [piece.parent] if piece.parent in self._inside else []
-        ends = self._packaging.parent(piece.indexes[0]), self._packaging.parent(piece.indexes[-1])
-        if ends[0] is None:
+        low, high = self._packaging.parent(piece.indexes[0]), self._packaging.parent(piece.indexes[-1])
+        if low is None:
             return []
-        last = (
-            ends[1]
-            if ends[1] is not None
-            and self._packaging.level(piece.indexes[0]) == self._packaging.level(piece.indexes[-1])
-            else self._packaging.total
-        )
-        if last - ends[0] < len(self._inside):
-            return [parent for parent in range(ends[0], last + 1) if parent in self._inside]
-        return [parent for parent in self._inside if ends[0] <= parent <= last]
+        last = self._packaging.total if high is None else high
+        between = range(low, last + 1)
+        if len(between) < len(self._inside):
+            return [parent for parent in between if parent in self._inside]
+        return [parent for parent in self._inside if parent in between]
 
     def _tell_counts(self, piece: Piece, state: UnitState) -> None:
         for level in Level:

@@ -42,8 +42,8 @@ class MemorySnapshot:
     def scan(self, table: Table, start: bytes, stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         keys, rows = self._state.keys[table], self._state.tables[table]
         end = len(keys) if stop is None else bisect_left(keys, stop)
-        for key in keys[bisect_left(keys, start) : end]:
-            yield key, rows[key]
+        for place in range(bisect_left(keys, start), end):
+            yield keys[place], rows[keys[place]]
 
     def floor(self, table: Table, key: bytes) -> tuple[bytes, bytes] | None:
         keys = self._state.keys[table]

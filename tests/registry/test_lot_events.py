@@ -7,6 +7,7 @@ lies between, the model takes either answer; it takes no other liberty.
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -16,9 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import limits
+from core.errors import LimitError, NodeError, Outcome
 from core.lots import GONE, TRANSITIONS, Packaging, UnitState
+from core.store.engine import Table
+from core.store.fsck_lots import check_lots
 from core.store.lot_rows import NO_PARENT, PACKED
 from registry.commands import LiftHold, PlaceHold, RecordEvents
+from registry.event_batch import split
+from registry.lot_work import Work
 from tests.kit.governance import NOW
 from tests.kit.lot_desk import LOT, Found, LotDesk, at, counted
 
@@ -403,3 +409,147 @@ def test_neighbours_know_their_times_however_they_came(desk: LotDesk) -> None:
         single.send(item)
     assert desk.times() == single.times()
     assert desk.times()[2] == (NOW + 3_000, NOW + 3_000)
+
+
+# --- how much work a batch may make -----------------------------------------
+
+
+def striped(runs: int) -> LotDesk:
+    """Return a lot of so many runs: every second unit out of its case."""
+    desk = LotDesk(Packaging(2_000, 10))
+    desk.send(ranged("commissioned", 0, 2_000))
+    desk.send(*(ranged("packed", 2 * each, 1, parent="") for each in range(runs // 2)))
+    return desk
+
+
+def counted_work(desk: LotDesk, *items: object) -> tuple[list[str], int]:
+    """Return how the items end, and how many steps that took."""
+    made: list[Work] = []
+
+    class Counted(Work):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    with mock.patch("registry.lot_events.Work", Counted):
+        ended = desk.rules(*items)
+    return ended, made[0].spent
+
+
+def test_a_batch_ends_where_its_work_is_used_up() -> None:
+    """What came before is done, what comes after is not, nothing is done by half; the first event has more room."""
+    desk = striped(400)
+    flips = [ranged(("inactive", "commissioned")[each % 2], 0, 2_000, 2 + each) for each in range(40)]
+    with mock.patch.object(limits, "LOT_BATCH_STEPS", 20_000):
+        assert desk.fork().send(*flips)[-1]["outcome"] == "too-large"
+        ended, spent = counted_work(desk, *flips)
+        done = ended.count("ok")
+        assert 1 < done < 10
+        assert ended == ["ok"] * done + ["batch-work"] * (40 - done)
+        assert spent <= 20_000
+        states = {state for state, count in desk.tally()["unit"].items() if count}
+        assert states == {("commissioned", "inactive")[done % 2]}
+        rest = desk.rules(*flips[done:])
+        assert rest[0] == "ok"
+    again = striped(400)
+    with mock.patch.object(limits, "LOT_BATCH_STEPS", 100):
+        assert again.rules(*flips[:3]) == ["ok", "batch-work", "batch-work"]
+        with mock.patch.object(limits, "LOT_EVENT_STEPS", 3_000):
+            before = again.office.dump(Table.JOURNAL, Table.META)
+            assert again.rules(*flips[1:3]) == ["batch-work", "batch-work"]
+            assert again.office.dump(Table.JOURNAL, Table.META) == before
+            assert again.rules(ranged("commissioned", 0, 100, 9)) == ["ok"]
+
+
+def test_neighbours_are_done_as_far_as_the_work_goes() -> None:
+    """Ranges that go on from one another are decided as one, and still each ends on its own."""
+    desk = striped(2_000)
+    with mock.patch.object(limits, "LOT_BATCH_STEPS", 9_000):
+        ended, spent = counted_work(desk, *(ranged("inactive", 100 * each, 100, 2) for each in range(20)))
+    done = ended.count("ok")
+    assert 2 < done < 20
+    assert ended == ["ok"] * done + ["batch-work"] * (20 - done)
+    assert spent <= 9_000
+    assert desk.tally()["unit"] == {"commissioned": 2_000 - 100 * done, "inactive": 100 * done}
+
+
+def test_an_event_costs_what_it_touches_and_not_the_lot() -> None:
+    """Nor what else was in the batch: cases that are almost full, events at both ends."""
+    few, many = striped(20), striped(2_000)
+    ends = ranged("inactive", 0, 1, 2), ranged("inactive", 1_999, 1, 2)
+    assert counted_work(many, *ends)[1] <= counted_work(few, *ends)[1] + 100
+    with mock.patch.object(limits, "LOT_PACKED_MAX", 10):
+        desk = LotDesk(Packaging(2_000, 10))
+        out = [ranged("packed", 10 * each, 1, parent="") for each in range(199)]
+        into = [ranged("packed", 10 * each, 1, parent=desk.name(2_001 + each)) for each in range(198)]
+        flips = [ranged(("commissioned", "inactive")[each % 2], 0, 2_000, 2 + each, parent="") for each in range(9)]
+        _, before = counted_work(desk.fork(), *out, *into)
+        ended, spent = counted_work(desk, *out, *into, *flips)
+        assert set(ended) == {"ok"}
+        assert (spent - before) / len(flips) < 10_000  # of 400 runs
+        assert list(check_lots_of(desk)) == []
+
+
+def check_lots_of(desk: LotDesk) -> list[str]:
+    with desk.office.store.snapshot() as snapshot:
+        return list(check_lots(snapshot))
+
+
+def test_an_honest_batch_is_far_from_its_bound() -> None:
+    """10 000 codes at random on a lot with some thousands of runs, and a whole shift as ranges."""
+    desk = LotDesk(Packaging(100_000, 50, 40))
+    shift = [ranged("commissioned", 0, 100_000, 1), ranged("commissioned", 100_000, 2_000, 2)]
+    codes = random.Random(5).sample(range(100_000), 15_000)
+    assert counted_work(desk, *shift)[1] < 100
+    desk.send(*(ranged("scrapped", index, 1, 2) for index in codes[:5_000]))
+    ended, spent = counted_work(desk, *(ranged("inactive", index, 1, 3) for index in codes[5_000:]))
+    assert set(ended) == {"ok"}
+    assert spent < limits.LOT_BATCH_STEPS * 2 // 3
+
+
+def test_nothing_is_put_into_what_is_gone(desk: LotDesk) -> None:
+    """What is in it already stays, however it came there, and may be told again."""
+    case, pallet = desk.name(CASES[3]), desk.name(PALLETS[0])
+    assert desk.rules(event("packed", 0, parent=case), event("scrapped", CASES[3], 2)) == ["ok", "ok"]
+    assert desk.rules(
+        event("packed", 1, 3, parent=case), event("commissioned", 2, 3, parent=case),
+        event("packed", 0, 3, parent=case), event("commissioned", 0, 3, parent=case),
+        event("commissioned", 21, 3, parent=case),
+        ranged("packed", 20, 3, 3, parent=case),
+    ) == ["event-parent-gone", "event-parent-gone", "unchanged", "ok", "ok", "event-parent-gone"]  # fmt: skip
+    assert desk.rules(event("destroyed", PALLETS[0])) == ["event-state"]
+    assert desk.rules(event("returned", PALLETS[0]), event("packed", CASES[4], parent=pallet)) == [
+        "ok", "event-parent-gone",
+    ]  # fmt: skip
+    (told,) = desk.send(event("packed", 1, 3, parent=case))
+    assert told["outcome"] == "conflict"
+    assert "scrapped" in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("item", "between", "lines"),
+    [(b"1", b",", False), (b"{}", b",", False), (b'"a,\\",[b"', b" , ", False), (b'[1,{"a":[2,3]}]', b",", False),
+     (b'{"event":"{,"}', b",", False), (b"{}", b"\n", True), (b"x", b"\r\n\n \n", True)],
+)  # fmt: skip
+def test_a_batch_of_too_many_is_refused_before_its_items_are_made(item: bytes, between: bytes, lines: bool) -> None:
+    """Exactly so many are taken, whatever is in them."""
+
+    def body(items: int) -> bytes:
+        inner = between.join([item] * items)
+        return inner if lines else b"[" + inner + b"]"
+
+    with mock.patch.object(limits, "BATCH_ITEMS_MAX", 7):
+        assert list(split(body(7), lines=lines)) == [
+            item + b"\r" * (between[:1] == b"\r" and at < 6) for at in range(7)
+        ]
+        with mock.patch("registry.event_batch.parse", side_effect=AssertionError), pytest.raises(LimitError):
+            split(body(8), lines=lines)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[", b"[1", b"[1,", b"]" * 99, b"[]]", b'["', b'["\\', b'["' + b'\\"' * 99, b"[" * 99, b"{}", b"1,1"]
+)
+def test_what_is_no_array_is_told_so(body: bytes) -> None:
+    with mock.patch.object(limits, "BATCH_ITEMS_MAX", 7), pytest.raises(NodeError) as caught:
+        split(body, lines=False)
+    assert caught.value.ended in (Outcome.MALFORMED, Outcome.TOO_LARGE)

@@ -93,3 +93,32 @@ def test_a_prefix_with_lots_is_used(table: Table, key: bytes, used: bool) -> Non
     store.commit(batch)
     with store.snapshot() as snapshot:
         assert is_used(Staging(snapshot), PrefixKey(b"88.118.7")) == used
+
+
+@given(
+    st.dictionaries(KEYS, st.just(b"old")),
+    st.lists(st.tuples(KEYS, st.sampled_from([b"new", None])), max_size=12),
+    KEYS,
+    KEYS,
+)
+def test_rows_upwards_and_downwards_are_those_that_will_be(
+    stored: dict[bytes, bytes], staged: list[tuple[bytes, bytes | None]], low: bytes, high: bytes
+) -> None:
+    """In order, each key once; what is staged as deleted is told as None, also while more is staged between."""
+    store, batch = MemoryEngine(), Batch()
+    for key, row in stored.items():
+        batch.put(Table.META, key, row)
+    store.commit(batch)
+    model: dict[bytes, bytes | None] = dict(stored)
+    with store.snapshot() as snapshot:
+        staging = Staging(snapshot)
+        for key, row in staged:
+            staging.put(Table.META, key, row)
+            model[key] = row
+            rows = sorted(model.items())
+            assert list(staging.ascend(Table.META)) == rows
+            assert list(staging.ascend(Table.META, low, high)) == [each for each in rows if low <= each[0] < high]
+            assert list(staging.descend(Table.META, low)) == [each for each in rows if each[0] <= low][::-1]
+            there = [each for each in rows if each[1] is not None]
+            assert list(staging.scan(Table.META, low)) == [each for each in there if low <= each[0]]
+            assert staging.floor(Table.META, high) == next((each for each in there[::-1] if each[0] <= high), None)
