@@ -46,7 +46,7 @@ from core.wire.jsontext import parse
 from registry.commands import RecordEvents, Result
 from registry.desk import Desk, told
 from registry.lot_runs import LotContents, LotRuns, Piece
-from registry.lots import require_lot
+from registry.lots import key_refused, require_lot
 from registry.refusals import refusal
 from registry.staging import Staging
 
@@ -110,11 +110,11 @@ def record_events(desk: Desk, command: RecordEvents) -> Result:
         raise refusal("event-digest", Outcome.MALFORMED)
     forms = _split(command)
     if desk.lot_keys is None:
-        raise refusal("lot-key", Outcome.INTERNAL, error="lots.keys")
+        raise key_refused("lots.keys: 未指定密钥文件。No key file is named")
     try:
         codes = codes_of_lot(desk.lot_keys, lot, row)
     except SealError as error:
-        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
+        raise key_refused(error.message) from None
     reader = _Reader(lot, row.packaging, codes, desk.rules, desk.now_ms)
     read = [reader.read(form) for form in forms]
     ended = _Book(desk, lot, row, codes).enter(read)
@@ -139,7 +139,10 @@ def _split(command: RecordEvents) -> Sequence[EventForm | bytes]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             items = [bytes(item) for item in parse(command.body, list[msgspec.Raw])]
     if len(items) > limits.BATCH_ITEMS_MAX:
-        raise LimitError(f"A batch has at most {limits.BATCH_ITEMS_MAX} events, this has {len(items)}")
+        raise LimitError(
+            f"一批最多 {limits.BATCH_ITEMS_MAX} 个事件，此批有 {len(items)} 个。"
+            f"A batch has at most {limits.BATCH_ITEMS_MAX} events, this has {len(items)}"
+        )
     return items
 
 
@@ -163,11 +166,11 @@ class _Reader:
 
     def _item(self, form: EventForm) -> _Item:
         if form.event not in _EVENTS:
-            raise _wrong(f"event: {', '.join(_EVENTS)}")
+            raise refusal("event-name", Outcome.INVALID_VALUE, choices=", ".join(_EVENTS))
         if form.grade not in ("", *GRADES):
-            raise _wrong(f"grade: {', '.join(GRADES)}")
+            raise refusal("event-grade", Outcome.INVALID_VALUE, choices=", ".join(GRADES))
         if len(form.place) > limits.LOT_LINE_CHARS_MAX or not (not form.place or is_visible(form.place)):
-            raise _wrong(f"place: at most {limits.LOT_LINE_CHARS_MAX} visible characters")
+            raise refusal("event-place", Outcome.INVALID_VALUE, chars=limits.LOT_LINE_CHARS_MAX)
         indexes = self._indexes(form)
         first_ms, last_ms = self._times(form)
         parent = self._parent(form, indexes)
@@ -176,14 +179,17 @@ class _Reader:
     def _indexes(self, form: EventForm) -> range:
         if form.identifier is not None:
             if form.start is not None or form.count is not None:
-                raise _wrong("identifier, or from and count")
+                raise refusal("event-which", Outcome.INVALID_VALUE)
             index = self._index(form.identifier)
             return range(index, index + 1)
         if form.start is None or form.count is None:
-            raise _wrong("identifier, or from and count")
+            raise refusal("event-which", Outcome.INVALID_VALUE)
         total = self._packaging.total
         if form.start < 0 or form.count < 1 or form.start > total - form.count:
             raise refusal("event-range", Outcome.INVALID_VALUE, start=form.start, size=form.count, total=total)
+        span = self._packaging.span(self._packaging.level(form.start))
+        if form.start + form.count > span.stop:  # a number too many must not close a case
+            raise refusal("event-levels", Outcome.INVALID_VALUE, start=form.start, size=form.count, last=span.stop - 1)
         return range(form.start, form.start + form.count)
 
     def _index(self, identifier: str) -> int:
@@ -216,8 +222,7 @@ class _Reader:
         if not form.parent:
             return NO_PARENT
         parent = self._index(form.parent)
-        levels = {self._packaging.level(indexes[0]), self._packaging.level(indexes[-1])}
-        if levels != {self._packaging.level(parent) - 1}:
+        if self._packaging.level(indexes[0]) != self._packaging.level(parent) - 1:
             raise refusal("event-parent", Outcome.INVALID_VALUE)
         return parent
 

@@ -129,7 +129,7 @@ def test_a_retry_prints_the_same_block_and_another_line_gets_another(cli: Cli) -
 )
 def test_codes_that_the_lot_does_not_have(cli: Cli, words: tuple[str, ...]) -> None:
     cli.create()
-    assert cli.run("codes", LOT, *words, code=1).stdout.count("event-range") == 1
+    assert cli.run("codes", LOT, *words, code=1).stdout.count("codes-range") == 1
 
 
 def test_a_token_without_a_line_is_a_mistake(cli: Cli) -> None:
