@@ -407,3 +407,16 @@ def test_ten_thousand_wrong_items_are_all_told(line: Line, item: object) -> None
     assert answer.json["counts"] == {"invalid-value": limits.BATCH_ITEMS_MAX}
     assert len(json.dumps(answer.json, ensure_ascii=False).encode()) < limits.FRAME_BYTES_MAX / 2
     assert line.states() == {"allocated": 100}
+
+
+def test_the_history_of_a_unit_is_its_newest_events(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not all events of the lot are looked at, it is said."""
+    line.rules(event(0), event(1), event(0, "scrapped", "2026-09-01T09:00:00Z"))
+    told = line.ask("GET", f"/v1/units/{name(0)}").json
+    assert ([each["event"] for each in told["history"]], told["history_complete"]) == (
+        ["commissioned", "scrapped"],
+        True,
+    )
+    monkeypatch.setattr(limits, "LOT_HISTORY_ROWS", 1)
+    told = line.ask("GET", f"/v1/units/{name(0)}").json
+    assert ([each["event"] for each in told["history"]], told["history_complete"]) == (["scrapped"], False)
