@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from core.errors import WireError
+from node.line.carriers import read_carrier
 from node.line.shape import Kind, Lot, format_serial, parse_serial
 
 _NONE: Final = 2**64 - 1
@@ -81,14 +82,24 @@ class Codes:
         if any(a == b for a, b in zip(self._sorted, self._sorted[1:], strict=False)):
             raise WireError("A code stands twice among the codes of the lot")
 
-    def find(self, identifier: str) -> int | None:
-        """Return the index of a code, None for one that is not here. Cost: O(log n)."""
-        serial = parse_serial(identifier, self._lot.handle)
+    def find(self, read: str) -> int | None:
+        """Return the index of a code, None for one that is not here. ``read``: see carriers. Cost: O(log n)."""
+        serial = parse_serial(read, self._lot.handle)
+        if serial is None:
+            serial = self._carried(read)
         if serial is None:
             return None
         place = bisect_left(self._sorted, serial)
         found = place < len(self._sorted) and self._sorted[place] == serial
         return self._indexes[place] if found else None
+
+    def _carried(self, read: str) -> int | None:
+        """Return the serial of a carrier that names a code of this lot."""
+        prefix = self._lot.handle.partition("/")[0]
+        carried = read_carrier(read)
+        if carried is None or carried.prefix not in ("", prefix):
+            return None
+        return parse_serial(f"{prefix}/{carried.suffix}", self._lot.handle)
 
     def __getitem__(self, index: int) -> str:
         """Return the code of an index. Errors: KeyError."""
