@@ -271,7 +271,7 @@ def _counted(told: dict[str, Any]) -> str:
         f"{KINDS[kind]} {kind}: " + ", ".join(f"{STATES[state]} {state} {count}" for state, count in each.items())
         for kind, each in told["counts"].items()
     ]
-    alarms = "; ".join(f"{ALARMS[rule][0]} {rule} {count}" for rule, count in told["alarms"].items()) or "0"
+    alarms = "; ".join(f"{ALARMS.get(rule, ('',))[0]} {rule} {count}" for rule, count in told["alarms"].items()) or "0"
     return "\n".join([f"班次 Run {told['run']} ({told['line']}, {told['lot']})", *lines, f"警报 alarms: {alarms}"])
 
 
