@@ -314,6 +314,7 @@ IMPORT_LINE_BYTES_MAX: Final = 2_097_152
 LINE_INDEXES_MAX: Final = 1_048_576  # of a lot: units, cases and pallets share 20 bits
 LINE_FRAME_BYTES_MAX: Final = 262_144  # of one line of a run's file; ten times what a case of LINE_CHILDREN_MAX takes
 LINE_INPUT_BYTES_MAX: Final = 262_144  # of one line of the camera: a case that lists its bags
+LINE_CODE_CHARS_MAX: Final = 512  # of what the camera read: an address with parameters, every element of GS1
 LINE_READ_BYTES: Final = 65_536  # of the camera's lines that are synced together; some hundreds
 LINE_CHILDREN_MAX: Final = 1_000  # bags of one case, cases of one pallet; the node takes no more
 LINE_ALARMS_KEPT: Final = 10_000  # alarms that are known again when the camera repeats a line

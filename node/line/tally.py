@@ -49,6 +49,7 @@ _KINDS: Final = {What.BAG: Kind.UNIT, What.CASE: Kind.CASE, What.PALLET: Kind.PA
 _INNER: Final = {Kind.CASE: Kind.UNIT, Kind.PALLET: Kind.CASE}
 
 ALARMS: Final = {
+    "no-read": ("没有读到标识", "no code was read"),
     "malformed": ("无法读取的行", "a line that cannot be read"),
     "unknown": ("标识不属于本班次", "a code that is not of this run"),
     "kind": ("标识的种类不符", "a code of another kind"),
@@ -86,6 +87,8 @@ class Tally:
     # --- what the camera says ---
     def read(self, reading: Reading, now_ms: int) -> Fact | str | None:
         """Return the fact that a line tells, None for what is known already, or the rule of an alarm."""
+        if not reading.code:
+            return "no-read"
         index = self.codes.find(reading.code)
         if index is None or self._states[index] == State.OTHERS:
             return "unknown"
@@ -134,9 +137,9 @@ class Tally:
         return self._states[index] == State.COMMISSIONED and self.lot.kind(index) is _INNER[kind]
 
     def alarm(self, rule: str, line: bytes, now_ms: int) -> Alarm | None:
-        """Return the alarm of a line, None for a line that raised one already."""
+        """Return the alarm of a line, None for a line that raised one already; a blank one is another bag each time."""
         alarm = Alarm(rule, now_ms, line[: limits.LINE_ALARM_CHARS_MAX].decode("utf-8", "replace").rstrip("\r\n"))
-        return None if _mark(alarm) in self._known else alarm
+        return None if alarm.line.strip() and _mark(alarm) in self._known else alarm
 
     # --- what happened ---
     def apply(self, entry: Entry) -> None:
@@ -159,7 +162,10 @@ class Tally:
         span = fact.codes
         there = self._states[span.first : span.end]
         if span.end > self.lot.size or not set(there) <= set(before):
-            raise StoreError(f"The run's file says of codes {span.first} + {span.size} what cannot be: {fact.event}")
+            raise StoreError(
+                f"班次记录中 {span.first} + {span.size} 的事件不可能发生。"
+                f"The run's file says of codes {span.first} + {span.size} what cannot be: {fact.event}"
+            )
         times = self._later if there[0] == State.COMMISSIONED else self._first
         self._states[span.first : span.end] = bytes([state]) * span.size
         times[span.first : span.end] = array("q", [fact.at_ms]) * span.size

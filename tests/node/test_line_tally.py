@@ -55,6 +55,7 @@ def test_each_alarm_has_its_cause() -> None:
         say(tally, What.BAG, 30, 9),
         say(tally, What.CASE, CASE + 3, 9),
         tally.read(Reading(What.BAG, "88.118.7/L12222222222", BEGIN), NOW),
+        tally.read(Reading(What.BAG, "", 0), NOW),
         say(tally, What.CASE, 11, 9),
         say(tally, What.BAG, CASE + 1, 9),
         say(tally, What.BAG, 1, 9),
@@ -70,8 +71,8 @@ def test_each_alarm_has_its_cause() -> None:
         say(tally, What.CASE, CASE + 1, 9),
     ]
     assert raised == [
-        "unknown", "unknown", "unknown", "kind", "kind", "duplicate", "duplicate", "duplicate", "duplicate", "state",
-        "state", "order", "future", "child", "child", "children",
+        "unknown", "unknown", "unknown", "no-read", "kind", "kind", "duplicate", "duplicate", "duplicate", "duplicate",
+        "state", "state", "order", "future", "child", "child", "children",
     ]  # fmt: skip
     assert tally.counts(Kind.UNIT) == before
     for entry in tally.end(NOW):
@@ -227,3 +228,13 @@ def test_an_alarm_is_raised_once_for_the_same_line() -> None:
     assert tally.alarm("duplicate", b"X,now\n", Millis(NOW + 1)) is None
     assert tally.alarm("duplicate", b"X,then\n", NOW) is not None
     assert tally.alarms == {"duplicate": 1}
+
+
+def test_each_blank_line_is_another_bag() -> None:
+    """It has no time that could tell one from the next; with a time the same line is the same bag."""
+    tally = tally_of()
+    for line in (b"\n", b"\n", b" \r\n", b",2026-11-21T08:00:00Z\n", b",2026-11-21T08:00:00Z\n"):
+        alarm = tally.alarm("no-read", line, NOW)
+        if alarm is not None:
+            tally.apply(alarm)
+    assert tally.alarms == {"no-read": 4}
