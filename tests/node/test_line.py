@@ -9,6 +9,7 @@ import random
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from click.testing import CliRunner, Result
 from core import limits
 from node.cli.line import line as line_commands
 from node.initialise import _make_certificate
+from node.line.moments import format_moment
 from tests.kit.line_node import LineNode, Lot
 from tests.kit.node import SALTERN
 
@@ -404,6 +406,51 @@ def test_one_process_takes_the_lines_of_a_run(site: Path, node: LineNode, monkey
         assert line("upload", *of_run, *node.options)["outcomes"] == {"ok": 1}
     process.communicate(timeout=30)
     assert node.lot.counts()["unit"]["commissioned"] == 2
+
+
+def test_one_wrong_time_of_the_camera_makes_no_sold_bag_gone(site: Path, node: LineNode) -> None:
+    """One of a hundred bags is stamped almost five minutes ahead: all of them are sold, none is returned."""
+    of_run = given(site, node)
+    now_ms = time.time_ns() // 1_000_000
+    times = [now_ms - 60_000 + 10 * index + (290_000 if index == 10 else 0) for index in range(100)]
+    said = [f"{node.lot.codes[index]},{format_moment(at_ms)},A" for index, at_ms in enumerate(times)]
+    assert run(of_run, said, "--end")[0] == ["ok"] * 100
+    line("upload", *of_run, *node.options)
+    assert node.lot.states[:100] == ["commissioned"] * 100
+
+
+def test_what_was_seen_and_refused_is_not_returned(site: Path, node: LineNode) -> None:
+    """Both ends and the account name it, with exit code 1; it is settled by a line that is right, after the end, too."""
+    of_run = given(site, node, 200)
+    said = bags(node, *range(200))
+    said[7] = f"{node.lot.codes[7]},2099-01-01T00:00:00Z,A"
+    said[8] = f"{node.lot.codes[8]},yesterday,A"
+    (site / "said").write_text("".join(f"{each}\n" for each in said))
+    done = invoke("run", *of_run, "--input", site / "said", "--end")
+    assert done.exit_code == 1
+    assert all(code in done.stderr for code in node.lot.codes[7:9])
+    assert "say it again" in done.stderr
+    done = invoke("run", *of_run, "--input", os.devnull, "--end", "--json")
+    assert (done.exit_code, len(json.loads(done.stdout)["unsettled"])) == (1, 2)
+    told = refused("end", *of_run)
+    assert (told["refused"], told["counts"]["unit"]["returned"]) == (2, 0)
+    assert [each["code"] for each in told["unsettled"]] == node.lot.codes[7:9]
+    line("upload", *of_run, *node.options)
+    told = refused("reconcile", *of_run)
+    assert [(each["code"], "refused" in each["why"]) for each in told["differences"]] == [
+        (code, True) for code in node.lot.codes[7:9]
+    ]
+    assert node.lot.states[7:9] == ["allocated"] * 2
+    scrap = f"{node.lot.codes[8]},{DAY}00.008Z,,scrap"
+    assert run(of_run, [f"{node.lot.codes[7]},{DAY}00.007Z,A", scrap])[0] == ["ok", "ok"]
+    told = refused("reconcile", *of_run)
+    assert [(each["code"], "end the run again" in each["why"]) for each in told["differences"]] == [
+        (node.lot.codes[7], True)
+    ]
+    assert line("end", *of_run)["unsettled"] == []
+    line("upload", *of_run, *node.options)
+    assert line("reconcile", *of_run, *node.options)["balanced"]
+    assert node.lot.states[7:9] == ["commissioned", "scrapped"]
 
 
 # --- to the node --------------------------------------------------------------------
