@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import stat
@@ -20,10 +21,10 @@ from node.line import run as runs
 from node.line import supply
 from node.line.allocations import Allocations
 from node.line.client import NodeClient, read_target, read_token
-from node.line.reconcile import KINDS, STATES, Account, Compared, reconcile
+from node.line.reconcile import KINDS, STATES, Account, Compared, Difference, reconcile, unsettled
 from node.line.shape import Span, parse_lot
 from node.line.site import Held, Site, check_name, left_of
-from node.line.tally import ALARMS
+from node.line.tally import ALARMS, Tally
 from node.line.upload import Outbox, Refusal, Uploaded
 from node.line.upload import upload as upload_run
 
@@ -216,10 +217,12 @@ def run(folder: Path, line: str, name: str, source: str, lot: str | None, ends: 
             if ends:
                 opened.end(clock.now_ms())
             told = {"run": name, "line": line, "lot": claim.lot} | runs.summary(opened.tally)
+            left = _left(opened.tally) if ends else []
     if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False))
+        click.echo(json.dumps(told | {"unsettled": [each._asdict() for each in left]}, ensure_ascii=False))
     else:
-        click.echo(_counted(told), err=True)
+        click.echo("\n".join([_counted(told), *map(_difference, left)]), err=True)
+    _require_settled(left)
 
 
 @contextmanager
@@ -271,6 +274,8 @@ def _counted(told: dict[str, Any]) -> str:
         f"{KINDS[kind]} {kind}: " + ", ".join(f"{STATES[state]} {state} {count}" for state, count in each.items())
         for kind, each in told["counts"].items()
     ]
+    if told["refused"]:
+        lines.append(f"相机读到但未被采纳 seen and refused: {told['refused']}")
     alarms = "; ".join(f"{ALARMS.get(rule, ('',))[0]} {rule} {count}" for rule, count in told["alarms"].items()) or "0"
     return "\n".join([f"班次 Run {told['run']} ({told['line']}, {told['lot']})", *lines, f"警报 alarms: {alarms}"])
 
@@ -283,6 +288,8 @@ def _counted(told: dict[str, Any]) -> str:
 def end(folder: Path, line: str, name: str, as_json: bool) -> None:
     """结束班次：未用的标识记为退回。End a run: codes that were not used go back. No node is asked.
 
+    A code that the camera saw in a line that was refused does not go back; it is listed, and the exit code is 1.
+
     Example: saltern line end --site works --line L4 --run 2026-11-21-A
     """
     site = Site(folder)
@@ -291,7 +298,25 @@ def end(folder: Path, line: str, name: str, as_json: bool) -> None:
         opened.end(clock.now_ms())
         told = {"run": name, "line": line, "lot": claim.lot} | runs.summary(opened.tally)
         account = reconcile(opened.tally, Outbox(site, claim), None)
-    say(as_json, told | {"waiting": account.waiting}, _counted(told), _waiting(account))
+        left = _left(opened.tally)
+    told |= {"waiting": account.waiting, "unsettled": [each._asdict() for each in left]}
+    say(as_json, told, _counted(told), *map(_difference, left), _waiting(account))
+    _require_settled(left)
+
+
+def _left(tally: Tally) -> list[Difference]:
+    """Return the codes that an ended run leaves open. Bounds: LINE_DIFFERENCES_TOLD."""
+    return list(itertools.islice(unsettled(tally), limits.LINE_DIFFERENCES_TOLD))
+
+
+def _require_settled(left: list[Difference]) -> None:
+    """Errors: Failure where a code was seen and refused."""
+    if left:
+        raise Failure(
+            f"{len(left)} 个标识相机读到但未被采纳，未退回；用 line run 重报后再次结束班次。"
+            f"{len(left)} codes were seen and refused, and not returned: say them again by line run, then end the run "
+            "again"
+        )
 
 
 # --- to the node --------------------------------------------------------------
@@ -396,9 +421,13 @@ def _told_account(account: Account) -> dict[str, Any]:
 
 
 def _differences(account: Account) -> list[str]:
-    lines = [f"  {each.code}  {STATES[each.here]} {each.here}: {each.why}" for each in account.differences]
+    lines = list(map(_difference, account.differences))
     more = account.different - len(lines)
     return lines + ([f"  另有 and {more} more"] if more else []) + [f"  {each}" for each in account.counts_differ]
+
+
+def _difference(each: Difference) -> str:
+    return f"  {each.code}  {STATES[each.here]} {each.here}: {each.why}"
 
 
 def _waiting(account: Account) -> str:

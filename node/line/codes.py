@@ -61,7 +61,7 @@ def check_code(code: Code, lot: Lot, index: int) -> Code:
     if code.number != index or index >= lot.size or code.kind is not lot.kind(index):
         raise WireError(f"标识与序号不符 Code {code.number} ({code.kind.value}) is not code {index} of the lot")
     if parse_serial(code.identifier, lot.handle) is None:
-        raise WireError(f"不是该批次的标识 {code.identifier!r} is no code of {lot.handle}")
+        raise WireError(f"不是该批次的标识 {code.identifier[:100]!r} is no code of {lot.handle}")
     return code
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
@@ -89,11 +89,32 @@ def reconcile(tally: Tally, outbox: Outbox, node: Node | None) -> Account:
     return Account(counts, different, differences, waiting, told, compared, differ)
 
 
+def unsettled(tally: Tally) -> Iterator[Difference]:
+    """Yield the codes that were seen and refused, and what to do; what was packed after the end, and into nothing."""
+    why = (
+        "相机读到，但该行未被采纳；请以正确的时间重报，或报废 the camera saw it, and its line was refused: "
+        "say it again with its right time, or scrap it"
+    )
+    for index in _indexes(tally.refused()):
+        yield Difference(tally.codes[index], "allocated", why)
+    inner = [kind for kind, outer in ((Kind.UNIT, Kind.CASE), (Kind.CASE, Kind.PALLET)) if tally.lot.space(outer).size]
+    for index in _indexes(span for kind in inner if tally.ended for span in tally.loose(kind)):
+        yield Difference(
+            tally.codes[index], tally.state(index).name.lower(),
+            "结束后补报，未装箱；请再次结束班次 said after the end, and in no case: end the run again",
+        )  # fmt: skip
+
+
 def _open(tally: Tally) -> Iterator[Difference]:
-    """Yield the codes of which nothing was said."""
-    for span in tally.those(State.ALLOCATED):
-        for index in range(span.first, span.end):
-            yield Difference(tally.codes[index], "allocated", "没有下落 not accounted for")
+    """Yield the codes of which nothing was said, or nothing that was taken."""
+    yield from unsettled(tally)
+    for index in _indexes(tally.unused()):
+        yield Difference(tally.codes[index], "allocated", "没有下落 not accounted for")
+
+
+def _indexes(spans: Iterable[Span]) -> Iterator[int]:
+    for span in spans:
+        yield from range(span.first, span.end)
 
 
 def _refused(tally: Tally, refused: list[Refusal]) -> Iterator[Difference]:

@@ -105,7 +105,7 @@ class Run:
         return Said("", line, number=self._lines)
 
     def end(self, now_ms: Millis) -> None:
-        """End the run: what was not used goes back to the node. Once all of it did this does nothing."""
+        """End the run: what was not used, nor seen, goes back to the node. Once all of it did this does nothing."""
         entries = self.tally.end(now_ms)
         if not self.tally.ended or len(entries) > 1:
             for entry in entries:
@@ -160,13 +160,14 @@ class Lines:
         if self._skipping:
             rest = b""
         elif len(rest) > limits.LINE_INPUT_BYTES_MAX:
-            lines.append(rest[: limits.LINE_ALARM_CHARS_MAX])
+            lines.append(rest[: limits.LINE_INPUT_BYTES_MAX])
             self._skipping, rest = True, b""
         self.rest = rest
         return lines
 
 
 def summary(tally: Tally) -> dict[str, object]:
-    """Return the counts of a run, by kind, and its alarms."""
+    """Return the counts of a run, by kind, how many codes were seen and refused, and its alarms."""
     counts = {kind.value: tally.counts(kind) for kind in Kind if tally.lot.space(kind).size}
-    return {"ended": tally.ended, "counts": counts, "alarms": dict(sorted(tally.alarms.items()))}
+    refused = sum(span.size for span in tally.refused())
+    return {"ended": tally.ended, "counts": counts, "refused": refused, "alarms": dict(sorted(tally.alarms.items()))}

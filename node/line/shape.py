@@ -10,8 +10,8 @@ from core import limits
 from core.errors import WireError
 
 SERIAL_CHARS: Final = 10
-_ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-_VALUES: Final = {char: value for value, char in enumerate(_ALPHABET)}
+ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+_VALUES: Final = {char: value for value, char in enumerate(ALPHABET)}
 _LOT: Final = re.compile(r"[0-9A-Z]+(?:\.[0-9A-Z]+)*/[0-9A-Z-]{1,10}", re.ASCII)
 
 
@@ -142,7 +142,7 @@ def parse_serial(identifier: str, lot: str) -> int | None:
 
 def format_serial(serial: int, lot: str) -> str:
     """Return the code of a lot with these serial characters."""
-    return lot + "".join(_ALPHABET[serial >> shift & 31] for shift in range(5 * SERIAL_CHARS - 5, -1, -5))
+    return lot + "".join(ALPHABET[serial >> shift & 31] for shift in range(5 * SERIAL_CHARS - 5, -1, -5))
 
 
 def join(spans: list[Span]) -> list[Span]:

@@ -32,6 +32,7 @@ from node.line.facts import Fact, unpack_entry
 from node.line.run import run_folder
 from node.line.shape import Lot
 from node.line.site import Site
+from node.line.words import printable
 
 _NAME: Final = re.compile(r"(\d{6,})-(\d{8,})-(\d{8,})\.ndjson", re.ASCII)
 _TAKEN: Final = (Outcome.OK.value, Outcome.CREATED.value, "unchanged")
@@ -172,7 +173,7 @@ def _read_answer(number: int, items: list[dict[str, Any]], results: list[dict[st
     outcomes: Counter[str] = Counter()
     refused = []
     for item, result in zip(items, results, strict=True):
-        outcome, rule, message = (str(result.get(name) or "") for name in ("outcome", "rule", "message"))
+        outcome, rule, message = (printable(str(result.get(name) or "")) for name in ("outcome", "rule", "message"))
         if not outcome:
             raise WireError("节点的应答缺少 outcome。The node answered an item without an outcome")
         outcomes[outcome] += 1

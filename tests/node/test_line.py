@@ -9,7 +9,8 @@ import random
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from click.testing import CliRunner, Result
 from core import limits
 from node.cli.line import line as line_commands
 from node.initialise import _make_certificate
-from tests.kit.line_node import LineNode, Lot
+from node.line.moments import format_moment
+from tests.kit.line_node import LineNode, Lot, Problem
 from tests.kit.node import SALTERN
 from tests.kit.symbols import parse_zpl
 
@@ -223,6 +225,158 @@ def test_a_take_that_one_block_cannot_fill_says_what_the_others_have(site: Path,
     assert "Short supply" not in told
     told = line(*take)
     assert (told["count"], told["short"], told["more"]) == (30, True, 0)
+
+
+Page = Callable[[list[dict[str, Any]]], None]
+
+
+def _doubled(codes: list[dict[str, Any]]) -> None:
+    codes[1]["identifier"] = codes[0]["identifier"]
+
+
+def _moved(codes: list[dict[str, Any]]) -> None:
+    for each in codes:
+        each["case"] = each["pallet"]
+
+
+LIES: dict[str, Page] = {
+    "the same code twice": _doubled,
+    "a case of 300 000 characters": lambda codes: codes[3].update(case="x" * 300_000),
+    "a case of another lot": lambda codes: codes[3].update(case="88.118.7/L22222222222"),
+    "the case is the code itself": lambda codes: codes[3].update(case=codes[3]["identifier"]),
+    "two cases for the bags of one": lambda codes: codes[3].update(case="88.118.7/L12222222222"),
+    "the pallet as its case": _moved,
+    "a code of another lot": lambda codes: codes[3].update(identifier="88.118.7/L22222222222"),
+    "letters that no code has": lambda codes: codes[3].update(identifier="88.118.7/L1222222222O"),
+    "a long code": lambda codes: codes[3].update(identifier=codes[3]["identifier"] * 1_000),
+    "another kind": lambda codes: codes[3].update(kind="case"),
+    "another index": lambda codes: codes[3].update(index=codes[3]["index"] + 1),
+    "one too many": lambda codes: codes.append(codes[-1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+@pytest.mark.parametrize("lie", LIES)
+def test_codes_that_cannot_be_are_refused_while_they_are_fetched(
+    site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch, lie: str, page: int
+) -> None:
+    """With a short word, on any page; nothing of the page is kept, no line gets it; then it goes on."""
+    monkeypatch.setattr(limits, "LINE_CODES_PAGE", 20)
+    honest = node.lot.tell_codes
+    pages = []
+
+    def tell(first: int, count: int) -> dict[str, Any]:
+        told = honest(first, count)
+        pages.append(told)
+        if len(pages) == page:
+            LIES[lie](told["codes"])
+        return told
+
+    with monkeypatch.context() as patched:
+        patched.setattr(node.lot, "tell_codes", tell)
+        told = refused(*fetch(site, node))
+    assert told["outcome"] == "malformed"
+    assert len(told["reason"]) < 500
+    kept = (site / "blocks" / "0001" / "codes.jsonl").read_text().splitlines()
+    assert len(kept) in (0, 20 * (page - 1))
+    assert refused("take", "--site", site, "--line", "L4", "--count", 1)["rule"] == "block-none"
+    line(*fetch(site, node))
+    told = [json.loads(text)["identifier"] for text in (site / "blocks" / "0001" / "codes.jsonl").open()]
+    assert told[:100] == node.lot.codes[:100]
+    assert line("take", "--site", site, "--line", "L4", "--count", 100)["count"] == 100
+
+
+def test_what_contradicts_what_was_told_before_is_refused(
+    site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code of an earlier page, of its case, or of another block; after an earlier page that was wrong, too."""
+    monkeypatch.setattr(limits, "LINE_CODES_PAGE", 20)
+    line(*fetch(site, node, 35))
+    codes = node.lot.codes
+    for wrong, right in ((45, 36), (60, 2), (204, 203), (203, 100), (220, 36)):
+        honest = codes[wrong]
+        codes[wrong] = codes[right]
+        told = refused(*fetch(site, node, 65))
+        assert (told["outcome"], "code" in told["reason"]) == ("malformed", True), (wrong, right)
+        codes[wrong] = honest
+        assert not (site / "blocks" / "0002" / "complete.json").exists()
+    line(*fetch(site, node, 65))
+    line("take", "--site", site, "--line", "L4", "--count", 35)
+    line("take", "--site", site, "--line", "L4", "--count", 65)
+    of_run = "--site", site, "--line", "L4", "--run", "A"
+    assert run(of_run, bags(node, 0, 45, 60))[0] == ["ok"] * 3
+
+
+def test_a_block_that_the_site_has_already_is_refused(site: Path, node: LineNode) -> None:
+    """Two lines would print the same codes; a lot of another size, nor."""
+    line(*fetch(site, node, 50))
+    node.lot.next = 49
+    assert "has already" in refused(*fetch(site, node, 20))["reason"]
+    assert not (site / "blocks" / "0002" / "block.json").exists()
+    with LineNode(site.parent / "other", Lot("88.118.7/L1", 300, 10, 5)) as other:
+        other.lot.next = 100
+        assert "not what the node said before" in refused(*fetch(site, other, 30))["reason"]
+
+
+def test_what_a_node_says_moves_no_terminal(site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a refusal, an item nor a state: on the terminal and in files it is plain text."""
+    evil = "\x1b]0;pwned\x07\x1b[2J\x9b2J\u202e\r\n" + "x" * 100_000
+    with monkeypatch.context() as patched:
+        patched.setattr(node.lot, "take_block", raising(Problem(409, evil, evil, evil)))
+        wordy = [invoke(*fetch(site, node)), invoke(*fetch(site, node), "--json")]
+    of_run = given(site, node, 200)
+    run(of_run, bags(node, 0))
+    item = {"outcome": evil, "rule": evil, "message": evil}
+    with monkeypatch.context() as patched:
+        patched.setattr(node.lot, "take_events", lambda items, now_ms: {"results": [item]})
+        wordy.append(invoke("upload", *of_run, *node.options))
+        patched.setattr(node.lot, "counts", lambda: {evil: {evil: 1}, "unit": {evil: 1}})
+        wordy.append(invoke("reconcile", *of_run, *node.options))
+        wordy.append(invoke("reconcile", *of_run, *node.options, "--json"))
+    for done in wordy:
+        assert done.exit_code == 1
+        assert done.output.replace("\n", "").isprintable(), done.output[:300]
+        assert len(done.output) < 200_000
+    for path in [*site.rglob("refused.txt"), *site.rglob("0*.json")]:
+        assert path.read_text().strip().isprintable() or path.name == "request.json", path
+        assert path.stat().st_size < 10_000
+
+
+def raising(error: Exception) -> Any:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+REFUSALS = [
+    Problem(451, "held", "on-hold"), Problem(404, "not-found", "lot-not-found"), Problem(403, "forbidden", "lot-own"),
+    Problem(421, "not-responsible", "lot-prefix"), Problem(403, "registration-closed", "licence"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("problem", REFUSALS, ids=lambda problem: problem.document["outcome"])
+def test_what_is_refused_for_now_is_asked_again_under_its_key(
+    site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch, problem: Problem
+) -> None:
+    """A hold, a lot that is not there yet: block and batch are the same ones when it is over; nothing was given up."""
+    with monkeypatch.context() as patched:
+        patched.setattr(node.lot, "take_block", raising(problem))
+        for _ in range(2):
+            assert refused(*fetch(site, node))["rule"] == problem.document["rule"]
+    assert not list(site.rglob("refused.txt"))
+    of_run = given(site, node)
+    assert len({key for method, _, key in node.asked if method == "POST"}) == 1
+    run(of_run, bags(node, 0, 1))
+    begin = len(node.asked)
+    with monkeypatch.context() as patched:
+        patched.setattr(node.lot, "take_events", raising(problem))
+        for _ in range(2):
+            assert refused("upload", *of_run, *node.options)["outcome"] == problem.document["outcome"]
+    run(of_run, bags(node, 2, second=1))
+    assert line("upload", *of_run, *node.options)["outcomes"] == {"ok": 2}
+    assert [key[-6:] for _, _, key in node.asked[begin:]] == ["000001"] * 3 + ["000002"]
+    assert node.lot.states[:3] == ["commissioned"] * 3
 
 
 def test_a_site_of_several_lots_wants_one_named(site: Path, node: LineNode, tmp_path: Path) -> None:
@@ -596,6 +750,74 @@ def test_one_process_takes_the_lines_of_a_run(site: Path, node: LineNode, monkey
         assert line("upload", *of_run, *node.options)["outcomes"] == {"ok": 1}
     process.communicate(timeout=30)
     assert node.lot.counts()["unit"]["commissioned"] == 2
+
+
+def test_one_wrong_time_of_the_camera_makes_no_sold_bag_gone(site: Path, node: LineNode) -> None:
+    """One of a hundred bags is stamped almost five minutes ahead: all of them are sold, none is returned."""
+    of_run = given(site, node)
+    now_ms = time.time_ns() // 1_000_000
+    times = [now_ms - 60_000 + 10 * index + (290_000 if index == 10 else 0) for index in range(100)]
+    said = [f"{node.lot.codes[index]},{format_moment(at_ms)},A" for index, at_ms in enumerate(times)]
+    assert run(of_run, said, "--end")[0] == ["ok"] * 100
+    line("upload", *of_run, *node.options)
+    assert node.lot.states[:100] == ["commissioned"] * 100
+
+
+def test_what_was_seen_and_refused_is_not_returned(site: Path, node: LineNode) -> None:
+    """Both ends and the account name it, with exit code 1; a line that is right settles it, after the end, too."""
+    of_run = given(site, node, 200)
+    said = bags(node, *range(200))
+    said[7] = f"{node.lot.codes[7]},2099-01-01T00:00:00Z,A"
+    said[8] = f"{node.lot.codes[8]},yesterday,A"
+    (site / "said").write_text("".join(f"{each}\n" for each in said))
+    done = invoke("run", *of_run, "--input", site / "said", "--end")
+    assert done.exit_code == 1
+    assert all(code in done.stderr for code in node.lot.codes[7:9])
+    assert "say it again" in done.stderr
+    done = invoke("run", *of_run, "--input", os.devnull, "--end", "--json")
+    assert (done.exit_code, len(json.loads(done.stdout)["unsettled"])) == (1, 2)
+    told = refused("end", *of_run)
+    assert (told["refused"], told["counts"]["unit"]["returned"]) == (2, 0)
+    assert [each["code"] for each in told["unsettled"]] == node.lot.codes[7:9]
+    line("upload", *of_run, *node.options)
+    told = refused("reconcile", *of_run)
+    assert [(each["code"], "refused" in each["why"]) for each in told["differences"]] == [
+        (code, True) for code in node.lot.codes[7:9]
+    ]
+    assert node.lot.states[7:9] == ["allocated"] * 2
+    scrap = f"{node.lot.codes[8]},{DAY}00.008Z,,scrap"
+    assert run(of_run, [f"{node.lot.codes[7]},{DAY}00.007Z,A", scrap])[0] == ["ok", "ok"]
+    told = refused("reconcile", *of_run)
+    assert [(each["code"], "end the run again" in each["why"]) for each in told["differences"]] == [
+        (node.lot.codes[7], True)
+    ]
+    assert line("end", *of_run)["unsettled"] == []
+    line("upload", *of_run, *node.options)
+    assert line("reconcile", *of_run, *node.options)["balanced"]
+    assert node.lot.states[7:9] == ["commissioned", "scrapped"]
+
+
+def test_two_processes_on_one_run(site: Path, node: LineNode) -> None:
+    """The second one takes nothing and says why, whatever it wants; when the first one is killed it may."""
+    of_run = given(site, node)
+    command = [*SALTERN, "line", "run", *map(str, of_run)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    said = "".join(f"{text}\n" for text in bags(node, 0, 1)).encode()
+    with subprocess.Popen(command, **pipes) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        first.stdin.write(said)
+        first.stdin.flush()
+        assert [first.stdout.readline() for _ in range(2)] == [b"ok\n"] * 2
+        kept = (site / "runs" / "A" / "events.log").read_bytes()
+        second = subprocess.run([*command, "--end"], input=said, capture_output=True, check=False, timeout=60)
+        assert (second.returncode, second.stdout) == (1, b"")
+        assert "另一个进程正在使用" in second.stderr.decode()
+        assert (site / "runs" / "A" / "events.log").read_bytes() == kept
+        first.kill()
+    again = subprocess.run(command, input=said, capture_output=True, check=False, timeout=60)
+    assert (again.returncode, again.stdout) == (0, b"ok\nok\n")
+    assert (site / "runs" / "A" / "events.log").read_bytes() == kept
 
 
 # --- to the node --------------------------------------------------------------------

@@ -32,7 +32,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 ENTRIES: st.SearchStrategy[Entry] = st.one_of(
     st.builds(Fact, st.sampled_from(EVENTS), SPANS, TIMES, st.sampled_from(["", *"ABCDEF"]),
               st.lists(SPANS, max_size=5).map(tuple)),
-    st.builds(Alarm, st.text("abc", min_size=1), TIMES, TEXT),
+    st.builds(Alarm, st.text("abc", min_size=1), TIMES, TEXT,
+              st.lists(st.integers(0, 2**50 - 1).map(lambda n: format_serial(n, "")), max_size=5).map(tuple)),
     st.builds(End, TIMES),
 )  # fmt: skip
 SLOW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
