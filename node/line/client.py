@@ -221,7 +221,7 @@ class NodeClient:
             while more := response.read1(_READ_BYTES):
                 octets += more
                 if len(octets) > limits.LINE_ANSWER_BYTES_MAX or clock.monotonic_s() > deadline:
-                    raise OSError("the answer is too long, or takes too long")
+                    raise OSError("应答过长或过慢 the answer is too long, or takes too long")
             if response.length:
                 raise http.client.IncompleteRead(bytes(octets), response.length)
         retry = response.headers.get("Retry-After", "")

@@ -50,18 +50,18 @@ def unpack_code(line: bytes, lot: Lot, index: int) -> Code:
     try:
         form = _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise WireError(f"The line of code {index} cannot be read") from None
+        raise WireError(f"第 {index} 号标识的行无法读取 The line of code {index} cannot be read") from None
     if line[-1:] != b"\n":
-        raise WireError(f"The line of code {index} is cut")
+        raise WireError(f"第 {index} 号标识的行残缺 The line of code {index} is cut")
     return check_code(Code(form.index, form.identifier.upper(), form.kind, form.case, form.pallet), lot, index)
 
 
 def check_code(code: Code, lot: Lot, index: int) -> Code:
     """Return a code of this lot that has this index. Errors: WireError."""
     if code.number != index or index >= lot.size or code.kind is not lot.kind(index):
-        raise WireError(f"Code {code.number} ({code.kind.value}) is not code {index} of the lot")
+        raise WireError(f"标识与序号不符 Code {code.number} ({code.kind.value}) is not code {index} of the lot")
     if parse_serial(code.identifier, lot.handle) is None:
-        raise WireError(f"{code.identifier[:100]!r} is no code of {lot.handle}")
+        raise WireError(f"不是该批次的标识 {code.identifier[:100]!r} is no code of {lot.handle}")
     return code
 
 
@@ -80,7 +80,7 @@ class Codes:
         self._indexes = array("I", sorted(there, key=self._serials.__getitem__))
         self._sorted = array("Q", [self._serials[index] for index in self._indexes])
         if any(a == b for a, b in zip(self._sorted, self._sorted[1:], strict=False)):
-            raise WireError("A code stands twice among the codes of the lot")
+            raise WireError("批次中有重复的标识 A code stands twice among the codes of the lot")
 
     def find(self, read: str) -> int | None:
         """Return the index of a code, None for one that is not here. ``read``: see carriers. Cost: O(log n)."""

@@ -95,11 +95,11 @@ def unpack_entry(octets: bytes) -> Entry:
     try:
         form = _DECODER.decode(octets)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"A line of a run cannot be read: {error}") from None
+        raise WireError(f"班次记录中有一行无法读取 A line of a run cannot be read: {error}") from None
     at_ms = parse_moment(form.time)
     entry: Entry | None = None
     if at_ms is None:
-        raise WireError("A line of a run has no time")
+        raise WireError("班次记录中有一行没有时间 A line of a run has no time")
     if form.alarm:
         if len(form.seen) <= limits.LINE_SEEN_MAX and all(parse_serial(each, "") is not None for each in form.seen):
             entry = Alarm(form.alarm, at_ms, form.line, tuple(form.seen))
@@ -110,7 +110,7 @@ def unpack_entry(octets: bytes) -> Entry:
         if form.event in EVENTS and all(map(_fits, spans)) and (form.grade in GRADES and len(form.grade) <= 1):
             entry = Fact(form.event, spans[0], at_ms, form.grade, tuple(spans[1:]))
     if entry is None or pack_entry(entry) != octets:
-        raise WireError("A line of a run says what no line says")
+        raise WireError("班次记录中有一行内容无效 A line of a run says what no line says")
     return entry
 
 

@@ -69,6 +69,13 @@ class Lot(NamedTuple):
         first = {Kind.UNIT: 0, Kind.CASE: self.units, Kind.PALLET: self.units + self.cases}[kind]
         return Span(first, {Kind.UNIT: self.units, Kind.CASE: self.cases, Kind.PALLET: self.pallets}[kind])
 
+    def parent(self, index: int) -> int | None:
+        """Return the case or pallet that an index is in by rule."""
+        kind = self.kind(index)
+        each = {Kind.UNIT: self.units_per_case, Kind.CASE: self.cases_per_pallet, Kind.PALLET: 0}[kind]
+        outer = Kind.CASE if kind is Kind.UNIT else Kind.PALLET
+        return self.space(outer).first + (index - self.space(kind).first) // each if each else None
+
     def children(self, index: int) -> Span:
         """Return what is in a case or pallet by rule."""
         inner, each = (
@@ -105,9 +112,9 @@ def check_lot(lot: Lot) -> Lot:
     """Return a lot that a node or a file tells of. Errors: WireError for one that cannot be."""
     sizes = (lot.units, lot.units_per_case, lot.cases_per_pallet)
     if any(type(size) is not int or not 0 <= size <= limits.LINE_INDEXES_MAX for size in sizes):
-        raise WireError(f"A lot of {sizes}")
+        raise WireError(f"没有这样的批次 There is no such lot: {sizes}")
     if not lot.units or lot.size > limits.LINE_INDEXES_MAX or (lot.cases_per_pallet and not lot.units_per_case):
-        raise WireError(f"A lot of {sizes}")
+        raise WireError(f"没有这样的批次 There is no such lot: {sizes}")
     parse_lot(lot.handle)
     return lot
 

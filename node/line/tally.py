@@ -172,7 +172,10 @@ class Tally:
         span = fact.codes
         there = self._states[span.first : span.end]
         if span.end > self.lot.size or not set(there) <= set(before):
-            raise StoreError(f"The run's file says of codes {span.first} + {span.size} what cannot be: {fact.event}")
+            raise StoreError(
+                f"班次记录中 {span.first} + {span.size} 的事件不可能发生。"
+                f"The run's file says of codes {span.first} + {span.size} what cannot be: {fact.event}"
+            )
         times = self._later if there[0] == State.COMMISSIONED else self._first
         self._states[span.first : span.end] = bytes([state]) * span.size
         times[span.first : span.end] = array("q", [fact.at_ms]) * span.size

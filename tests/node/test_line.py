@@ -23,6 +23,7 @@ from node.initialise import _make_certificate
 from node.line.moments import format_moment
 from tests.kit.line_node import LineNode, Lot, Problem
 from tests.kit.node import SALTERN
+from tests.kit.symbols import parse_zpl
 
 DAY = "2026-11-20T08:00:"
 
@@ -107,6 +108,34 @@ def test_a_block_comes_with_its_cases_and_pallets(site: Path, node: LineNode) ->
     assert {name for name, *_ in node.lot.blocks} == {"works"}
 
 
+def test_a_site_shows_who_has_what(site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that the node has not answered, sub-blocks of lines, and the runs that use them."""
+    of_run = given(site, node, 50)
+    line("run", *of_run, "--input", os.devnull)
+    line(*fetch(site, node, 20))
+    line("take", "--site", site, "--line", "L5", "--count", 15, "--token", "later")
+    monkeypatch.setattr(limits, "LINE_TRIES", 1)
+    node.fault = lambda number, method, path: "before"
+    refused(*fetch(site, node, 9, "--token", "night"))
+    shown = line("buffer", "show", "--site", site)
+    token = shown["lines"][0]["token"]
+    assert shown["requests"] == [{"block": 3, "lot": node.handle, "count": 9, "token": "night"}]
+    assert [(each["line"], each["from"], each["count"], each["run"]) for each in shown["lines"]] == [
+        ("L4", 0, 50, "A"),
+        ("L5", 50, 15, None),
+    ]
+    assert shown["runs"] == [
+        {"run": "A", "line": "L4", "lot": node.handle, "blocks": [{"from": 0, "count": 50, "token": token}]}
+    ]
+    text = invoke("buffer", "show", "--site", site).stdout
+    assert f"节点未应答，请再次执行 not answered, run it again: buffer take --lot {node.handle} --count 9" in text
+    assert "later  尚无班次 no run yet" in text
+    assert f"班次 Run A  L4  {node.handle}  0 … 49 (50)" in text
+    node.fault = lambda number, method, path: ""
+    line(*fetch(site, node, 9, "--token", "night"))
+    assert line("buffer", "show", "--site", site)["requests"] == []
+
+
 @pytest.mark.parametrize("fault", ["before", "after"])
 @pytest.mark.parametrize("number", range(1, 6))
 def test_a_take_that_was_cut_is_the_same_block(
@@ -167,7 +196,7 @@ def test_the_same_token_gets_the_same_block(site: Path, node: LineNode) -> None:
     assert line(*take)["again"] is False
     assert line(*take) == {
         "line": "L4", "lot": node.handle, "from": 0, "count": 20, "token": "t", "asked": 20, "short": False,
-        "again": True,
+        "more": 80, "again": True,
     }  # fmt: skip
     assert refused("take", "--site", site, "--line", "L5", "--count", 20, "--token", "t")["rule"] == "line-token"
     assert refused("take", "--site", site, "--line", "L4", "--count", 21, "--token", "t")["rule"] == "line-token"
@@ -337,6 +366,19 @@ def test_what_is_refused_for_now_is_asked_again_under_its_key(
     assert node.lot.states[:3] == ["commissioned"] * 3
 
 
+def test_a_take_that_one_block_cannot_fill_says_what_the_others_have(site: Path, node: LineNode) -> None:
+    """It is no short supply before the site has nothing more."""
+    line(*fetch(site, node, 30))
+    line(*fetch(site, node, 40))
+    take = ("take", "--site", site, "--line", "L4", "--count", 60)
+    told = invoke(*take).stdout
+    assert "The block had no more: 40 / 60" in told
+    assert "站点其余号段还有 30，请再次执行。Other blocks of the site have 30: take again" in told
+    assert "Short supply" not in told
+    told = line(*take)
+    assert (told["count"], told["short"], told["more"]) == (30, True, 0)
+
+
 def test_a_site_of_several_lots_wants_one_named(site: Path, node: LineNode, tmp_path: Path) -> None:
     """For the take, and for the run of a line that has both."""
     line(*fetch(site, node, 50))
@@ -439,7 +481,7 @@ def test_a_duplicate_raises_an_alarm(site: Path, node: LineNode) -> None:
     duplicate = f"{node.lot.codes[1]},{DAY}05Z,A"
     answers, loud = run(of_run, [*bags(node, 0, 1, 2), duplicate, *bags(node, 3, second=6)])
     assert answers == ["ok", "ok", "ok", "alarm duplicate", "ok"]
-    assert f"警报 ALARM duplicate: 重复标识 a code that was there before: {duplicate!r}" in loud
+    assert f"警报 ALARM duplicate, 第 4 行 line 4: {duplicate!r}: 重复标识 a code that was there before" in loud
     kept = [json.loads(text[18:]) for text in (site / "runs" / "A" / "events.log").read_text().splitlines()]
     assert [each["line"] for each in kept if each.get("alarm") == "duplicate"] == [duplicate]
     told = line("end", *of_run)
@@ -447,6 +489,156 @@ def test_a_duplicate_raises_an_alarm(site: Path, node: LineNode) -> None:
     assert told["counts"]["unit"] == {
         "issued": 100, "allocated": 0, "commissioned": 4, "scrapped": 0, "sampled": 0, "returned": 96,
     }  # fmt: skip
+
+
+def test_a_line_takes_what_the_labels_carry(site: Path, node: LineNode) -> None:
+    """Addresses and forms of GS1, of bags and of children; each is the code that it names, so a second one is told."""
+    of_run = given(site, node)
+    prefix, _, suffix = node.lot.codes[0].partition("/")
+    gs1 = f"\x1d010690123456789221{node.lot.codes[1].partition('/')[2]}"
+    link = f"HTTPS://ID.EXAMPLE.CN/01/06901234567892/21/{node.lot.codes[2].partition('/')[2]}"
+    children = [f"https://id.example.cn/{node.lot.codes[index]}" for index in (0, 1, 2)]
+    case = {"code": f"https://id.example.cn/{node.lot.codes[200]}", "time": f"{DAY}01Z", "event": "case"}
+    answers, _ = run(of_run, [
+        f"HTTPS://ID.EXAMPLE.CN/{prefix}/{suffix},{DAY}00Z,A", f"{gs1},{DAY}00Z,A", f"{link},{DAY}00Z,A",
+        json.dumps(case | {"children": children}),
+        f"{node.lot.codes[0]},{DAY}02Z,A", f"(01)06901234567892(21){suffix},{DAY}02Z,A",
+        f"https://id.example.cn/88.118.8/{node.lot.codes[5].partition('/')[2]},{DAY}02Z,A",
+    ])  # fmt: skip
+    assert answers == ["ok"] * 4 + ["alarm duplicate", "alarm duplicate", "alarm unknown"]
+
+
+def test_what_was_not_read_is_an_alarm(site: Path, node: LineNode) -> None:
+    """A blank line, and an empty code: never an ok that is counted nowhere."""
+    of_run = given(site, node)
+    answers, loud = run(of_run, [*bags(node, 0), "", f",{DAY}01Z", "", *bags(node, 1, second=2)])
+    assert answers == ["ok", "alarm no-read", "alarm no-read", "alarm no-read", "ok"]
+    assert "警报 ALARM no-read, 第 2 行 line 2: '': 没有读到标识 no code was read" in loud
+    assert line("end", *of_run)["alarms"] == {"no-read": 3}
+
+
+def test_a_line_that_cannot_be_read_is_shown_with_its_number_and_why(site: Path, node: LineNode) -> None:
+    """On standard error, and in the answer in JSON."""
+    of_run = given(site, node)
+    said = [*bags(node, 0), "nonsense", f"{node.lot.codes[1]},yesterday"]
+    answers, loud = run(of_run, said)
+    assert answers == ["ok", "alarm malformed", "alarm malformed"]
+    assert (
+        "警报 ALARM malformed, 第 2 行 line 2: 'nonsense': 无法读取的行 a line that cannot be read: 应为 code,time"
+        in loud
+    )
+    assert f"第 3 行 line 3: {said[2]!r}" in loud
+    answers, _ = run(of_run, said, "--json")
+    told = json.loads(answers[1])
+    assert (told["ok"], told["alarm"], told["line"]) == (False, "malformed", 2)
+    assert "code,time[,grade[,event]]" in told["why"]
+
+
+def test_a_run_that_cannot_begin_takes_no_codes(site: Path, node: LineNode) -> None:
+    """A name that was mistyped, with an input that is none; where a run has the codes, it is named."""
+    of_run = given(site, node)
+    wrong = (*of_run[:4], "--run", "TYPO")
+    for source in (site / "none", site):
+        assert invoke("run", *wrong, "--input", source).exit_code == 2
+    assert line("buffer", "show", "--site", site)["runs"] == []
+    assert run(of_run, bags(node, 0))[0] == ["ok"]
+    told = refused("run", *wrong, "--input", os.devnull)
+    assert told["rule"] == "block-none"
+    assert "已由班次 A 使用：用 --run A 继续" in told["reason"]
+    assert "are of the run A: go on with --run A" in told["reason"]
+
+
+def test_a_name_of_a_run_is_given_once(site: Path, node: LineNode) -> None:
+    """At a site, whichever line; whoever takes it again is told to choose another one, before the input is opened."""
+    of_run = given(site, node, 50)
+    run(of_run, bags(node, 0))
+    line(*fetch(site, node, 10))
+    line("take", "--site", site, "--line", "L5", "--count", 10)
+    told = refused("run", "--site", site, "--line", "L5", "--run", "A", "--input", os.devnull)
+    assert told["rule"] == "line-run"
+    assert "班次名称在站点内唯一，请另取名称" in told["reason"]
+    assert "choose another name" in told["reason"]
+    assert "它属于生产线 L4" in refused("end", "--site", site, "--line", "L5", "--run", "A")["reason"]
+
+
+# --- what a line prints -----------------------------------------------------------
+
+
+def printed(*arguments: object) -> list[dict[str, Any]]:
+    done = invoke("codes", *arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return [json.loads(text) for text in done.stdout.splitlines()]
+
+
+def test_a_line_writes_its_codes_for_the_printer(site: Path, node: LineNode) -> None:
+    """As the node tells them, in the order in which the line got them; of each kind those that are the line's."""
+    line(*fetch(site, node, 25))
+    line(*fetch(site, node, 60))
+    line("take", "--site", site, "--line", "L5", "--count", 5)
+    line("take", "--site", site, "--line", "L4", "--count", 40)
+    line("take", "--site", site, "--line", "L4", "--count", 20)
+    of_line = ("--site", site, "--line", "L4")
+    indexes = [*range(25, 65), *range(5, 25)]
+    everything = node.lot.tell_codes(0, node.lot.size)["codes"]
+    assert printed(*of_line) == [everything[index] for index in indexes]
+    assert printed(*of_line, "--json") == printed(*of_line)
+    assert [each["index"] for each in printed(*of_line, "--kind", "case")] == [203, 204, 205, 206, 201, 202]
+    assert printed(*of_line, "--kind", "case") == [everything[index] for index in (203, 204, 205, 206, 201, 202)]
+    assert printed(*of_line, "--kind", "pallet") == [everything[221]]
+    csv = invoke("codes", *of_line, "--format", "csv").stdout.splitlines()
+    assert csv[0] == "index,identifier,kind,case,pallet"
+    code = everything[25]
+    assert csv[1] == f"25,{code['identifier']},unit,{code['case']},{code['pallet']}"
+    assert len(csv) == 61
+
+
+def test_a_day_by_the_manual(site: Path, node: LineNode) -> None:
+    """What the printer was sent is what the camera reads."""
+    of_run = given(site, node)
+    url = ("--format", "zpl", "--public-url", "https://id.example.cn")
+    labels = parse_zpl(invoke("codes", "--site", site, "--line", "L4", *url).stdout)
+    held = [each.rest.decode().removeprefix("MA,") for each in labels if each.rest.startswith(b"MA,")]
+    assert held[0] == f"HTTPS://ID.EXAMPLE.CN/{node.lot.codes[0]}"
+    assert len(held) == 100
+    assert run(of_run, [f"{text},{DAY}01Z,A" for text in held])[0] == ["ok"] * 100
+    bare = parse_zpl(invoke("codes", "--site", site, *of_run[2:], "--format", "zpl").stdout)
+    assert [each.rest.decode() for each in bare if each.rest.startswith(b"MA,")][99] == f"MA,{node.lot.codes[99]}"
+
+
+def test_no_code_is_printed_twice_by_itself(site: Path, node: LineNode) -> None:
+    """What a run has is written again only by its name, or from a block on that is named."""
+    of_run = given(site, node, 20)
+    run(of_run, [])
+    of_line = of_run[:4]
+    told = refused("codes", *of_line)
+    assert (told["rule"], "--run A" in told["reason"]) == ("block-none", True)
+    line(*fetch(site, node, 30))
+    line("take", "--site", site, "--line", "L4", "--count", 10, "--token", "t2")
+    line("take", "--site", site, "--line", "L4", "--count", 10, "--token", "t3")
+    assert [each["index"] for each in printed(*of_line)] == [*range(20, 40)]
+    assert [each["index"] for each in printed(*of_run)] == [*range(20)]
+    run(of_run, [])
+    assert [each["index"] for each in printed(*of_run)] == [*range(40)]
+    assert [each["index"] for each in printed(*of_run, "--from-block", "t3")] == [*range(30, 40)]
+    assert [each["index"] for each in printed(*of_line, "--from-block", "t2")] == [*range(20, 40)]
+    assert refused("codes", *of_line, "--from-block", "t4")["rule"] == "line-token"
+    assert refused("codes", *of_line, "--run", "B")["rule"] == "line-run"
+    assert refused("codes", "--site", site, "--line", "L9")["rule"] == "block-none"
+    for wrong in (
+        ("--public-url", "https://x"), ("--format", "zpl", "--public-url", "x"), ("--format", "csv", "--json"),
+        ("--format", "zpl", "--public-url", "https://盐.cn"), ("--format", "zpl", "--public-url", "http://x:y"),
+    ):  # fmt: skip
+        assert invoke("codes", *of_run, *wrong).exit_code == 2, wrong
+
+
+def test_codes_that_were_altered_are_not_printed(site: Path, node: LineNode) -> None:
+    """Not one of them: the file is looked through before anything is written."""
+    of_run = given(site, node)
+    path = site / "blocks" / "0001" / "codes.jsonl"
+    path.write_bytes(path.read_bytes() + b"{}\n")
+    done = invoke("codes", *of_run[:4])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert refused("codes", *of_run[:4])["rule"] == "line-damaged"
 
 
 def test_a_run_that_is_said_again_is_the_same(site: Path, node: LineNode) -> None:
@@ -648,7 +840,7 @@ def test_what_the_node_refuses_is_listed_and_kept(site: Path, node: LineNode) ->
     assert (told["balanced"], told["waiting"], told["different"]) == (False, 0, 197)
     assert told["differences"][0]["code"] == node.lot.codes[2]
     assert "event-state" in told["differences"][0]["why"]
-    assert "unit commissioned: 本地 3 here, 节点 2 at the node" in told["counts_differ"]
+    assert "单元 unit 启用 commissioned: 本地 3 here, 节点 2 at the node" in told["counts_differ"]
 
 
 def test_a_run_is_balanced_when_all_of_it_is_at_the_node(site: Path, node: LineNode) -> None:
@@ -671,9 +863,31 @@ def test_a_run_is_balanced_when_all_of_it_is_at_the_node(site: Path, node: LineN
     assert "账目相符 The account agrees" in invoke("reconcile", *of_run).stdout
     node.lot.states[7] = "scrapped"
     assert refused("reconcile", *of_run, *node.options)["counts_differ"] == [
-        "unit commissioned: 本地 150 here, 节点 149 at the node", "unit scrapped: 本地 0 here, 节点 1 at the node",
-    ]  # fmt: skip
+        "单元 unit 启用 commissioned: 本地 150 here, 节点 149 at the node",
+        "单元 unit 报废 scrapped: 本地 0 here, 节点 1 at the node",
+    ]
     assert line("reconcile", *of_run)["balanced"]
+
+
+def test_a_run_of_a_part_of_a_lot_is_compared_as_far_as_it_can_be(site: Path, node: LineNode) -> None:
+    """The node's counts are of the lot: none is less than here. Without --node it says that nothing was compared."""
+    of_run = given(site, node, 100)
+    run(of_run, bags(node, *range(30)))
+    line("end", *of_run)
+    line("upload", *of_run, *node.options)
+    told = line("reconcile", *of_run)
+    assert (told["balanced"], told["compared"], told["node"]) == (True, "no", None)
+    assert "未与节点核对：没有给出 --node。Not compared with the node" in invoke("reconcile", *of_run).stdout
+    asked = len(node.asked)
+    node.lot.states[150] = "scrapped"
+    told = line("reconcile", *of_run, *node.options)
+    assert (told["balanced"], told["compared"], len(node.asked)) == (True, "at-least", asked + 1)
+    assert told["node"]["unit"]["commissioned"] == 30
+    assert "the run has a part of it" in told["compared_why"]
+    assert told["compared_why"] in invoke("reconcile", *of_run, *node.options).stdout
+    node.lot.states[7] = "allocated"
+    told = refused("reconcile", *of_run, *node.options)
+    assert told["counts_differ"] == ["单元 unit 启用 commissioned: 本地 30 here, 节点 29 at the node"]
 
 
 def test_an_upload_that_cannot_reach_the_node_loses_nothing(site: Path, node: LineNode) -> None:
@@ -768,6 +982,18 @@ def test_a_name_is_no_path(site: Path, node: LineNode, name: str) -> None:
     assert refused("take", "--site", site, "--line", name, "--count", 1)["rule"] == "line-name"
     line("take", "--site", site, "--line", "包装线4", "--count", 1)
     assert refused("run", "--site", site, "--line", "包装线4", "--run", name)["rule"] == "line-name"
+
+
+def test_what_the_system_refuses_is_told_in_json(site: Path, node: LineNode) -> None:
+    """An input that fails while it is read, a folder that is none: a reason and exit code 1, no traceback."""
+    of_run = given(site, node)
+    told = refused("run", *of_run, "--input", "/proc/self/mem")
+    assert (told["outcome"], told["rule"]) == ("internal", "line-file")
+    (site / "runs" / "A" / "batches").write_text("")
+    for command, *more in (("upload", *node.options), ("reconcile",), ("end",)):
+        told = refused(command, *of_run, *more)
+        assert told["rule"] == "line-damaged", command
+        assert not told["reason"].isascii()
 
 
 def test_a_folder_that_is_no_site_is_told(tmp_path: Path) -> None:
