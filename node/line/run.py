@@ -28,6 +28,7 @@ from node.line.facts import End, Entry, pack_entry, unpack_entry
 from node.line.shape import Kind
 from node.line.site import Site, check_name
 from node.line.tally import Tally
+from node.line.words import printable
 
 _CHUNK_ENTRIES = 1_000
 
@@ -92,7 +93,7 @@ class Run:
             reading = parse_reading(line)
             found = None if reading is None else self.tally.read(reading, now_ms)
         except WireError as error:
-            found, why = "malformed", error.message
+            found, why = "malformed", printable(error.message)
         if isinstance(found, str):
             alarm = self.tally.alarm(found, line, now_ms)
             if alarm is not None:

@@ -214,19 +214,6 @@ def test_short_supply_is_told(site: Path, node: LineNode) -> None:
     assert refused("take", "--site", site, "--line", "L5", "--count", 1)["rule"] == "block-none"
 
 
-def test_a_take_that_one_block_cannot_fill_says_what_the_others_have(site: Path, node: LineNode) -> None:
-    """It is no short supply before the site has nothing more."""
-    line(*fetch(site, node, 30))
-    line(*fetch(site, node, 40))
-    take = ("take", "--site", site, "--line", "L4", "--count", 60)
-    told = invoke(*take).stdout
-    assert "The block had no more: 40 / 60" in told
-    assert "站点其余号段还有 30，请再次执行。Other blocks of the site have 30: take again" in told
-    assert "Short supply" not in told
-    told = line(*take)
-    assert (told["count"], told["short"], told["more"]) == (30, True, 0)
-
-
 Page = Callable[[list[dict[str, Any]]], None]
 
 
@@ -377,6 +364,19 @@ def test_what_is_refused_for_now_is_asked_again_under_its_key(
     assert line("upload", *of_run, *node.options)["outcomes"] == {"ok": 2}
     assert [key[-6:] for _, _, key in node.asked[begin:]] == ["000001"] * 3 + ["000002"]
     assert node.lot.states[:3] == ["commissioned"] * 3
+
+
+def test_a_take_that_one_block_cannot_fill_says_what_the_others_have(site: Path, node: LineNode) -> None:
+    """It is no short supply before the site has nothing more."""
+    line(*fetch(site, node, 30))
+    line(*fetch(site, node, 40))
+    take = ("take", "--site", site, "--line", "L4", "--count", 60)
+    told = invoke(*take).stdout
+    assert "The block had no more: 40 / 60" in told
+    assert "站点其余号段还有 30，请再次执行。Other blocks of the site have 30: take again" in told
+    assert "Short supply" not in told
+    told = line(*take)
+    assert (told["count"], told["short"], told["more"]) == (30, True, 0)
 
 
 def test_a_site_of_several_lots_wants_one_named(site: Path, node: LineNode, tmp_path: Path) -> None:
