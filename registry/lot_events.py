@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from core import limits
 from core.changes import ChangeKind
 from core.clock import Millis, format_instant, parse_instant
-from core.errors import LimitError, NodeError, Outcome, SealError, StoreError
+from core.errors import NodeError, Outcome, SealError, StoreError
 from core.ident.handle import HandleRules
 from core.ident.unitcode import SERIAL_CHARS, UnitCodes
 from core.lotkeys import codes_of_lot
@@ -41,34 +42,17 @@ from core.store.lot_rows import (
     pack_tally,
     unpack_tally,
 )
-from core.store.run_reading import children_of
-from core.wire.jsontext import parse
 from registry.commands import RecordEvents, Result
 from registry.desk import Desk, told
-from registry.lot_runs import LotContents, LotRuns, Piece
+from registry.event_batch import EventForm, split
+from registry.lot_runs import Change, LotContents, LotRuns, Piece
+from registry.lot_work import CHANGE_STEPS, LOOK_STEPS, Work, too_much
 from registry.lots import key_refused, require_lot
 from registry.refusals import refusal
 from registry.staging import Staging
 
 _STATES: Final = {state.value: state for state in UnitState}
 _EVENTS: Final = tuple(name for name in (*_STATES, PACKED) if name != UnitState.ALLOCATED.value)
-
-
-_Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # a longer one would be told back
-
-
-class EventForm(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from"}):
-    """One item as it is sent: ``identifier``, or ``from`` and ``count``."""
-
-    event: str
-    time: str
-    identifier: str | None = None
-    start: _Number | None = None
-    count: _Number | None = None
-    until: str | None = None
-    place: str = ""
-    grade: str = ""
-    parent: str | None = None
 
 
 class _Item(NamedTuple):
@@ -97,7 +81,6 @@ class _Ended(NamedTuple):
 
 
 _ITEM: Final = msgspec.json.Decoder(EventForm)
-_ARRAY: Final = msgspec.json.Decoder(list[EventForm])
 _OK: Final = _Ended("ok")
 _UNCHANGED: Final = _Ended("unchanged")
 _MIXED: Final = _Ended("")
@@ -108,7 +91,7 @@ def record_events(desk: Desk, command: RecordEvents) -> Result:
     lot, row = require_lot(desk, command.lot)
     if command.digest and not hmac.compare_digest(hashlib.sha256(command.body).digest(), command.digest):
         raise refusal("event-digest", Outcome.MALFORMED)
-    forms = _split(command)
+    forms = split(command.body, lines=command.lines)
     if desk.lot_keys is None:
         raise key_refused("lots.keys: 未指定密钥文件。No key file is named")
     try:
@@ -126,24 +109,6 @@ def record_events(desk: Desk, command: RecordEvents) -> Result:
     if counts[_OK.outcome]:
         desk.staging.change(ChangeKind.LOT_CHANGED, lot, desk.now_ms)
     return told(lot.decode(), Outcome.OK, {"lot": lot.decode(), "results": results, "counts": dict(counts)})
-
-
-def _split(command: RecordEvents) -> Sequence[EventForm | bytes]:
-    """Return the items: the lines, or an array read at once where all is right, else the octets of each."""
-    items: Sequence[EventForm | bytes]
-    if command.lines:
-        items = [line for line in command.body.split(b"\n") if line.strip()]
-    else:
-        try:
-            items = _ARRAY.decode(command.body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            items = [bytes(item) for item in parse(command.body, list[msgspec.Raw])]
-    if len(items) > limits.BATCH_ITEMS_MAX:
-        raise LimitError(
-            f"一批最多 {limits.BATCH_ITEMS_MAX} 个事件，此批有 {len(items)} 个。"
-            f"A batch has at most {limits.BATCH_ITEMS_MAX} events, this has {len(items)}"
-        )
-    return items
 
 
 class _Reader:
@@ -240,78 +205,106 @@ class _Book:
         self._events = tally.events
         self._states = {state: list(counts) for state, counts in tally.states.items()}
         self._held = sorted(_held_indexes(self._staging, lot, codes))
-        self._contents = LotContents(self._staging, lot)
+        self._work = Work()
+        self._runs = LotRuns(self._staging, lot, self._work)
+        self._contents = LotContents(self._staging, lot, self._work)
         self._inside: dict[int, set[int]] = {}  # what is in cases and on pallets that are almost full
+        self._first: _Item | None = None
+        self._ends = False  # no work is left
 
     def enter(self, items: Sequence[_Item | _Ended]) -> list[_Ended]:
         """Decide the items in order; return how each ended."""
-        known = [item.indexes for item in items if isinstance(item, _Item)]
-        if not known:
-            return [item for item in items if isinstance(item, _Ended)]
-        runs = LotRuns(self._staging, self._lot, known)
+        self._first = next((item for item in items if isinstance(item, _Item)), None)
         ended: list[_Ended] = []
         for group in _grouped(items):
-            ended += [group] if isinstance(group, _Ended) else self._group(runs, group)
+            ended += [group] if isinstance(group, _Ended) else self._group(group)
         if _OK in ended:
-            runs.write()
+            self._runs.write()
             self._contents.write()
             self._staging.put(Table.LOT_TALLIES, self._lot, pack_tally(self._tally()))
         return ended
 
-    def _group(self, runs: LotRuns, items: Sequence[_Item]) -> list[_Ended]:
+    def _group(self, items: Sequence[_Item]) -> list[_Ended]:
         """Decide items that go on from one another as one; where they do not end alike, each half by itself."""
+        if self._ends:
+            return [_refused(too_much())] * len(items)
         if len(items) == 1:
-            return [self._enter(runs, items[0])]
+            return [self._enter(items[0])]
         whole = items[0]._replace(
             indexes=range(items[0].indexes.start, items[-1].indexes.stop), last_ms=items[-1].last_ms,
             grade=max(item.grade for item in items),
         )  # fmt: skip
-        ended = self._enter(runs, whole, several=True)
+        ended = self._enter(whole, several=True)
         if ended is _OK or ended is _UNCHANGED:
             return [ended] * len(items)
         half = len(items) // 2
-        return self._group(runs, items[:half]) + self._group(runs, items[half:])
+        return self._group(items[:half]) + self._group(items[half:])
 
-    def _enter(self, runs: LotRuns, item: _Item, *, several: bool = False) -> _Ended:
+    def _enter(self, item: _Item, *, several: bool = False) -> _Ended:
         """Decide one item: all of its indexes, or none.
 
         ``several``: it stands for some that are alike; _MIXED, and nothing done, where they do not end alike.
         """
+        self._work.allow(first=item is self._first)
         try:
-            if any(index in item.indexes for index in self._held):
-                raise refusal("unit-held", Outcome.HELD)
-            pieces = self._pieces(runs, item)
-            changed = [piece for piece in pieces if not _is_so(piece, item, self._packaging)]
-            for piece in changed:
-                self._check(piece, item)
-            self._check_room(runs, changed, item)
+            pieces = self._looked_at(item, several=several)
+            if pieces is None:
+                return _MIXED
+            self._check_room(pieces, item)
+            self._contents.load({piece.parent for piece in pieces} | {item.parent})
         except StoreError:
             raise
         except NodeError as error:
+            self._ends = error.ended is Outcome.TOO_LARGE and not several
             return _refused(error)
-        if not changed:
+        if not pieces:
             return _UNCHANGED
-        parents = {self._parent(piece, item) for piece in changed}
-        if several and (len(changed) < len(pieces) or (len(parents) > 1 and item.first_ms < item.last_ms)):
-            return _MIXED
-        for piece in changed:
-            self._apply(runs, piece, item)
-        for indexes in _spans(changed):
+        self._apply(pieces, item)
+        for indexes in _spans(pieces):
             self._log(item, indexes)
         return _OK
 
-    def _pieces(self, runs: LotRuns, item: _Item) -> list[Piece]:
-        """Return what the indexes of an item are made of, cut where those begin and end that are there by rule."""
-        pieces = list(runs.pieces(item.indexes))
+    def _looked_at(self, item: _Item, *, several: bool) -> list[Piece] | None:
+        """Return the pieces that an item changes, None for several that do not end alike. Errors: NodeError."""
+        held = bisect_left(self._held, item.indexes.start)
+        if held < len(self._held) and self._held[held] in item.indexes:
+            raise refusal("unit-held", Outcome.HELD)
+        self._runs.load(item.indexes)
+        gone = self._gone(item.parent)
+        self._work.foresee(self._runs.count(item.indexes) * (LOOK_STEPS + CHANGE_STEPS))
+        changed: list[Piece] = []
+        parents: set[int | None] = set()
+        for seen, piece in enumerate(self._pieces(item), 1):
+            self._work.spend(LOOK_STEPS)
+            if not _is_so(piece, item, self._packaging):
+                self._check(piece, item)
+                if gone is not None and item.parent is not None and not _is_in(piece, item.parent, self._packaging):
+                    raise refusal("event-parent-gone", Outcome.CONFLICT, state=gone.value)
+                changed.append(piece)
+                parents.add(self._parent(piece, item))
+            if several and ((changed and len(changed) < seen) or (len(parents) > 1 and item.first_ms < item.last_ms)):
+                return None
+        return changed
+
+    def _gone(self, parent: int | None) -> UnitState | None:
+        """Return the state of what something is put in, if that is a final one."""
+        if parent is None or parent == NO_PARENT:
+            return None
+        self._runs.load(range(parent, parent + 1))
+        (piece,) = self._runs.pieces(range(parent, parent + 1))
+        return piece.state if piece.state in GONE else None
+
+    def _pieces(self, item: _Item) -> Iterator[Piece]:
+        """Yield what the indexes of an item are made of, cut where those begin and end that are there by rule."""
+        pieces = self._runs.pieces(item.indexes)
         if item.parent is None or item.parent == NO_PARENT:
-            return pieces
+            yield from pieces
+            return
         by_rule = self._packaging.children(item.parent)
-        cut: list[Piece] = []
         for indexes, run in pieces:
             low, high = (max(indexes.start, min(at, indexes.stop)) for at in (by_rule.start, by_rule.stop))
             parts = range(indexes.start, low), range(low, high), range(high, indexes.stop)
-            cut += [Piece(part, run) for part in parts if part]
-        return cut
+            yield from (Piece(part, run) for part in parts if part)
 
     def _parent(self, piece: Piece, item: _Item) -> int | None:
         """Return what a piece is in from now on."""
@@ -338,7 +331,7 @@ class _Book:
         if run is not None and run.state is not UnitState.ALLOCATED and item.first_ms < run.first_ms:
             raise refusal("event-order", Outcome.CONFLICT, state=piece.state.value, since=since)
 
-    def _check_room(self, runs: LotRuns, pieces: list[Piece], item: _Item) -> None:
+    def _check_room(self, pieces: list[Piece], item: _Item) -> None:
         """Errors: NodeError where more is put into a case, or onto a pallet, than it may hold."""
         if item.parent is None or item.parent == NO_PARENT or not pieces:
             return
@@ -346,30 +339,76 @@ class _Book:
         new = sum(len(piece.indexes) for piece in pieces)
         if len(by_rule) + self._contents.size(item.parent) + new <= limits.LOT_PACKED_MAX:
             return  # some of these may have left
-        inside = self._inside.get(item.parent)
-        if inside is None:
-            runs.write()
-            self._contents.write()
-            inside = self._inside[item.parent] = set(children_of(self._staging, self._lot, item.parent, by_rule))
-        if len(inside.union(*(piece.indexes for piece in pieces))) > limits.LOT_PACKED_MAX:
+        if new <= limits.LOT_PACKED_MAX:
+            inside = self._inside.get(item.parent)
+            if inside is None:
+                inside = self._inside[item.parent] = self._children(item.parent, by_rule)
+            new = sum(index not in inside for piece in pieces for index in piece.indexes) + len(inside)
+        if new > limits.LOT_PACKED_MAX:
             raise refusal("event-full", Outcome.CONFLICT, packed=limits.LOT_PACKED_MAX)
 
-    def _apply(self, runs: LotRuns, piece: Piece, item: _Item) -> None:
-        run, parent = piece.run, self._parent(piece, item)
-        if item.event == PACKED:
-            state = piece.state
-            since = self._created_ms if run is None else run.first_ms, self._created_ms if run is None else run.last_ms
-            place = "" if run is None else run.place
-        else:
-            state, since, place = _STATES[item.event], (item.first_ms, item.last_ms), item.place
-        if parent != piece.parent:
-            self._contents.move(piece.indexes, piece.parent, parent)
-        runs.put(piece.indexes, state, since, place, parent)
-        for case, inside in self._inside.items():
-            if state in GONE or (item.parent is not None and item.parent != case):
-                inside.difference_update(piece.indexes)
-            elif item.parent == case:
-                inside.update(piece.indexes)
+    def _children(self, parent: int, by_rule: range) -> set[int]:
+        """Return what is in a case or on a pallet: as ``run_reading.children_of()``, of what is not written yet."""
+        found: set[int] = set()
+        for indexes in (by_rule, *self._contents.ranges(parent)):
+            if not indexes:
+                continue
+            self._runs.load(indexes)
+            for piece in self._runs.pieces(indexes):
+                self._work.spend(LOOK_STEPS)
+                if piece.state not in GONE and piece.parent in (None, parent):
+                    found.update(piece.indexes)
+        return found
+
+    def _apply(self, pieces: list[Piece], item: _Item) -> None:
+        changes = []
+        for piece in pieces:
+            run, parent = piece.run, self._parent(piece, item)
+            if item.event == PACKED:
+                state = piece.state
+                since = (self._created_ms, self._created_ms) if run is None else (run.first_ms, run.last_ms)
+                place = "" if run is None else run.place
+            else:
+                state, since, place = _STATES[item.event], (item.first_ms, item.last_ms), item.place
+            changes.append(Change(piece.indexes, state, since, place, parent))
+            if self._inside:
+                self._note_moved(piece, state, item.parent)
+            if parent != piece.parent:
+                self._contents.move(piece.indexes, piece.parent, parent)
+            self._tell_counts(piece, state)
+        self._runs.change(changes)
+        self._work.spent += CHANGE_STEPS * len(changes)
+
+    def _note_moved(self, piece: Piece, state: UnitState, into: int | None) -> None:
+        """Keep what is known of what is inside. ``into``: what the item says."""
+        indexes = piece.indexes
+        if state in GONE or into is not None:
+            for parent in self._were_in(piece):
+                if len(indexes) == 1:
+                    self._inside[parent].discard(indexes.start)
+                elif parent != into or state in GONE:
+                    del self._inside[parent]  # so that what this costs was paid when it was found out
+        if into in self._inside and state not in GONE:
+            self._inside[into].update(indexes)
+
+    def _were_in(self, piece: Piece) -> list[int]:
+        """Return those whose inside is known that a piece has been in."""
+        if piece.parent is not None:
+            return [piece.parent] if piece.parent in self._inside else []
+        ends = self._packaging.parent(piece.indexes[0]), self._packaging.parent(piece.indexes[-1])
+        if ends[0] is None:
+            return []
+        last = (
+            ends[1]
+            if ends[1] is not None
+            and self._packaging.level(piece.indexes[0]) == self._packaging.level(piece.indexes[-1])
+            else self._packaging.total
+        )
+        if last - ends[0] < len(self._inside):
+            return [parent for parent in range(ends[0], last + 1) if parent in self._inside]
+        return [parent for parent in self._inside if ends[0] <= parent <= last]
+
+    def _tell_counts(self, piece: Piece, state: UnitState) -> None:
         for level in Level:
             span = self._packaging.span(level)
             size = len(range(max(span.start, piece.indexes.start), min(span.stop, piece.indexes.stop)))

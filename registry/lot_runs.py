@@ -1,12 +1,12 @@
-"""The runs of a lot while a batch of events is decided: read once, changed in memory, written where they differ.
+"""The runs of a lot while a batch of events is decided: read as they are needed, changed in memory, written at its end.
 
 Runs never overlap. Two that meet become one where state, place and parent are the same and time goes on.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from core.clock import Millis
@@ -20,12 +20,13 @@ from core.store.lot_rows import (
     pack_contents,
     pack_run,
     unpack_contents,
+    unpack_run,
 )
-from core.store.run_reading import runs_over
+from registry.lot_work import READ_STEPS, SEEK_STEPS, Work
 from registry.staging import Staging
 
-_SPANS_MAX: Final = 32
-_GAP_MAX: Final = 1_000  # indexes
+_AHEAD: Final = 4  # runs that are read beyond what was asked for: about what it costs to begin anew
+_END: Final = 2**32 - 1  # above all indexes
 
 
 class Piece(NamedTuple):
@@ -45,23 +46,103 @@ class Piece(NamedTuple):
         return None if self.run is None else self.run.parent
 
 
+class Change(NamedTuple):
+    """What some indexes become. ``indexes``: of one piece. ``times``: since when the first and the last of them."""
+
+    indexes: range
+    state: UnitState
+    times: tuple[Millis, Millis]
+    place: str
+    parent: int | None
+
+
 class LotRuns:
-    """The runs that have any of some indexes, and those next to them. ``ranges``: of indexes, not empty, in any order.
+    """The runs of a lot, as far as it was asked for them."""
 
-    Cost: reads what lies between them, too, but for the widest gaps: of units and their case a few.
-    """
-
-    def __init__(self, staging: Staging, lot: bytes, ranges: Iterable[range]) -> None:
+    def __init__(self, staging: Staging, lot: bytes, work: Work) -> None:
         self._staging = staging
         self._lot = lot
+        self._work = work
         self._stored: dict[int, Run] = {}
-        for span in _spans(ranges):
-            self._stored.update(runs_over(staging, lot, range(max(0, span.start - 1), span.stop + 1)))
-        self._starts = sorted(self._stored)
-        self._runs = [self._stored[start] for start in self._starts]
+        self._starts: list[int] = []
+        self._runs: list[Run] = []
+        self._known: tuple[list[int], list[int]] = [], []  # where what is known begins and ends; nothing cuts a run
+
+    def load(self, indexes: range) -> None:
+        """Read the runs that have any of the indexes, and those next to them, and perhaps a few more.
+
+        Errors: NodeError(TOO_LARGE) where they are too many; then nothing is changed.
+        """
+        starts, stops = self._known
+        at = max(0, indexes.start - 1)
+        while at <= indexes.stop:
+            place = bisect_right(starts, at)
+            if place and stops[place - 1] > at:
+                at = stops[place - 1]
+                continue
+            at = self._read(at, indexes.stop, place)
+
+    def _read(self, at: int, last: int, place: int) -> int:
+        """Read from an index that is not known to the last one, or to what is known; return up to where it is now.
+
+        ``place``: of what is known next.
+        """
+        starts, stops = self._known
+        low = stops[place - 1] if place else 0
+        high = starts[place] if place < len(starts) else _END
+        found: list[tuple[int, Run]] = []
+        if low < at:
+            low = self._descend(low, at, found)
+        ahead = 0
+        self._work.spend(SEEK_STEPS)
+        for key, row in self._staging.ascend(Table.LOT_RUNS, indexed_key(self._lot, at), indexed_key(self._lot, high)):
+            self._work.spend(READ_STEPS)
+            start = index_in(key)
+            ahead += start > last
+            if row is not None:
+                found.append((start, unpack_run(row)))
+            if ahead > _AHEAD:
+                high = max(start + 1, found[-1][1].stop if found else 0)
+                break
+        self._work.move(len(self._starts))
+        into = bisect_right(self._starts, at)
+        self._starts[into:into] = [start for start, _ in found]
+        self._runs[into:into] = [run for _, run in found]
+        self._stored.update(found)
+        self._know(low, high, place)
+        return high
+
+    def _descend(self, low: int, at: int, found: list[tuple[int, Run]]) -> int:
+        """Look below an index for the run that goes over it; return from where it is known now, ``low`` at least."""
+        for key, row in self._staging.descend(Table.LOT_RUNS, indexed_key(self._lot, at - 1)):
+            self._work.spend(SEEK_STEPS)
+            if key < indexed_key(self._lot, low):
+                break
+            if row is not None:
+                start, run = index_in(key), unpack_run(row)
+                if run.stop <= at:
+                    return run.stop
+                found.append((start, run))
+                return start
+        return low
+
+    def _know(self, low: int, high: int, place: int) -> None:
+        """Know a stretch more, before that at a place."""
+        starts, stops = self._known
+        self._work.move(len(starts))
+        first = place - 1 if place and stops[place - 1] == low else place
+        last = place + 1 if place < len(starts) and starts[place] == high else place
+        begin = starts[first] if first < place else low
+        end = stops[place] if last > place else high
+        starts[first:last] = [begin]
+        stops[first:last] = [end]
+
+    def count(self, indexes: range) -> int:
+        """Return how many runs have any of the indexes, one more at most."""
+        return bisect_left(self._starts, indexes.stop) - max(0, bisect_right(self._starts, indexes.start) - 1)
 
     def pieces(self, indexes: range) -> Iterator[Piece]:
-        """Yield what the indexes are made of, in order."""
+        """Yield what the indexes are made of, in order. They are loaded."""
         at = indexes.start
         place = max(0, bisect_right(self._starts, at) - 1)
         while at < indexes.stop:
@@ -77,20 +158,26 @@ class LotRuns:
                 at = min(run.stop, indexes.stop)
             place += 1
 
-    def put(
-        self, indexes: range, state: UnitState, times: tuple[Millis, Millis], place: str, parent: int | None
-    ) -> None:
-        """Give the indexes one state. ``indexes``: of one piece."""
-        self._cut(indexes.start)
-        self._cut(indexes.stop)
-        low = bisect_right(self._starts, indexes.start - 1)
-        high = bisect_right(self._starts, indexes.stop - 1)
-        run = Run(indexes.stop, state, *times, place, parent)
-        self._starts[low:high] = [indexes.start]
-        self._runs[low:high] = [run]
-        if low + 1 < len(self._starts) and run.last_ms <= self._runs[low + 1].first_ms:
-            self._join(low + 1)
-        self._join(low)
+    def change(self, changes: Sequence[Change]) -> None:
+        """Change pieces of what is loaded, in the order of their indexes: as if one after the other."""
+        low = max(0, bisect_left(self._starts, changes[0].indexes.start) - 1)
+        high = bisect_right(self._starts, changes[-1].indexes.stop)
+        done: list[tuple[int, Run]] = []
+        rest = list(zip(self._starts[low:high], self._runs[low:high], strict=True))[::-1]  # the next one is the last
+        for indexes, state, times, place, parent in changes:
+            _move_below(indexes.start, rest, done)
+            _drop_below(indexes.stop, rest)
+            start, run = indexes.start, Run(indexes.stop, state, *times, place, parent)
+            if rest and rest[-1][0] == run.stop and run.last_ms <= rest[-1][1].first_ms and _alike(run, rest[-1][1]):
+                run = _joined(run, rest.pop()[1])
+            if done and done[-1][1].stop == start and _alike(done[-1][1], run):
+                start, before = done.pop()
+                run = _joined(before, run)
+            rest.append((start, run))
+        done += reversed(rest)
+        self._work.move(len(self._starts))
+        self._starts[low:high] = [start for start, _ in done]
+        self._runs[low:high] = [run for _, run in done]
 
     def write(self) -> None:
         """Stage what differs from what is stored."""
@@ -100,42 +187,28 @@ class LotRuns:
         for start, run in now.items():
             if self._stored.get(start) != run:
                 self._staging.put(Table.LOT_RUNS, indexed_key(self._lot, start), pack_run(run))
-        self._stored = now
-
-    def _cut(self, at: int) -> None:
-        """Divide the run that goes over an index into two."""
-        place = bisect_right(self._starts, at) - 1
-        if place >= 0 and self._starts[place] < at < self._runs[place].stop:
-            run = self._runs[place]
-            self._runs[place] = run._replace(stop=at)
-            self._starts.insert(place + 1, at)
-            self._runs.insert(place + 1, run)
-
-    def _join(self, place: int) -> None:
-        """Make one run of those at a place and before it, if they are alike."""
-        if not 0 < place < len(self._starts):
-            return
-        before, after = self._runs[place - 1], self._runs[place]
-        if before.stop == self._starts[place] and _alike(before, after):
-            self._runs[place - 1] = before._replace(stop=after.stop, last_ms=max(before.last_ms, after.last_ms))
-            del self._starts[place], self._runs[place]
 
 
-def _spans(ranges: Iterable[range]) -> Iterator[range]:
-    """Yield spans in order that hold all ranges, and no gap but narrow ones. Bounds: _SPANS_MAX."""
-    low = high = -1
-    gaps: list[tuple[int, int]] = []
-    for each in sorted(ranges, key=lambda each: each.start):
-        if low < 0:
-            low, high = each.start, each.stop
-        if each.start - high > _GAP_MAX:
-            gaps.append((high, each.start))
-        high = max(high, each.stop)
-    widest = sorted(gaps, key=lambda gap: gap[0] - gap[1])[: _SPANS_MAX - 1]
-    for start, stop in sorted(widest):
-        yield range(low, start)
-        low = stop
-    yield range(low, high)
+def _move_below(at: int, rest: list[tuple[int, Run]], done: list[tuple[int, Run]]) -> None:
+    """Move what begins below an index from what is left to what is done; cut the run that goes over it."""
+    while rest and rest[-1][0] < at:
+        start, run = rest.pop()
+        if run.stop > at:
+            done.append((start, run._replace(stop=at)))
+            rest.append((at, run))
+        else:
+            done.append((start, run))
+
+
+def _drop_below(at: int, rest: list[tuple[int, Run]]) -> None:
+    while rest and rest[-1][0] < at:
+        _, run = rest.pop()
+        if run.stop > at:
+            rest.append((at, run))
+
+
+def _joined(before: Run, after: Run) -> Run:
+    return before._replace(stop=after.stop, last_ms=max(before.last_ms, after.last_ms))
 
 
 def _alike(before: Run, after: Run) -> bool:
@@ -143,51 +216,91 @@ def _alike(before: Run, after: Run) -> bool:
     return same and before.first_ms <= after.first_ms
 
 
+class _Listed:
+    """Ranges of indexes that do not overlap, in order."""
+
+    def __init__(self, ranges: list[tuple[int, int]]) -> None:
+        self.starts = [start for start, _ in ranges]
+        self.stops = [stop for _, stop in ranges]
+        self.size = sum(self.stops) - sum(self.starts)
+
+    def add(self, indexes: range) -> None:
+        """Add indexes, none of which is listed."""
+        place = bisect_right(self.starts, indexes.start)
+        self.starts.insert(place, indexes.start)
+        self.stops.insert(place, indexes.stop)
+        self.size += len(indexes)
+
+    def remove(self, indexes: range) -> None:
+        """Remove those of the indexes that are listed."""
+        low, high = bisect_right(self.stops, indexes.start), bisect_left(self.starts, indexes.stop)
+        if low >= high:
+            return
+        ends = (self.starts[low], indexes.start), (indexes.stop, self.stops[high - 1])
+        left = [(start, stop) for start, stop in ends if start < stop]
+        self.size -= sum(self.stops[low:high]) - sum(self.starts[low:high])
+        self.size += sum(stop - start for start, stop in left)
+        self.starts[low:high] = [start for start, _ in left]
+        self.stops[low:high] = [stop for _, stop in left]
+
+    def rows(self) -> dict[int, int]:
+        """Return where each begins and ends."""
+        return dict(zip(self.starts, self.stops, strict=True))
+
+
 class LotContents:
     """What is listed with cases and pallets, not being there by rule: read once each, changed in memory."""
 
-    def __init__(self, staging: Staging, lot: bytes) -> None:
+    def __init__(self, staging: Staging, lot: bytes, work: Work) -> None:
         self._staging = staging
         self._lot = lot
-        self._now: dict[int, dict[int, int]] = {}  # by parent: where each range begins and ends
+        self._work = work
+        self._now: dict[int, _Listed] = {}
         self._stored: dict[int, dict[int, int]] = {}
 
     def size(self, parent: int) -> int:
-        """Return how many indexes are listed with a parent."""
-        return sum(stop - start for start, stop in self._of(parent).items())
+        """Return how many indexes are listed with a parent. Errors: NodeError(TOO_LARGE)."""
+        return self._of(parent).size
+
+    def ranges(self, parent: int) -> list[range]:
+        """Return the indexes that are listed with a parent. Errors: NodeError(TOO_LARGE)."""
+        return [range(start, stop) for start, stop in self._of(parent).rows().items()]
+
+    def load(self, parents: Iterable[int | None]) -> None:
+        """Read what is listed with some parents: None by rule, or NO_PARENT: listed nowhere. Errors: TOO_LARGE."""
+        for parent in parents:
+            if parent is not None and parent >= 0:
+                self._of(parent)
 
     def move(self, indexes: range, old: int | None, new: int | None) -> None:
-        """List indexes with another parent. ``old``, ``new``: None by rule, or NO_PARENT: listed nowhere.
+        """List indexes with another parent, both loaded.
 
         Bounds: LOT_PACKED_MAX indexes of a parent, which the caller sees to.
         """
         if old is not None and old >= 0:
-            ranges = self._of(old)
-            for start, stop in list(ranges.items()):
-                if start < indexes.stop and indexes.start < stop:
-                    del ranges[start]
-                    for low, high in ((start, min(stop, indexes.start)), (max(start, indexes.stop), stop)):
-                        if low < high:
-                            ranges[low] = high
+            self._of(old).remove(indexes)
         if new is not None and new >= 0:
-            self._of(new)[indexes.start] = indexes.stop
+            self._of(new).add(indexes)
 
     def write(self) -> None:
         """Stage what differs from what is stored."""
-        for parent, ranges in self._now.items():
-            stored = self._stored[parent]
+        for parent, listed in self._now.items():
+            stored, ranges = self._stored[parent], listed.rows()
             for start in stored.keys() - ranges.keys():
                 self._staging.put(Table.LOT_CONTENTS, contents_key(self._lot, parent, start), None)
             for start, stop in ranges.items():
                 if stored.get(start) != stop:
                     self._staging.put(Table.LOT_CONTENTS, contents_key(self._lot, parent, start), pack_contents(stop))
-            self._stored[parent] = dict(ranges)
 
-    def _of(self, parent: int) -> dict[int, int]:
+    def _of(self, parent: int) -> _Listed:
         if parent not in self._now:
-            rows = self._staging.scan(
-                Table.LOT_CONTENTS, contents_key(self._lot, parent), contents_key(self._lot, parent + 1)
-            )
-            self._stored[parent] = {index_in(key): unpack_contents(row) for key, row in rows}
-            self._now[parent] = dict(self._stored[parent])
+            self._work.spend(SEEK_STEPS)
+            start, stop = contents_key(self._lot, parent), contents_key(self._lot, parent + 1)
+            stored: dict[int, int] = {}
+            for key, row in self._staging.ascend(Table.LOT_CONTENTS, start, stop):
+                self._work.spend(READ_STEPS)
+                if row is not None:
+                    stored[index_in(key)] = unpack_contents(row)
+            self._stored[parent] = stored
+            self._now[parent] = _Listed(list(stored.items()))
         return self._now[parent]

@@ -207,6 +207,15 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "parent须是本批次的箱（单元）或托盘（箱），pallet无上级",
         "parent must be a case of this lot for units, a pallet for cases; a pallet has none",
     ),
+    "event-parent-gone": (
+        "parent所指的箱或托盘已{state}，不能再装入",
+        "The case or pallet that parent names is {state}: nothing is put into it",
+    ),
+    "batch-work": (
+        "此批涉及的分段过多；此项及其后各项未处理，请分成较小的批次（单项请分成较小的范围）重发",
+        "The batch touches too many separate stretches; this event and those after it were not looked at: send them in"
+        " smaller batches, a single one as smaller ranges",
+    ),
     "event-full": ("一箱或一托最多{packed}件", "A case or pallet holds {packed} at most"),
     "unit-unknown": ("没有这样的单元、箱或托盘", "There is no such unit, case or pallet here"),
     "unit-held": ("已依令停止解析，不得变更", "On hold by order of the regulator: it is not changed"),

@@ -141,7 +141,7 @@ class Model:
         else:
             is_in = self.parent(index) == item.parent
         if item.event == PACKED:
-            return {"unchanged"} if is_in else {"event-state"} if unit.state in GONE else {"ok"}
+            return {"unchanged"} if is_in else {"event-state"} if unit.state in GONE else {self.put(item, is_in)}
         state = UnitState(item.event)
         if unit.state is state:
             if is_in and unit.first <= item.time and item.until <= unit.last:
@@ -150,7 +150,13 @@ class Model:
         if state not in TRANSITIONS[unit.state]:
             return {"event-state"}
         late = unit.state is not UnitState.ALLOCATED and item.time < unit.first
-        return {"ok", "event-order"} if late else {"ok"}
+        return {self.put(item, is_in), "event-order"} if late else {self.put(item, is_in)}
+
+    def put(self, item: Item, is_in: bool) -> str:
+        """Return how it ends that something is put where an item says."""
+        if is_in or item.parent is None or item.parent == NO_PARENT:
+            return "ok"
+        return "event-parent-gone" if self.units[item.parent].state in GONE else "ok"
 
     def check(self, item: Item, ended: str) -> None:
         """See that an item may end so."""
@@ -215,8 +221,7 @@ class Model:
 def small() -> Any:
     with (
         mock.patch.object(limits, "LOT_PACKED_MAX", ROOM),
-        mock.patch("registry.lot_runs._GAP_MAX", 2),
-        mock.patch("registry.lot_runs._SPANS_MAX", 3),
+        mock.patch("registry.lot_runs._AHEAD", 0),
     ):
         yield
 
