@@ -26,28 +26,23 @@ class Intake:
 
     def take(self, codes: Iterable[Code]) -> None:
         """Enter codes, with the case and pallet that each names. Errors: WireError, after which nothing is entered."""
+        known: tuple[int | None, int | None, str | None, str | None] | None = None
         for code in codes:
             self._enter(code.number, code.identifier)
-            outer = self._outer(code.number)
-            for kind, told in ((Kind.CASE, code.case), (Kind.PALLET, code.pallet)):
-                if told is None:
-                    continue
-                if kind not in outer:
+            case = self._lot.parent(code.number) if code.kind is Kind.UNIT else None
+            inner = code.number if code.kind is Kind.CASE else case
+            if (case, inner, code.case, code.pallet) == known:
+                continue
+            known = case, inner, code.case, code.pallet
+            pallet = None if inner is None else self._lot.parent(inner)
+            for index, told in ((case, code.case), (pallet, code.pallet)):
+                if told is not None and index is None:
                     raise WireError(
-                        f"序号 {code.number} 不在任何 {kind.value} 中，节点却给出一个。"
-                        f"Code {code.number} is in no {kind.value}, and the node names one"
+                        f"序号 {code.number} 不在箱或托盘中，节点却给出一个。"
+                        f"Code {code.number} is in no case or pallet, and the node names one: {told[:100]!r}"
                     )
-                self._enter(outer[kind], told)
-
-    def _outer(self, index: int) -> dict[Kind, int]:
-        """Return the case and pallet that an index is in by rule."""
-        lot, outer = self._lot, {}
-        inner, at = lot.kind(index), index
-        for kind, each in ((Kind.CASE, lot.units_per_case), (Kind.PALLET, lot.cases_per_pallet)):
-            if each and inner is (Kind.UNIT if kind is Kind.CASE else Kind.CASE):
-                at = outer[kind] = lot.space(kind).first + (at - lot.space(inner).first) // each
-                inner = kind
-        return outer
+                if told is not None and index is not None:
+                    self._enter(index, told)
 
     def _enter(self, index: int, identifier: str) -> None:
         serial = parse_serial(identifier, self._lot.handle)
