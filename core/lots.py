@@ -127,6 +127,32 @@ class UnitValue(IntEnum):
     CHILDREN = 909  # a handle a line
 
 
+UNIT_VALUE_LABELS: Final[dict[UnitValue, str]] = {
+    UnitValue.LOT: "批次 lot",
+    UnitValue.PRODUCT: "产品 product",
+    UnitValue.LEVEL: "层级 level",
+    UnitValue.PRODUCED: "生产日期 produced",
+    UnitValue.VALID_UNTIL: "有效期至 valid until",
+    UnitValue.LINE: "生产线 line",
+    UnitValue.STATE: "状态 state",
+    UnitValue.PARENT: "所在的箱或托盘 packed in",
+    UnitValue.CHILDREN: "内装 holds",
+}
+"""What the page of a unit calls them."""
+
+WORD_LABELS: Final = {
+    "lot": "批次",
+    "unit": "单元",
+    "case": "箱",
+    "pallet": "托盘",
+    UnitState.ALLOCATED.value: "已分配",
+    UnitState.ENCODED.value: "已印制",
+    UnitState.COMMISSIONED.value: "已上线",
+    UnitState.SAMPLED.value: "已抽样",
+    UnitState.INACTIVE.value: "已停用",
+}
+"""Levels and states that a page shows, in Chinese."""
+
 RESERVED: Final = range(900, 1_000)
 """Indexes that no value of a lot may have: those of UnitValue, and room for more."""
 

@@ -7,8 +7,11 @@ to a file beside it, synced and renamed, so that a crash leaves the old or the n
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,23 +20,32 @@ from core.keyring import KEY_BYTES, KEY_ID_MAX, KeyRing
 
 
 class KeyKind(NamedTuple):
-    """What keys are for. ``setting`` names the file; ``command`` makes a new key; ``head``: what the file says."""
+    """What keys are for. ``setting`` names the file; ``head``: what it says.
+
+    ``lost``: what is told where it is not there.
+    """
 
     setting: str
-    command: str
     head: str
+    lost: tuple[str, str]
 
 
 PARTY_KEYS: Final = KeyKind(
     "party.keys",
-    "saltern party rekey",
     "# Saltern: keys of identity data. Keep a copy apart from the store: without them it cannot be read.\n",
+    (
+        "请放回副本；尚无主体时 `saltern party rekey` 可新建",
+        "put the copy back, or, where there is no party yet, `saltern party rekey` makes one",
+    ),
 )
 LOT_KEYS: Final = KeyKind(
     "lots.keys",
-    "saltern lot rekey",
     "# Saltern: master keys of unit codes. Keep a copy apart from the store: without them no bag is known again,\n"
     "# and whoever has them can make codes that pass for genuine.\n",
+    (
+        "请放回副本；尚无批次时 `saltern lot rekey` 可新建",
+        "put the copy back, or, where there is no lot yet, `saltern lot rekey` makes one",
+    ),
 )
 
 
@@ -47,8 +59,7 @@ def load_keys(path: Path, kind: KeyKind) -> KeyRing:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not ASCII"
         raise ConfigError(
-            f"{name}: 无法读取 {path}（`{kind.command}` 可新建）。Cannot read {path}: {reason}; "
-            f"`{kind.command}` makes one"
+            f"{name}: 无法读取 {path}，{kind.lost[0]}。Cannot read {path}: {reason}; {kind.lost[1]}"
         ) from None
     keys: dict[int, bytes] = {}
     for number, line in enumerate(lines, 1):
@@ -69,6 +80,11 @@ def load_keys(path: Path, kind: KeyKind) -> KeyRing:
 
 def add_key(path: Path, kind: KeyKind) -> int:
     """Add a new key, which is used from now on; make the file if there is none. Return its id. Errors: ConfigError."""
+    with _locked(path.parent, kind):
+        return _add(path, kind)
+
+
+def _add(path: Path, kind: KeyKind) -> int:
     keys = dict(load_keys(path, kind).keys) if path.exists() else {}
     number = max(keys, default=0) + 1
     keys[number] = secrets.token_bytes(KEY_BYTES)
@@ -91,3 +107,18 @@ def add_key(path: Path, kind: KeyKind) -> int:
     except OSError as error:
         raise ConfigError(f"{kind.setting}: 无法写入 {path}。Cannot write {path}: {error.strerror}") from None
     return number
+
+
+@contextmanager
+def _locked(folder: Path, kind: KeyKind) -> Iterator[None]:
+    """Let one process after the other add a key: none may lose what another one was told. Errors: ConfigError."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise ConfigError(f"{kind.setting}: 无法写入 {folder}。Cannot write {folder}: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 
@@ -10,11 +11,13 @@ from core.errors import ConfigError, SealError
 from core.keyring import KeyRing
 from core.lotkeys import NONCE_BYTES
 
+_LOG = logging.getLogger("saltern.lots")
+
 
 class LotKeys:
     """See CurrentKeys. ``load`` reads the key file, which may have a new key by now; ``now_s``: a steady clock.
 
-    A file that lacks the key is read at most once in LOT_KEYS_RETRY_S.
+    A file that lacks a key, or cannot be read, is read again after LOT_KEYS_RETRY_S.
     """
 
     def __init__(
@@ -33,12 +36,13 @@ class LotKeys:
         """Return a master key. Errors: SealError if the file cannot be read, or does not hold it."""
         key = self._ring.keys.get(key_id)
         if key is None and self._now_s() >= self._not_before:
-            self._not_before = self._now_s() + limits.LOT_KEYS_RETRY_S
             try:
                 self._ring = self._load()
-            except ConfigError as error:
-                raise SealError(error.message) from None
+            except ConfigError as error:  # it names a path, which is no business of whoever asks for a bag
+                _LOG.error("%s", error.message)
             key = self._ring.keys.get(key_id)
+            if key is None:
+                self._not_before = self._now_s() + limits.LOT_KEYS_RETRY_S
         if key is None:
             raise SealError(
                 f"lots.keys: 缺少第 {key_id} 号主密钥，其批次的单元码无法识别。"

@@ -48,7 +48,7 @@ from registry.desk import Desk, told
 from registry.event_batch import EventForm, split
 from registry.lot_runs import Change, LotContents, LotRuns, Piece
 from registry.lot_work import CHANGE_STEPS, LOOK_STEPS, Work, too_much
-from registry.lots import require_lot
+from registry.lots import key_refused, require_lot
 from registry.refusals import refusal
 from registry.staging import Staging
 
@@ -95,11 +95,11 @@ def record_events(desk: Desk, command: RecordEvents) -> Result:
         raise refusal("event-digest", Outcome.MALFORMED)
     forms = split(command.body, lines=command.lines)
     if desk.lot_keys is None:
-        raise refusal("lot-key", Outcome.INTERNAL, error="lots.keys")
+        raise key_refused("lots.keys: 未指定密钥文件。No key file is named")
     try:
         codes = codes_of_lot(desk.lot_keys, lot, row)
     except SealError as error:
-        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
+        raise key_refused(error.message) from None
     reader = _Reader(lot, row.packaging, codes, desk.rules, desk.now_ms)
     read = [reader.read(form) for form in forms]
     ended = _Book(desk, lot, row, codes).enter(read)
@@ -133,11 +133,11 @@ class _Reader:
 
     def _item(self, form: EventForm) -> _Item:
         if form.event not in _EVENTS:
-            raise _wrong(f"event: {', '.join(_EVENTS)}")
+            raise refusal("event-name", Outcome.INVALID_VALUE, choices=", ".join(_EVENTS))
         if form.grade not in ("", *GRADES):
-            raise _wrong(f"grade: {', '.join(GRADES)}")
+            raise refusal("event-grade", Outcome.INVALID_VALUE, choices=", ".join(GRADES))
         if len(form.place) > limits.LOT_LINE_CHARS_MAX or not (not form.place or is_visible(form.place)):
-            raise _wrong(f"place: at most {limits.LOT_LINE_CHARS_MAX} visible characters")
+            raise refusal("event-place", Outcome.INVALID_VALUE, chars=limits.LOT_LINE_CHARS_MAX)
         indexes = self._indexes(form)
         first_ms, last_ms = self._times(form)
         parent = self._parent(form, indexes)
@@ -146,14 +146,17 @@ class _Reader:
     def _indexes(self, form: EventForm) -> range:
         if form.identifier is not None:
             if form.start is not None or form.count is not None:
-                raise _wrong("identifier, or from and count")
+                raise refusal("event-which", Outcome.INVALID_VALUE)
             index = self._index(form.identifier)
             return range(index, index + 1)
         if form.start is None or form.count is None:
-            raise _wrong("identifier, or from and count")
+            raise refusal("event-which", Outcome.INVALID_VALUE)
         total = self._packaging.total
         if form.start < 0 or form.count < 1 or form.start > total - form.count:
             raise refusal("event-range", Outcome.INVALID_VALUE, start=form.start, size=form.count, total=total)
+        span = self._packaging.span(self._packaging.level(form.start))
+        if form.start + form.count > span.stop:  # a number too many must not close a case
+            raise refusal("event-levels", Outcome.INVALID_VALUE, start=form.start, size=form.count, last=span.stop - 1)
         return range(form.start, form.start + form.count)
 
     def _index(self, identifier: str) -> int:
@@ -186,8 +189,7 @@ class _Reader:
         if not form.parent:
             return NO_PARENT
         parent = self._index(form.parent)
-        levels = {self._packaging.level(indexes[0]), self._packaging.level(indexes[-1])}
-        if levels != {self._packaging.level(parent) - 1}:
+        if self._packaging.level(indexes[0]) != self._packaging.level(parent) - 1:
             raise refusal("event-parent", Outcome.INVALID_VALUE)
         return parent
 

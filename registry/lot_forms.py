@@ -5,6 +5,7 @@ Reading gives a lot or all its faults at once. What needs the store is looked at
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from core import limits
@@ -27,6 +28,7 @@ _YES: Final = True
 LOT: Final = Member(
     "lot", Kind.TEXT, "批次：前缀/批号", "The lot, PREFIX/CODE: 88.118.7/L260406001", _YES, high=limits.LOT_CHARS_MAX
 )
+_DAY_CHARS: Final = 32  # more than a day has: what is wrong with a day is told of it, not of its length
 _SYSTEM: Final = "HS_"  # types of the Handle System: rights, keys and sites are those of the product
 
 LOT_FORM: Final = (
@@ -36,8 +38,8 @@ LOT_FORM: Final = (
     Member("units_per_case", Kind.INTEGER, "每箱单元数", "Units in a case", high=limits.LOT_PACKED_MAX),
     Member("cases_per_pallet", Kind.INTEGER, "每托箱数", "Cases on a pallet", high=limits.LOT_PACKED_MAX),
     Member("line", Kind.LINE, "生产线", "The line that makes it", high=limits.LOT_LINE_CHARS_MAX),
-    Member("produced", Kind.TEXT, "生产日期", "Day of production: 2026-11-21", low=10, high=10),
-    Member("valid_until", Kind.TEXT, "有效期至", "Last day that it may be sold: 2029-11-20", low=10, high=10),
+    Member("produced", Kind.TEXT, "生产日期", "Day of production: 2026-11-21", high=_DAY_CHARS),
+    Member("valid_until", Kind.TEXT, "有效期至", "Last day that it may be sold: 2029-11-20", high=_DAY_CHARS),
     Member(
         "values",
         Kind.DOCUMENT,
@@ -73,7 +75,7 @@ def read_lot(form: bytes, rules: HandleRules, now_ms: Millis) -> LotForm | list[
     product = b""
     try:
         product = check_handle(members["product"], rules)
-        if "/" not in members["product"]:
+        if "/" not in members["product"] or product.startswith(b"0."):
             faults.append(fault("product", "lot-product", error="/"))
     except NodeError as error:
         faults.append(fault("product", "lot-product", error=error.message))
@@ -88,6 +90,7 @@ def read_lot(form: bytes, rules: HandleRules, now_ms: Millis) -> LotForm | list[
         values = _values(members.get("values"), now_ms)
     except NodeError as error:
         faults.append(fault("values", "lot-values", error=error.message))
+    faults += shared_faults(values)
     if faults or key is None:
         return faults
     text = members["product"]
@@ -129,17 +132,17 @@ def _values(raw: bytes | None, now_ms: Millis) -> Values:
     if raw is None:
         return ()
     values = load_values(parse(raw, ValueForms), now_ms // 1_000)
-    check_shared(values)
+    check_values(values)
     return values
 
 
-def check_shared(values: Values) -> None:
-    """Check values that all units of a lot are to share. Bounds: LOT_VALUES_BYTES_MAX. Errors: NodeError."""
-    check_values(values)
-    for value in values:
+def shared_faults(values: Values) -> Iterator[Fault]:
+    """Yield what is wrong with values that all units of a lot are to share. Bounds: LOT_VALUES_BYTES_MAX."""
+    for position, value in enumerate(values):
+        path = f"values[{position}]"
         if value.value_index in RESERVED:
-            raise refusal("lot-value-index", Outcome.INVALID_VALUE, low=RESERVED.start, high=RESERVED.stop - 1)
+            yield fault(path, "lot-value-index", low=RESERVED.start, high=RESERVED.stop - 1)
         if value.type.upper().startswith(_SYSTEM):
-            raise refusal("lot-value-type", Outcome.INVALID_VALUE, type=repr(value.type[:40]))
+            yield fault(path, "lot-value-type", type=repr(value.type[:40]))
     if len(encode_values(values)) > limits.LOT_VALUES_BYTES_MAX:
-        raise refusal("lot-value-size", Outcome.INVALID_VALUE, octets=limits.LOT_VALUES_BYTES_MAX)
+        yield fault("values", "lot-value-size", octets=limits.LOT_VALUES_BYTES_MAX)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
 from itertools import islice
 
 from core import limits
@@ -14,11 +14,13 @@ from core.lotcodes import LotCodes
 from core.lotkeys import codes_of_lot
 from core.lots import UnitState
 from core.store.engine import Table
+from core.store.holding import orders_on
 from core.store.homing import require_served
 from core.store.lot_rows import (
     NO_PARENT,
     LotEvent,
     LotRow,
+    event_key,
     index_in,
     indexed_key,
     lot_of_unit,
@@ -32,7 +34,15 @@ from core.store.record_rows import prefix_range
 from core.store.run_reading import children_of, run_at
 from core.who import Role
 from registry.lot_forms import check_lot
-from registry.lots import block_document, blocks_of, holds_prefix, lot_document, require_own_prefix, states_document
+from registry.lots import (
+    block_document,
+    blocks_of,
+    holds_prefix,
+    key_refused,
+    lot_document,
+    require_own_prefix,
+    states_document,
+)
 from registry.reading import COUNT, Document, Page, View
 from registry.refusals import refusal
 
@@ -61,7 +71,8 @@ def show_lot(view: View) -> Document:
     key, row = _lot(view)
     tally = unpack_tally(view.snapshot.get(Table.LOT_TALLIES, key))
     given = sum(block.size for _, block in blocks_of(view.snapshot, key))
-    return lot_document(key, row) | {"allocated": given, "states": states_document(row, tally)}
+    held = bool(orders_on(view.snapshot, key))
+    return lot_document(key, row) | {"held": held, "allocated": given, "states": states_document(row, tally)}
 
 
 def list_blocks(view: View) -> Page:
@@ -89,25 +100,23 @@ def list_codes(view: View) -> Document:
 
 
 def show_unit(view: View) -> Document:
-    """Return where a unit, case or pallet stands, and its history. Errors: NodeError.
-
-    Bounds: LOT_HISTORY_ROWS of the lot's events are looked at.
-    """
+    """Return where a unit, case or pallet stands, and its history. Errors: NodeError."""
     handle = check_handle(view.members["unit"], view.rules)
     key = lot_of_unit(handle)
     if key == handle or not is_lot_code(key.partition(b"/")[2]):
-        raise refusal("event-unit", Outcome.NOT_ISSUED)
+        raise refusal("unit-unknown", Outcome.NOT_ISSUED)
     key, row = _row(view, key)
     codes = _codes(view, key, row)
     index = codes.index(handle[-SERIAL_CHARS:])
     if index is None or index >= row.packaging.total:
-        raise refusal("event-unit", Outcome.NOT_ISSUED)
+        raise refusal("unit-unknown", Outcome.NOT_ISSUED)
 
     def named(parent: int | None) -> str | None:
         return None if parent in (None, NO_PARENT) else key.decode() + codes.serial(parent or 0).decode()
 
     run = run_at(view.snapshot, key, index)
     by_rule = row.packaging.parent(index)
+    history, complete = _history(view, key, index)
     children = children_of(view.snapshot, key, index, row.packaging.children(index))
     first_ms, last_ms = (row.created_ms, row.created_ms) if run is None else (run.first_ms, run.last_ms)
     return {
@@ -131,15 +140,27 @@ def show_unit(view: View) -> Document:
                 "grade": event.grade or None,
                 "parent": named(event.parent),
             }
-            for event in _events(view, key)
-            if event.start <= index < event.start + event.size
+            for event in history
         ],
+        "history_complete": complete,
     }
 
 
-def _events(view: View, lot: bytes) -> Iterator[LotEvent]:
-    rows = islice(view.snapshot.scan(Table.LOT_EVENTS, *lot_range(lot)), limits.LOT_HISTORY_ROWS)
-    return (unpack_event(row) for _, row in rows)
+def _history(view: View, lot: bytes, index: int) -> tuple[list[LotEvent], bool]:
+    """Return the newest events of an index, and whether these are all.
+
+    Bounds: LOT_HISTORY_ROWS of the lot's events are looked at, LISTED_MAX are told.
+    """
+    last = unpack_tally(view.snapshot.get(Table.LOT_TALLIES, lot)).events
+    first = max(0, last - limits.LOT_HISTORY_ROWS) + 1
+    found = deque[LotEvent](maxlen=limits.LISTED_MAX)
+    more = first > 1
+    for _, row in view.snapshot.scan(Table.LOT_EVENTS, event_key(lot, first), lot_range(lot)[1]):
+        event = unpack_event(row)
+        if event.start <= index < event.start + event.size:
+            more = more or len(found) == limits.LISTED_MAX
+            found.append(event)
+    return list(found), not more
 
 
 def _lot(view: View) -> tuple[bytes, LotRow]:
@@ -159,4 +180,4 @@ def _codes(view: View, key: bytes, row: LotRow) -> UnitCodes:
     try:
         return codes_of_lot(view.keys, key, row)
     except SealError as error:
-        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
+        raise key_refused(error.message) from None

@@ -17,7 +17,7 @@ from typing import Any, Final
 from core import limits
 from core.changes import ChangeKind
 from core.clock import format_utc
-from core.errors import ConfigError, Outcome, SealError
+from core.errors import ConfigError, Outcome, RecordError, SealError
 from core.ident.handle import HandleKey, prefix_of
 from core.ident.unitcode import UnitCodes
 from core.lotkeys import key_of_lot
@@ -33,6 +33,7 @@ from core.store.lot_rows import (
     Tally,
     index_in,
     indexed_key,
+    lot_of_unit,
     lot_range,
     pack_block,
     pack_lot,
@@ -62,7 +63,7 @@ def create_lot(desk: Desk, command: CreateLot) -> Result:
         raise refusal("lot-known", Outcome.CONFLICT, lot=key.decode())
     if desk.staging.get(Table.RECORDS, record_key(key)) is not None:
         raise refusal("lot-record", Outcome.CONFLICT, lot=key.decode())
-    warnings = list(_product_faults(desk, row))
+    warnings = list(_product_faults(desk, key, row))
     row = _with_key(desk, key, row)
     desk.staging.put(Table.LOTS, key, pack_lot(row))
     desk.staging.change(ChangeKind.LOT_CREATED, key, desk.now_ms)
@@ -184,9 +185,15 @@ def block_document(lot: bytes, start: int, block: Block) -> dict[str, Any]:
 
 
 # --- pieces ---
-def _product_faults(desk: Desk, row: LotRow) -> Iterator[Fault]:
-    """Yield what a product lacks. Errors: NodeError for an enterprise that names another one's, or one on hold."""
+def _product_faults(desk: Desk, lot: bytes, row: LotRow) -> Iterator[Fault]:
+    """Yield what a product lacks.
+
+    Errors: NodeError for an enterprise that names another one's, for one on hold, and for what is no product.
+    """
     product = HandleKey(row.product_key)
+    above = lot_of_unit(product)
+    if product == lot or (above and desk.staging.get(Table.LOTS, above) is not None):
+        raise refusal("lot-product-kind", Outcome.INVALID_VALUE, product=row.product)
     own = desk.standing.role is not Role.ENTERPRISE or holds_prefix(desk.staging, desk.standing.party, product)
     if not own:
         raise refusal("lot-own-product")
@@ -197,6 +204,11 @@ def _product_faults(desk: Desk, row: LotRow) -> Iterator[Fault]:
         yield fault("product", "lot-product-absent", product=row.product)
 
 
+def key_refused(message: str) -> RecordError:
+    """Return the refusal where the master key of a lot cannot be used. ``message``: in both languages."""
+    return RecordError(message, outcome=Outcome.INTERNAL, rule="lot-key")
+
+
 def _with_key(desk: Desk, lot: bytes, row: LotRow) -> LotRow:
     """Return the row of a new lot with its master key, and the value that this is checked by. Errors: NodeError."""
     try:
@@ -205,7 +217,7 @@ def _with_key(desk: Desk, lot: bytes, row: LotRow) -> LotRow:
         row = row._replace(key_id=desk.lot_keys.current())
         return row._replace(check=UnitCodes(key_of_lot(desk.lot_keys, lot, row)).check_value())
     except (ConfigError, SealError) as error:
-        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
+        raise key_refused(error.message) from None
 
 
 def _known_block(blocks: list[tuple[int, Block]], command: TakeBlock, line: str) -> tuple[int, Block] | None:

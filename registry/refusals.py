@@ -144,12 +144,19 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     ),
     "lot-packaging": ("有每托箱数时须给出每箱单元数", "cases_per_pallet needs units_per_case"),
     "lot-date": ("应为日期，如2026-11-21", "A day is needed, as 2026-11-21"),
+    "lot-product-kind": (
+        "{product}是批次或单元码，不是产品",
+        "{product} is a lot, or has the form of a unit code of one, and no product",
+    ),
     "lot-dates": ("有效期早于生产日期", "valid_until is before produced"),
     "lot-values": ("共用的值有误：{error}", "The shared values are wrong: {error}"),
     "lot-value-type": ("批次的值不能是{type}类型", "A lot has no value of type {type}"),
     "lot-value-index": ("索引{low}至{high}由节点使用", "Indexes {low} to {high} are the node's own"),
     "lot-value-size": ("共用的值最多{octets}字节", "The shared values take {octets} octets at most"),
-    "lot-key": ("无法使用单元码主密钥：{error}", "The master key of unit codes cannot be used: {error}"),
+    "lot-key": (
+        "无法使用单元码主密钥；详见 saltern doctor",
+        "The master keys of unit codes cannot be used; saltern doctor says why",
+    ),
     "block-line": (
         "生产线名应为1至{chars}个可见字符，令牌最多{token}个字符",
         "The name of a line takes 1 to {chars} visible characters, a token {token} at most",
@@ -170,9 +177,17 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "正文与其摘要不符，可能在途中被截断或更改；未作任何保存，请重发",
         "The body is not what its digest says: cut or changed on its way; nothing was stored, send it again",
     ),
+    "event-name": ("event应为{choices}之一", "event must be one of {choices}"),
+    "event-grade": ("grade应为{choices}之一", "grade must be one of {choices}"),
+    "event-place": ("place最多{chars}个可见字符", "place takes {chars} visible characters at most"),
+    "event-which": ("须给出identifier，或from与count", "An event names identifier, or from and count"),
     "event-form": ("事件有误：{error}", "The event is wrong: {error}"),
     "event-unit": ("不是本批次的单元、箱或托盘", "No unit, case or pallet of this lot"),
     "event-range": ("起点{start}、数量{size}超出批次的{total}个", "{size} from {start} on: the lot has {total}"),
+    "event-levels": (
+        "起点{start}、数量{size}跨越单元、箱、托盘的界限（本层止于{last}）；请分开上报",
+        "{size} from {start} on are not all units, all cases or all pallets: these end at {last}; send them apart",
+    ),
     "event-time": (
         "应为带时区的时间，如2026-11-21T08:00:00.123+08:00",
         "A time with its zone is needed, as 2026-11-21T08:00:00.123+08:00",
@@ -202,6 +217,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         " smaller batches, a single one as smaller ranges",
     ),
     "event-full": ("一箱或一托最多{packed}件", "A case or pallet holds {packed} at most"),
+    "unit-unknown": ("没有这样的单元、箱或托盘", "There is no such unit, case or pallet here"),
     "unit-held": ("已依令停止解析，不得变更", "On hold by order of the regulator: it is not changed"),
     "event-packed": ("packed须有parent，空文本表示取出", "packed needs parent; an empty text takes it out"),
     "hold-target": (

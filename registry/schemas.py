@@ -257,7 +257,7 @@ _EVENT_FORM: Final = {
 _UNIT: Final = {
     "identifier": _TEXT, "lot": _TEXT, "product": _TEXT, "index": _NUMBER, "kind": {"enum": list(_LEVELS)},
     "state": {"enum": [state.value for state in UnitState]}, "since": _TIME, "until": _TIME, "place": _OR_NONE,
-    "parent": _OR_NONE, "children": _array(_TEXT),
+    "parent": _OR_NONE, "children": _array(_TEXT), "history_complete": _FLAG,
     "history": _array(
         _object({"event": _TEXT, "time": _TIME, "until": _TIME} | dict.fromkeys(("place", "grade", "parent"), _OR_NONE))
     ),
@@ -337,7 +337,7 @@ SCHEMAS: Final[Schema] = {
         }
     ),
     "Complaints": _page("complaints", "ComplaintSummary", _NEXT_ROW),
-    "Lot": _object(_LOT | {"allocated": _NUMBER, "states": _object(dict.fromkeys(_LEVELS, _COUNTS))}),
+    "Lot": _object(_LOT | {"held": _FLAG, "allocated": _NUMBER, "states": _object(dict.fromkeys(_LEVELS, _COUNTS))}),
     "LotCreated": _object(_LOT | {"stored_bytes": _NUMBER, "warnings": _array(ref("Fault"))}, "stored_bytes"),
     "LotSummary": _object(_LOT),
     "Lots": _page("lots", "LotSummary", _NEXT_ROW),

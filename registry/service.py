@@ -143,12 +143,13 @@ class Registry:
             tokens.sweep(staging, requests, now_ms)
             results = []
             for request in requests:
-                written = 0 if request.dry_run or not isinstance(request.command, CreateLot) else staging.written()
+                weigh = isinstance(request.command, CreateLot) and not request.dry_run
+                written = staging.written() if weigh else 0
                 work = _Work(self, Staging(snapshot) if request.dry_run else staging, request.actor, now_ms)
                 result = tokens.once(work.staging, tokens.keyed(request, self.seals), self._rules, now_ms, work.run)
                 if work.who is not None and not request.dry_run:
                     self._journal.enter(staging, work.who, now_ms, request.command, result)
-                if isinstance(request.command, CreateLot):
+                if weigh:
                     keep = partial(tokens.keep, work.staging, request, self._rules, now_ms)
                     result = weighed(result, partial(_written_since, work.staging, written), keep)
                 results.append(result)

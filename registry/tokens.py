@@ -33,7 +33,10 @@ from registry.desk import Seals
 from registry.staging import Staging
 
 TEMPORARY: Final = (Outcome.OVERLOADED, Outcome.STORE_FULL, Outcome.INTERNAL)
-_NOT_KEPT: Final = (*TEMPORARY, Outcome.REGISTRATION_CLOSED)  # the same request may come again with a new licence
+_PASSING: Final = (
+    Outcome.REGISTRATION_CLOSED, Outcome.HELD, Outcome.NOT_FOUND, Outcome.NOT_RESPONSIBLE,
+)  # fmt: skip
+_NOT_KEPT: Final = (*TEMPORARY, *_PASSING)  # the same request may come again when the hold or the lack has passed
 
 
 _SECRET: Final = (IssueBearer, ReadIdentity, ReadContact)

@@ -55,9 +55,11 @@ from core.store.record_rows import prefix_range
 from core.wire.transferfile import BlockLine, EventLine, LotLine, RunLine, Trailer
 from core.wire.values import decode_values
 from registry.desk import Desk
-from registry.lot_forms import check_lot, check_shared
+from registry.lot_forms import check_lot, shared_faults
+from registry.lots import key_refused
 from registry.refusals import fault, refusal
 from registry.transfer_pieces import Text, checked, checked_time, shown
+from registry.values import check_values
 
 LOT_TABLES: Final = (
     Table.LOT_CONTENTS, Table.LOT_RUNS, Table.LOT_EVENTS, Table.LOT_BLOCKS, Table.LOT_TALLIES, Table.LOTS,
@@ -155,7 +157,11 @@ def check_lot_line(prefix: PrefixKey, rules: HandleRules, line: LotLine) -> Came
     days = [parse_day(day) for day in (line.produced, line.valid_until) if day]
     if None in days or days != sorted(days, key=str):
         raise _wrong(lot, "日期有误", "its days cannot be")
-    check_shared(decode_values(line.values))
+    values = decode_values(line.values)
+    check_values(values)
+    wrong = next(shared_faults(values), None)
+    if wrong is not None:
+        raise WireError(f"{wrong.path}: {wrong.zh}。{wrong.en}")
     row = LotRow(
         line.product, b"" if product == line.product.encode() else product, packaging, line.line, line.produced,
         line.valid_until, SCHEME, 0, UnitCodes(line.key).check_value(), b"", checked_time(line.created_ms), line.values,
@@ -335,8 +341,8 @@ def key_faults(desk: Desk, trailer: Trailer) -> list[Fault]:
         return []
     try:
         _current(desk)
-    except ConfigError as error:
-        return [fault("lots.keys", "lot-key", error=error.message)]
+    except ConfigError:
+        return [fault("lots.keys", "lot-key")]
     return []
 
 
@@ -355,7 +361,7 @@ def write_lot(desk: Desk, _prefix: PrefixKey, _number: int, came: CameLot, _orig
         keys, key_id = _current(desk)
         master = keys.master(key_id)
     except (ConfigError, SealError) as error:
-        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
+        raise key_refused(error.message) from None
     sealed = seal_lot_key(master, keys.make_nonce(), came.lot, came.lot_key)
     desk.staging.put(Table.LOTS, came.lot, pack_lot(came.row._replace(key_id=key_id, sealed_key=sealed)))
     desk.staging.change(ChangeKind.LOT_CREATED, came.lot, desk.now_ms)

@@ -20,6 +20,7 @@ from core.clock import format_shanghai
 from core.errors import NodeError, Outcome
 from core.events import ResolutionLog, Via
 from core.ident.handle import PREFIX_HANDLES, HandleKey, ancestors, prefix_of
+from core.lots import UNIT_VALUE_LABELS, WORD_LABELS, UnitState, UnitValue
 from core.outcomes import HTTP_FOUND
 from core.records import HandleValue, Values
 from core.store.engine import Snapshot, Table
@@ -40,6 +41,8 @@ _REASONS: Final = {
     Outcome.SERVICE_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
     Outcome.PREFIX_REFERRAL: "该前缀由其他节点负责，见下表。Another node serves the prefix, see below.",
 }
+_INACTIVE: Final = "此件已停用：已召回或过期，请勿食用。This item is inactive, recalled or expired: do not use it."
+_UNIT_VALUES: Final = {(int(index), index.name): label for index, label in UNIT_VALUE_LABELS.items()}
 _COLUMNS: Final = ("索引 Index", "类型 Type", "数据 Data", "更新 Changed")
 _NARROW: Final = ' class="narrow"'  # what is short is never broken
 _SHORT_TYPE_CHARS: Final = 24
@@ -75,6 +78,7 @@ class Browser:
         except NodeError as error:
             return page(error.ended, "Saltern", paragraph(error.message))
         self._log.record(Via.PAGE, answer.outcome, request.peer, handle.encode(), None)
+        note = note or _recall(answer)
         target = None if stay or note else _target(handle, answer)
         if target is not None:
             return Response(HTTP_FOUND, (("Location", target),))
@@ -97,6 +101,14 @@ class Browser:
 
     def _ask(self, snapshot: Snapshot, handle: str) -> Answer:
         return self._resolver.resolve(snapshot, Question(handle, want="values"))
+
+
+def _recall(answer: Answer) -> str:
+    """Return what is said of a unit that is not for sale any more: its page is shown, and nobody is led on."""
+    for value in answer.values or ():
+        if value.value_index == UnitValue.STATE and value.type == UnitValue.STATE.name:
+            return _INACTIVE if value.data == UnitState.INACTIVE.value.encode() else ""
+    return ""
 
 
 def _alias_of(answer: Answer) -> str | None:
@@ -160,9 +172,15 @@ def _row(value: HandleValue) -> str:
     changed = format_shanghai(value.timestamp * 1_000) if value.timestamp else ""
     address = first_url((value,))
     data = _reading(value)
+    kind = escape(_visible(value.type))
+    label = _UNIT_VALUES.get((value.value_index, value.type))
+    if label is not None:
+        kind = f"{kind}<br>{label}"
+        word = WORD_LABELS.get(data) if value.value_index in (UnitValue.LEVEL, UnitValue.STATE) else None
+        data = data if word is None else f"{word} {data}"
     cells = (
         (_NARROW, str(value.value_index)),
-        (_NARROW if len(value.type) <= _SHORT_TYPE_CHARS else "", escape(_visible(value.type))),
+        (_NARROW if len(value.type) <= _SHORT_TYPE_CHARS else "", kind),
         ("", f'<a href="{escape(address)}" rel="nofollow noopener">{data}</a>' if address else data),
         (_NARROW, changed),
     )

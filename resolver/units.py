@@ -37,6 +37,7 @@ _V: Final = UnitValue
 _ANSWERS: Final = Table.ANSWERS
 _ITS_OWN: Final = frozenset((HS_ALIAS, HS_NAMESPACE, HS_SECKEY))  # of the product's record and of nothing else
 _PLACE: Final = b"O" * SERIAL_CHARS  # no serial: it has no O
+_PRODUCT_COPIES: Final = 6  # its row, its values, and what rows of its units begin with
 _LOOKED_AT: Final = 8
 _LAST_KEY: Final = b"\xff" * 4
 
@@ -72,10 +73,14 @@ class _Quick(NamedTuple):
 
 
 class _Product(NamedTuple):
-    """A product in one state of the store. ``row``: of RECORDS, None where it is not served here."""
+    """A product in one state of the store. ``row``: of RECORDS, None where it is not served here.
+
+    ``heads``: what rows of its units begin with, each kept once.
+    """
 
     row: bytes | None
     values: Values
+    heads: dict[bytes, bytes]
 
 
 class Known:
@@ -84,7 +89,7 @@ class Known:
     ``touched``: whether anything happened to a unit. ``plain``: no unit has a record.
     """
 
-    __slots__ = ("codes", "key", "lot", "name", "own", "plain", "product", "row", "shapes", "total", "touched")
+    __slots__ = ("codes", "key", "lot", "name", "plain", "product", "row", "shapes", "total", "touched")
 
     def __init__(self, key: bytes, row: bytes, product: _Product, lot: LotRow, codes: UnitCodes) -> None:
         self.key = key
@@ -97,7 +102,6 @@ class Known:
         self.touched = False
         self.plain = False
         self.shapes: dict[tuple[UnitState, int, bool], tuple[_Shape, _Shape]] = {}
-        self.own: RecordRows | None = None
 
     def handle(self, index: int) -> str:
         """Return the handle of a unit, case or pallet."""
@@ -116,7 +120,7 @@ class Units:
         self._kept: dict[bytes, Known] = {}
         self._products: dict[bytes, _Product] = {}
         self._fresh_products: set[bytes] = set()
-        self._heads: dict[bytes, bytes] = {}
+        self._bytes = 0
 
     def begin(self, state: int) -> None:
         """Forget what may be otherwise in this state of the store."""
@@ -177,9 +181,8 @@ class Units:
         """Return the row of RECORDS or ANSWERS as if it were stored. ``found``: in the same state, and OK."""
         known = found.lot
         if found.at < 0:
-            if known.own is None:
-                known.own = pack_record(known.key, _values(known, "lot"))
-            return known.own.answer if table is _ANSWERS else known.own.record
+            own = pack_record(known.key, _values(known, "lot"))
+            return own.answer if table is _ANSWERS else own.record
         if found.at >= known.lot.packaging.units:
             packed = _packed(snapshot, found)
             return packed.answer if table is _ANSWERS else packed.record
@@ -234,17 +237,15 @@ class Units:
         self._kept[lot_key] = known
 
     def _product(self, snapshot: Snapshot, key: bytes) -> _Product:
-        """Return a product as it is in this state of the store. Bounds: LOTS_KEPT_MAX."""
+        """Return a product as it is in this state of the store. Bounds: LOTS_KEPT_BYTES."""
         known = self._products.get(key)
         if known is not None and key in self._fresh_products:
             return known
         served = serves(snapshot, key, root=self._root)
         row = snapshot.get(Table.RECORDS, record_key(key)) if served else None
         if known is None or known.row != row:
-            if len(self._products) >= limits.LOTS_KEPT_MAX:
-                self._products.clear()
-                self._heads.clear()
-            known = self._products[key] = _Product(row, () if row is None else _inherited(unpack_values(row)))
+            self._account(0 if row is None else _PRODUCT_COPIES * len(row))
+            known = self._products[key] = _Product(row, _inherited(row), {})
         self._fresh_products.add(key)
         return known
 
@@ -254,20 +255,34 @@ class Units:
         parent = (known.name + _PLACE.decode()) if packed else None
         rows = pack_record(known.key, _values(known, Level.UNIT.word, (state, stamp_s), parent))
         product = pack_record(known.key, _of_product(known)[0])
+        heads = known.product.heads
         shapes = (
-            self._cut(rows.answer, len(product.answer) - len(b"]"), packed=packed),
-            self._cut(rows.record, len(product.record), packed=packed),
+            self._cut(heads, rows.answer, len(product.answer) - len(b"]"), packed=packed),
+            self._cut(heads, rows.record, len(product.record), packed=packed),
         )
+        self._account(sum(len(shape.before) + len(shape.after) for shape in shapes))
         if len(known.shapes) >= limits.LOT_SHAPES_MAX:
             known.shapes.clear()
         known.shapes[place] = shapes
         return shapes
 
-    def _cut(self, row: bytes, head_bytes: int, *, packed: bool) -> _Shape:
+    def _cut(self, heads: dict[bytes, bytes], row: bytes, head_bytes: int, *, packed: bool) -> _Shape:
         """Cut a row behind the values of the product, and where the serial of the parent stands."""
         head, rest = row[:head_bytes], row[head_bytes:]
         before, _, after = rest.rpartition(_PLACE) if packed else (rest, b"", b"")
-        return _Shape(self._heads.setdefault(head, head), before, after)
+        if head not in heads:
+            heads[head] = head
+            self._account(len(head))
+        return _Shape(heads[head], before, after)
+
+    def _account(self, octets: int) -> None:
+        """Count octets that are kept; beyond LOTS_KEPT_BYTES begin anew."""
+        self._bytes += octets
+        if self._bytes > limits.LOTS_KEPT_BYTES:
+            self._bytes = octets
+            for kept in (self._kept, self._fresh, self._quick, self._products):
+                kept.clear()
+            self._fresh_products.clear()
 
 
 def parent_of(found: Found) -> int | None:
@@ -313,8 +328,8 @@ def _values(
     inherited, own = _of_product(known)
     lot, created_s = known.lot, known.lot.created_ms // 1_000
     said = [
-        (_V.LOT, known.name), (_V.PRODUCT, lot.product), (_V.PRODUCED, lot.produced), (_V.VALID_UNTIL, lot.valid_until),
-        (_V.LINE, lot.line), (_V.LEVEL, level),
+        (_V.LOT, known.name), (_V.PRODUCT, lot.product), (_V.LEVEL, level), (_V.PRODUCED, lot.produced),
+        (_V.VALID_UNTIL, lot.valid_until), (_V.LINE, lot.line),
     ]  # fmt: skip
     values = [_said(index, text, created_s) for index, text in said if text]
     if state is not None:
@@ -333,11 +348,13 @@ def _of_product(known: Known) -> tuple[Values, Values]:
     return tuple(value for value in known.product.values if value.value_index not in taken), own
 
 
-def _inherited(values: Values) -> Values:
-    """Return the values of a product that its units have, too."""
+def _inherited(row: bytes | None) -> Values:
+    """Return the values of a product that its units have, too. Bounds: none of one beyond LOT_PRODUCT_BYTES_MAX."""
+    if row is None or len(row) > limits.LOT_PRODUCT_BYTES_MAX:
+        return ()
     return tuple(
         value
-        for value in values
+        for value in unpack_values(row)
         if value.public_read and value.type.upper() not in _ITS_OWN and value.value_index not in _V.__members__.values()
     )
 

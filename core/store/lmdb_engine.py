@@ -356,7 +356,8 @@ def _failed(folder: Path, error: Exception) -> StoreError:
     """
     if isinstance(error, lmdb.MapFullError | lmdb.DiskError) or _no_room(folder):
         _LOG.error("the disk of the store is full, nothing was written: %s", error)
-        return StoreError("The node's disk is full; nothing was written", outcome=Outcome.STORE_FULL)
+        what = "store.map_size is reached" if isinstance(error, lmdb.MapFullError) else "The node's disk is full"
+        return StoreError(f"{what}; nothing was written", outcome=Outcome.STORE_FULL)
     _LOG.error("a write to the store failed, nothing was written: %s", error)
     return StoreError("The store could not write; nothing was written")
 

@@ -5,6 +5,7 @@ Codes and GTIN come from two functions that the group ``lot`` gives (``labels_co
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,20 @@ _FORMATS: Final = ("svg", "png", "sheet", "zpl")
 _CARRIERS: Final = ("qr", "datamatrix", "gs1-datamatrix")
 _DPI: Final = ("203", "300", "600")
 _QUICK: Final = 400  # labels that take less than a second, whatever draws them
+
+
+_NOT_SERVED: Final = (
+    "注意 Note: 本节点尚不应答 GS1 Digital Link 的地址 /01/…（421）：扫描后打不开网页，除非另有服务应答。"
+    "This node does not answer the addresses /01/… of GS1 Digital Link yet (421): a phone opens no page by them, "
+    "unless something else serves them"
+)
+
+
+_digital_link_option = click.option(
+    "--digital-link", is_flag=True,
+    help="写入 GS1 Digital Link，需产品的 GTIN；本节点尚不应答 /01/… 地址 "
+    "A GS1 Digital Link; needs the product's GTIN. This node does not answer /01/… yet.",
+)  # fmt: skip
 
 
 class Content(NamedTuple):
@@ -96,7 +111,7 @@ def labels_command(
     @click.option(
         "--symbol", "carrier", type=click.Choice(_CARRIERS), default="qr", show_default=True, help="码制 Symbology."
     )
-    @click.option("--digital-link", is_flag=True, help="写入 GS1 Digital Link，需产品的 GTIN Needs the product's GTIN.")
+    @_digital_link_option
     @click.option(
         "--dpi", type=click.Choice(_DPI), default="203", show_default=True, help="标签打印机 Of zpl printers."
     )
@@ -111,7 +126,8 @@ def labels_command(
         """绘制一批编码的标签。Draw labels of codes of a lot.
 
         sheet: A4 pages of 24 labels of 70 × 37 mm. svg, png: a file a code. zpl: one file of text for a label printer.
-        A file that holds something else is never overwritten. Symbols hold the address of the code at node.public_url.
+        A file that holds something else is never overwritten; files have mode 0600, since their codes are genuine.
+        Symbols hold the address of the code at node.public_url.
 
         Example: saltern lot labels 88.118.7/L1 --from 0 --count 48 --out proofs
         """
@@ -122,6 +138,8 @@ def labels_command(
             raise click.UsageError("--digital-link 不与 gs1-datamatrix 同用 does not go with gs1-datamatrix")
         with_gtin = digital_link or carrier == Carrier.GS1_DATAMATRIX.value
         gtin = gtin_of(desk, lot) if with_gtin else None
+        if digital_link:
+            click.echo(_NOT_SERVED, err=True)
         content = Content(Carrier(carrier), load_duties(desk.config).public_url, gtin, digital_link)
         with _progress(count) as seen:
             made = files(seen(codes_of(desk, lot, start, count)), form, content, int(dpi))
@@ -187,7 +205,7 @@ def write_files(folder: Path, made: Iterable[File]) -> tuple[int, int]:
     for name, data in made:
         path = folder / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if _create(path, data):
                 written += 1
             elif path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
@@ -204,13 +222,13 @@ def write_files(folder: Path, made: Iterable[File]) -> tuple[int, int]:
 
 
 def _create(path: Path, data: bytes) -> bool:
-    """Write a file that is not there yet; half a file is taken away again. Errors: OSError."""
+    """Write a file that is not there yet, mode 0600; half a file is taken away again. Errors: OSError."""
     try:
-        file = path.open("xb")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return False
     try:
-        with file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
     except BaseException:
         path.unlink()

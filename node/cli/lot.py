@@ -14,23 +14,24 @@ import click
 from core import clock, limits
 from core.errors import NodeError, Outcome, RecordError, SealError
 from core.ident.handle import HandleKey, check_handle
-from core.ident.unitcode import INDEXES_MAX
 from core.lotcodes import Code, LotCodes
 from core.lotkeys import codes_of_lot
-from core.lots import RESERVED, Level
+from core.lots import RESERVED, Level, UnitState
 from core.store.engine import Snapshot, Table
 from core.store.homing import load_values, require_served
 from core.store.lot_rows import LotRow, unpack_lot
 from core.who import Role, Who
+from core.wire.http import decode_path
 from node import wiring
 from node.cli.acts import Desk, governed
-from node.cli.common import Commands, Failure, print_json
+from node.cli.common import Commands, Failure, Refused, print_json
 from node.cli.labels import labels_command
 from node.duties import load_duties
 from node.key_file import LOT_KEYS, add_key, load_keys
 from registry.commands import CreateLot, RecordEvents, TakeBlock
 from registry.lot_forms import check_lot
 from registry.lot_reading import list_blocks, list_lots, show_lot, show_unit
+from registry.lots import key_refused
 from registry.reading import Page, View
 from registry.refusals import refusal
 from registry.standing import Standing
@@ -39,6 +40,7 @@ from resolver.units import Units
 _LOCAL: Final = Standing(Who(Role.LOCAL.value, Role.LOCAL.value), Role.LOCAL)
 _LINES: Final = (".jsonl", ".ndjson")
 _GTIN: Final = re.compile(r"GTIN[-_]?(8|12|13|14)?", re.ASCII | re.IGNORECASE)  # as registers name it
+_REFUSED_SHOWN: Final = 20
 _FLUSHED: Final = 10_000  # lines written at once
 
 
@@ -73,7 +75,8 @@ def create(desk: Desk, lot_: str, values: tuple[str, ...], dry_run: bool, **give
         form["values"] = [_value(index, text) for index, text in enumerate(values, RESERVED.stop)]
     told = desk.run(CreateLot(json.dumps(form).encode()), dry_run=dry_run)
     size = f"{told['count']} 单元 units, {told['cases']} 箱 cases, {told['pallets']} 托盘 pallets"
-    desk.say(told, f"已登记 Registered {told['lot']}: {size}; {told['stored_bytes']} 字节 octets")
+    octets = f"; {told['stored_bytes']} 字节 octets" if "stored_bytes" in told else ""
+    desk.say(told, f"已登记 Registered {told['lot']}: {size}{octets}")
 
 
 @lot.command()
@@ -169,7 +172,9 @@ def codes(
     if token and not line:
         raise click.UsageError("--token 须与 --line 同用。--token goes with --line")
     if line:
-        taken = _taken(desk, lot_, line, 1 if count is None else count, start, token)
+        if count is None:
+            raise click.UsageError("--line 须与 --count 同用。--line goes with --count")
+        taken = _taken(desk, lot_, line, count, start, token)
         start, count = taken["from"], taken["count"]
     line_of, head = _form(desk, lot_, form)
     sys.stdout.write(head)
@@ -194,7 +199,7 @@ def check(desk: Desk, identifiers: tuple[str, ...]) -> None:
         print_json(found)
         return
     for each in found:
-        word = "已发码 issued" if each["issued"] else f"未发码 not issued ({each['reason']})"
+        word = _WORDS_OF.get(each["reason"], f"无法核对 cannot be checked: {each['reason']}")
         click.echo(f"{each['identifier']}  {word}")
 
 
@@ -229,9 +234,11 @@ def events(desk: Desk, lot_: str, file: Any) -> None:
     told = desk.run(RecordEvents(lot_, body, file.name.endswith(_LINES) or not body.lstrip().startswith(b"[")))
     counts = ", ".join(f"{outcome} {count}" for outcome, count in told["counts"].items())
     desk.say(told, f"{told['lot']}: {counts}")
-    wrong = [each for each in told["results"] if "rule" in each]
+    wrong = [(number, each["message"]) for number, each in enumerate(told["results"], 1) if "rule" in each]
+    for number, message in wrong[:_REFUSED_SHOWN]:
+        click.echo(f"第 {number} 项 item {number}: {message}", err=True)
     if wrong:
-        raise Failure(f"{len(wrong)} 项被拒绝。Refused: {len(wrong)}; {wrong[0]['message']}")
+        raise Failure(f"{len(wrong)} 项被拒绝，其余已入账。Refused: {len(wrong)}; all others are recorded")
 
 
 @lot.command()
@@ -245,13 +252,18 @@ def rekey(desk: Desk) -> None:
     """
     file = wiring.key_file(desk.config, LOT_KEYS)
     with desk.reading() as snapshot:
-        used = {unpack_lot(row).key_id for _, row in snapshot.scan(Table.LOTS, b"")}
+        lots = {(lot := unpack_lot(row)).key_id: (key, lot) for key, row in snapshot.scan(Table.LOTS, b"")}
+    used = lots.keys()
     missing = sorted(used - (load_keys(file, LOT_KEYS).keys.keys() if file.exists() else set()))
     if missing:
-        raise Failure(
-            f"{file} 缺少现有批次所用的第 {missing} 号密钥，请先恢复该文件。"
-            f"{file} lacks the keys {missing} of lots that are registered: put the file back first"
+        numbers = ", ".join(map(str, missing))
+        reason = (
+            f"{file} 缺少现有批次所用的第 {numbers} 号密钥，请先恢复该文件。"
+            f"{file} lacks the keys {numbers} of lots that are registered: put the file back first"
         )
+        raise Refused(Outcome.CONFLICT.value, "lot-keys", reason)
+    for key, lot in lots.values():  # a file with other keys than those of the lots is to be put right first
+        codes_of_lot(wiring.lot_keys(desk.config), key, lot)
     number = add_key(file, LOT_KEYS)
     desk.say(
         {"key_id": number, "file": str(file)}, f"此后的批次用第 {number} 号密钥。New lots use key {number}: {file}"
@@ -265,13 +277,16 @@ def codes_of(desk: Desk, name: str, start: int, count: int | None) -> Iterator[C
     try:
         made = codes_of_lot(wiring.lot_keys(desk.config), key, row)
     except SealError as error:
-        raise refusal("lot-key", Outcome.INTERNAL, error=error.message) from None
+        raise key_refused(error.message) from None
     total = row.packaging.total
-    if not 0 <= start < total or (count is not None and not 0 < count <= INDEXES_MAX):
-        raise refusal("event-range", Outcome.INVALID_VALUE, start=start, size=count, total=total)
     stop = total if count is None else start + count
-    if stop > total:
-        raise refusal("event-range", Outcome.INVALID_VALUE, start=start, size=count, total=total)
+    if not 0 <= start < stop <= total:
+        asked = f"{start}…" if count is None else f"{start}…{stop - 1}" if count > 0 else f"{count}"
+        raise RecordError(
+            f"批次的序号为 0 至 {total - 1}，所要的是 {asked}。"
+            f"The indexes of the lot are 0 to {total - 1}; asked for: {asked}",
+            rule="codes-range",
+        )
     return LotCodes(key.decode(), row.packaging, made).over(range(start, stop))
 
 
@@ -289,19 +304,29 @@ def _taken(desk: Desk, name: str, line: str, count: int, start: int | None, toke
 
 
 def _checked(snapshot: Snapshot, units: Units, rules: Any, identifier: str) -> dict[str, Any]:
-    """Return whether a code was issued, and if not the word for it."""
+    """Return whether a code was issued, and the word for it if not, or if it is inactive."""
     found = None
     try:
-        key = check_handle(identifier, rules)
+        key = check_handle(_name_in(identifier), rules)
         require_served(snapshot, key, root=False)
         found = units.find(snapshot, key)
         outcome = Outcome.NOT_ISSUED if found is None or found.at < 0 else found.outcome
     except SealError:
         raise
     except NodeError as error:
-        outcome = error.ended if error.ended is Outcome.HELD else Outcome.NOT_ISSUED
+        outcome = error.ended
     issued = outcome is Outcome.OK
-    return {"identifier": identifier, "issued": issued, "reason": None if issued else outcome.value}
+    inactive = issued and found is not None and found.run is not None and found.run.state is UnitState.INACTIVE
+    reason = UnitState.INACTIVE.value if inactive else None if issued else outcome.value
+    return {"identifier": identifier, "issued": issued, "reason": reason}
+
+
+def _name_in(text: str) -> str:
+    """Return the identifier in what somebody scanned or typed: of an address, its path."""
+    text = text.strip()
+    if "://" not in text:
+        return text
+    return decode_path(text.partition("://")[2].partition("/")[2].partition("?")[0])
 
 
 def _written(found: Iterator[Code], line_of: Callable[[Code], str]) -> Iterator[str]:
@@ -370,6 +395,15 @@ def _cell(text: str) -> str:
     return f'"{text.replace(chr(34), chr(34) * 2)}"' if "," in text or '"' in text else text
 
 
+_WORDS_OF: Final = {
+    None: "已发码 issued",
+    UnitState.INACTIVE.value: "已发码，已停用（召回或过期） issued, inactive: recalled or expired",
+    Outcome.NOT_ISSUED.value: "未发码 not issued",
+    Outcome.GONE.value: "已作废 out of use",
+    Outcome.HELD.value: "依令停止解析 on hold by order of the regulator",
+    Outcome.NOT_RESPONSIBLE.value: "不由本节点负责 not of this node",
+    Outcome.INVALID_HANDLE.value: "不是标识 no identifier",
+}
 _QUOTE: Final = json.encoder.encode_basestring  # text that is not ASCII as it is
 _WORDS: Final = tuple(level.word for level in Level)
 

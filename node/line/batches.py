@@ -129,4 +129,4 @@ def decode_items(body: bytes) -> list[dict[str, Any]]:
     try:
         return [msgspec.json.decode(line, type=dict[str, Any]) for line in body.splitlines()]
     except msgspec.MsgspecError as error:
-        raise WireError(f"A batch cannot be read: {error}") from None
+        raise WireError(f"上传内容无法读取 A batch cannot be read: {error}") from None

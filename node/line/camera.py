@@ -3,6 +3,7 @@
 JSON: ``{"code": …, "time": …, "event"?: …, "grade"?: "A" … "F", "reject"?: true, "children"?: [code, …]}``.
 CSV: ``code,time[,grade[,event]]``, without quotes; ``reject`` is an event there. ``event`` is ``bag`` where nothing
 is said, ``case`` or ``pallet`` (closed), ``scrap`` or ``sample``. A line feed ends each line: what is cut is no line.
+``code`` is what was read, see carriers. A blank line, or an empty code, says that a bag passed and nothing was read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 
 from core import limits
 from core.errors import WireError
+from node.line.carriers import FNC1
 from node.line.facts import GRADES
 from node.line.moments import parse_moment
 
@@ -29,7 +31,7 @@ class What(Enum):
 
 
 class Reading(NamedTuple):
-    """One event. ``code``: in upper case. ``children``: None where nobody listed them."""
+    """One event. ``code``: in upper case, empty where none was read. ``children``: None where nobody listed them."""
 
     what: What
     code: str
@@ -50,17 +52,20 @@ class _Form(msgspec.Struct, forbid_unknown_fields=True):
 
 _DECODER: Final = msgspec.json.Decoder(_Form)
 _REJECT: Final = "reject"
+_NOTHING: Final = Reading(What.BAG, "", 0)
 
 
 def parse_reading(line: bytes) -> Reading | None:
-    """Read a line with its line feed; None for one that is empty or the head of a CSV file.
+    """Read a line with its line feed; None for the head of a CSV file.
 
     Errors: WireError that says what is wrong.
     """
     if line[-1:] != b"\n" or len(line) > limits.LINE_INPUT_BYTES_MAX:
         raise WireError("行不完整或过长 The line is cut, or too long")
     text = line.strip()
-    if not text or text.lower().startswith(b"code,"):
+    if not text:
+        return _NOTHING
+    if text.lower().startswith(b"code,"):
         return None
     form = _parse_json(text) if text[:1] == b"{" else _parse_csv(text)
     at_ms = parse_moment(form.time)
@@ -83,13 +88,16 @@ def _children(what: What, listed: list[str] | None) -> tuple[str, ...] | None:
         return None
     if what not in (What.CASE, What.PALLET) or not 0 < len(listed) <= limits.LINE_CHILDREN_MAX:
         raise WireError("子项只用于箱和托盘 Children are of a case or pallet, and not none, and not too many")
-    return tuple(map(_code, listed))
+    children = tuple(map(_code, listed))
+    if not all(children):
+        raise WireError("子项中有空标识 One of the children is an empty code")
+    return children
 
 
 def _code(text: str) -> str:
     """Errors: WireError."""
     code = text.strip()
-    if not code or len(code) > limits.HANDLE_CHARS or not code.isascii() or not code.isprintable():
+    if len(code) > limits.LINE_CODE_CHARS_MAX or not code.isascii() or not code.replace(FNC1, "").isprintable():
         raise WireError("不是标识 Not a code")
     return code.upper()
 

@@ -23,6 +23,7 @@ from core.errors import NodeError, Outcome, WireError
 from core.outcomes import STATUSES
 from node.line.codes import Code, check_code
 from node.line.shape import Kind, Lot, Span, check_lot, parse_lot
+from node.line.words import printable
 
 _BUSY: Final = STATUSES[Outcome.RATE_LIMITED].http
 _JSON: Final = "application/json"
@@ -129,7 +130,11 @@ class NodeClient:
         lot = Lot(form.lot.upper(), form.count, form.units_per_case or 0, form.cases_per_pallet or 0)
         if lot.handle != parse_lot(handle) or (lot.cases, lot.pallets) != (form.cases or 0, form.pallets or 0):
             raise WireError(f"节点的应答与批次不符。What the node answers is not of the lot {handle}")
-        return check_lot(lot), form.states
+        states = {
+            printable(kind): {printable(state): count for state, count in each.items()}
+            for kind, each in form.states.items()
+        }
+        return check_lot(lot), states
 
     def take_block(self, handle: str, line: str, count: int, token: str) -> Block:
         """Return the block of this token; the same one however often it is asked for."""
@@ -139,7 +144,9 @@ class NodeClient:
         block = Block(parse_lot(form.lot), form.line, Span(form.first, form.count))
         fits = block.units.first >= 0 and 0 < block.units.size <= count and block.units.end <= limits.LINE_INDEXES_MAX
         if block.lot != parse_lot(handle) or block.line != line or not fits:
-            raise WireError(f"节点给出的号段与请求不符。The node gave another block than was asked for: {form}")
+            raise WireError(
+                f"节点给出的号段与请求不符。The node gave another block than was asked for: {printable(repr(form))}"
+            )
         return block
 
     def codes(self, lot: Lot, span: Span) -> list[Code]:
@@ -149,7 +156,9 @@ class NodeClient:
         if len(form.codes) != span.size:
             raise WireError(f"节点给出 {len(form.codes)} 个标识。The node gave {len(form.codes)} codes of {span.size}")
         return [
-            check_code(Code(each.index, each.identifier.upper(), each.kind, each.case, each.pallet), lot, index)
+            check_code(
+                Code(each.index, each.identifier.upper(), each.kind, _upper(each.case), _upper(each.pallet)), lot, index
+            )
             for index, each in enumerate(form.codes, span.first)
         ]
 
@@ -171,7 +180,8 @@ class NodeClient:
         try:
             return msgspec.json.decode(answer.body, type=form)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise WireError(f"无法读取节点的应答。What the node answered cannot be read: {error}") from None
+            why = printable(str(error))
+            raise WireError(f"无法读取节点的应答。What the node answered cannot be read: {why}") from None
 
     def _patiently(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> _Answer:
         """Ask until the node answers. Bounds: LINE_TRIES. Errors: NodeError."""
@@ -189,7 +199,7 @@ class NodeClient:
                 ) from None
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                why = str(error) or type(error).__name__
+                why = printable(str(error)) or type(error).__name__
                 continue
             if answer.status != _BUSY and answer.status // 100 != 5:
                 return answer
@@ -211,7 +221,7 @@ class NodeClient:
             while more := response.read1(_READ_BYTES):
                 octets += more
                 if len(octets) > limits.LINE_ANSWER_BYTES_MAX or clock.monotonic_s() > deadline:
-                    raise OSError("the answer is too long, or takes too long")
+                    raise OSError("应答过长或过慢 the answer is too long, or takes too long")
             if response.length:
                 raise http.client.IncompleteRead(bytes(octets), response.length)
         retry = response.headers.get("Retry-After", "")
@@ -226,16 +236,20 @@ class NodeClient:
         return http.client.HTTPSConnection(host, port, timeout=limits.LINE_TIMEOUT_S, context=context)
 
 
+def _upper(text: str | None) -> str | None:
+    return None if text is None else text.upper()
+
+
 def _refused(answer: _Answer) -> NodeError:
     """Return what a problem document says."""
     try:
         problem = msgspec.json.decode(answer.body, type=_ProblemForm)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         problem = _ProblemForm()
-    said = problem.detail or problem.title or f"HTTP {answer.status}"
+    said = printable(problem.detail or problem.title or f"HTTP {answer.status}")
     known = {outcome.value: outcome for outcome in Outcome}
     outcome = known.get(problem.outcome) or _BY_STATUS.get(answer.status, Outcome.INTERNAL)
-    return NodeError(f"节点拒绝。The node refused it: {said}", outcome=outcome, rule=problem.rule or "")
+    return NodeError(f"节点拒绝。The node refused it: {said}", outcome=outcome, rule=printable(problem.rule or ""))
 
 
 _BY_STATUS: Final = {

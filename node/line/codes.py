@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from core.errors import WireError
+from node.line.carriers import read_carrier
 from node.line.shape import Kind, Lot, format_serial, parse_serial
 
 _NONE: Final = 2**64 - 1
@@ -49,18 +50,18 @@ def unpack_code(line: bytes, lot: Lot, index: int) -> Code:
     try:
         form = _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise WireError(f"The line of code {index} cannot be read") from None
+        raise WireError(f"第 {index} 号标识的行无法读取 The line of code {index} cannot be read") from None
     if line[-1:] != b"\n":
-        raise WireError(f"The line of code {index} is cut")
+        raise WireError(f"第 {index} 号标识的行残缺 The line of code {index} is cut")
     return check_code(Code(form.index, form.identifier.upper(), form.kind, form.case, form.pallet), lot, index)
 
 
 def check_code(code: Code, lot: Lot, index: int) -> Code:
     """Return a code of this lot that has this index. Errors: WireError."""
     if code.number != index or index >= lot.size or code.kind is not lot.kind(index):
-        raise WireError(f"Code {code.number} ({code.kind.value}) is not code {index} of the lot")
+        raise WireError(f"标识与序号不符 Code {code.number} ({code.kind.value}) is not code {index} of the lot")
     if parse_serial(code.identifier, lot.handle) is None:
-        raise WireError(f"{code.identifier!r} is no code of {lot.handle}")
+        raise WireError(f"不是该批次的标识 {code.identifier[:100]!r} is no code of {lot.handle}")
     return code
 
 
@@ -79,16 +80,26 @@ class Codes:
         self._indexes = array("I", sorted(there, key=self._serials.__getitem__))
         self._sorted = array("Q", [self._serials[index] for index in self._indexes])
         if any(a == b for a, b in zip(self._sorted, self._sorted[1:], strict=False)):
-            raise WireError("A code stands twice among the codes of the lot")
+            raise WireError("批次中有重复的标识 A code stands twice among the codes of the lot")
 
-    def find(self, identifier: str) -> int | None:
-        """Return the index of a code, None for one that is not here. Cost: O(log n)."""
-        serial = parse_serial(identifier, self._lot.handle)
+    def find(self, read: str) -> int | None:
+        """Return the index of a code, None for one that is not here. ``read``: see carriers. Cost: O(log n)."""
+        serial = parse_serial(read, self._lot.handle)
+        if serial is None:
+            serial = self._carried(read)
         if serial is None:
             return None
         place = bisect_left(self._sorted, serial)
         found = place < len(self._sorted) and self._sorted[place] == serial
         return self._indexes[place] if found else None
+
+    def _carried(self, read: str) -> int | None:
+        """Return the serial of a carrier that names a code of this lot."""
+        prefix = self._lot.handle.partition("/")[0]
+        carried = read_carrier(read)
+        if carried is None or carried.prefix not in ("", prefix):
+            return None
+        return parse_serial(f"{prefix}/{carried.suffix}", self._lot.handle)
 
     def __getitem__(self, index: int) -> str:
         """Return the code of an index. Errors: KeyError."""

@@ -4,8 +4,9 @@
   the lot became ``commissioned``, ``scrapped``, ``sampled`` or ``returned``, or are ``loose``: in no case or pallet.
   ``children`` of a case or pallet that was closed, as ``[[first, count], …]``; none where its children are those of
   the rule;
-- an alarm ``{"alarm", "time", "line"}``: a line of the camera that was not taken, and by which rule;
-- the end ``{"end": true, "time"}``: nothing follows.
+- an alarm ``{"alarm", "time", "line", "seen"?}``: a line of the camera that was not taken, by which rule, and the
+  serial characters of the codes in it;
+- the end ``{"end": true, "time"}``: what follows settles codes that were seen and refused, and ends the run again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from core import limits
 from core.errors import WireError
 from node.line.moments import format_moment, parse_moment
-from node.line.shape import Span
+from node.line.shape import Span, parse_serial
 
 COMMISSIONED: Final = "commissioned"
 SCRAPPED: Final = "scrapped"
@@ -40,11 +41,15 @@ class Fact(NamedTuple):
 
 
 class Alarm(NamedTuple):
-    """A line that was not taken. ``line``: what the camera said, cut to LINE_ALARM_CHARS_MAX."""
+    """A line that was not taken. ``line``: what the camera said, cut to LINE_ALARM_CHARS_MAX.
+
+    ``seen``: serial characters of what may be codes of the lot in the whole of it, at most LINE_SEEN_MAX.
+    """
 
     rule: str
     at_ms: int
     line: str
+    seen: tuple[str, ...] = ()
 
 
 class End(NamedTuple):
@@ -65,6 +70,7 @@ class _Form(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     children: list[tuple[int, int]] = []
     alarm: str = ""
     line: str = ""
+    seen: list[str] = []
     end: bool = False
 
 
@@ -78,7 +84,7 @@ def pack_entry(entry: Entry) -> bytes:
         children = [(span.first, span.size) for span in entry.children]
         form = _Form(time, entry.event, *entry.codes, entry.grade, children)
     elif isinstance(entry, Alarm):
-        form = _Form(time, alarm=entry.rule, line=entry.line)
+        form = _Form(time, alarm=entry.rule, line=entry.line, seen=list(entry.seen))
     else:
         form = _Form(time, end=True)
     return msgspec.json.encode(form)
@@ -89,13 +95,14 @@ def unpack_entry(octets: bytes) -> Entry:
     try:
         form = _DECODER.decode(octets)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"A line of a run cannot be read: {error}") from None
+        raise WireError(f"班次记录中有一行无法读取 A line of a run cannot be read: {error}") from None
     at_ms = parse_moment(form.time)
     entry: Entry | None = None
     if at_ms is None:
-        raise WireError("A line of a run has no time")
+        raise WireError("班次记录中有一行没有时间 A line of a run has no time")
     if form.alarm:
-        entry = Alarm(form.alarm, at_ms, form.line)
+        if len(form.seen) <= limits.LINE_SEEN_MAX and all(parse_serial(each, "") is not None for each in form.seen):
+            entry = Alarm(form.alarm, at_ms, form.line, tuple(form.seen))
     elif form.end:
         entry = End(at_ms)
     else:
@@ -103,7 +110,7 @@ def unpack_entry(octets: bytes) -> Entry:
         if form.event in EVENTS and all(map(_fits, spans)) and (form.grade in GRADES and len(form.grade) <= 1):
             entry = Fact(form.event, spans[0], at_ms, form.grade, tuple(spans[1:]))
     if entry is None or pack_entry(entry) != octets:
-        raise WireError("A line of a run says what no line says")
+        raise WireError("班次记录中有一行内容无效 A line of a run says what no line says")
     return entry
 
 

@@ -27,7 +27,7 @@ FRAME_HEAD_BYTES_MAX: Final = 32
 def encode_frame(number: int, payload: bytes) -> bytes:
     """Return the line. Errors: LimitError for a payload that is too long."""
     if len(payload) > limits.LINE_FRAME_BYTES_MAX:
-        raise LimitError(f"A line of {len(payload)} octets; at most {limits.LINE_FRAME_BYTES_MAX} are written")
+        raise LimitError(f"一行过长 A line is too long: {len(payload)} > {limits.LINE_FRAME_BYTES_MAX}")
     head = b"%08d" % number
     return b"%s %08x %s\n" % (head, zlib.crc32(payload, zlib.crc32(head)), payload)
 
@@ -38,9 +38,9 @@ def decode_frame(line: bytes, number: int) -> bytes:
     start = len(head) + 10
     payload = line[start:-1]
     if line[: len(head)] != head or line[-1:] != b"\n":
-        raise WireError(f"Line {number} is cut, or not in its place")
+        raise WireError(f"第 {number} 行残缺或错位 Line {number} is cut, or not in its place")
     if line[len(head) : start] != b" %08x " % zlib.crc32(payload, zlib.crc32(head)) or b"\n" in payload:
-        raise WireError(f"The checksum of line {number} is wrong")
+        raise WireError(f"第 {number} 行校验和不符 The checksum of line {number} is wrong")
     return payload
 
 

@@ -22,21 +22,25 @@ from core import limits
 from core.clock import Millis
 from core.errors import WireError
 from node.line import durable
+from node.line.allocations import Claim
 from node.line.camera import parse_reading
 from node.line.facts import End, Entry, pack_entry, unpack_entry
 from node.line.shape import Kind
-from node.line.site import Claim, Site, check_name
+from node.line.site import Site, check_name
 from node.line.tally import Tally
+from node.line.words import printable
 
 _CHUNK_ENTRIES = 1_000
 
 
 class Said(NamedTuple):
-    """What is answered to a line. ``rule``: empty where it was taken, else that of the alarm."""
+    """What is answered to a line. ``rule``: empty where it was taken, else that of the alarm; ``why``: what is wrong
+    with a line that cannot be read; ``number``: of the line, from 1, since the run was opened."""
 
     rule: str
     line: bytes
     why: str = ""
+    number: int = 0
 
 
 def run_folder(site: Site, run: str) -> Path:
@@ -46,7 +50,7 @@ def run_folder(site: Site, run: str) -> Path:
 
 def load(site: Site, claim: Claim) -> tuple[Tally, durable.Tail]:
     """Return the state of a run as its file says, and where that ends. Errors: NodeError."""
-    lot, codes = site.codes_of(claim)
+    lot, codes = site.codes_of(claim.takes)
     tally = Tally(lot, codes, [take.units for take in claim.takes])
     tail = durable.read_frames(
         run_folder(site, claim.run) / "events.log", lambda _, payload: tally.apply(unpack_entry(payload))
@@ -54,14 +58,14 @@ def load(site: Site, claim: Claim) -> tuple[Tally, durable.Tail]:
     return tally, tail
 
 
-def begin(site: Site, run: str, line: str, lot: str | None) -> Claim:
-    """Return a run, which is a new one where none has this name. Errors: NodeError."""
+def begin(site: Site, run: str, line: str, lot: str | None, *, only_look: bool = False) -> Claim:
+    """Return a run, which is a new one where none has this name; see Site.claim(). Errors: NodeError."""
     path = run_folder(site, check_name(run)) / "events.log"
 
     def has_ended() -> bool:
         return any(isinstance(unpack_entry(payload), End) for _, payload in durable.scan(path))
 
-    return site.claim(run, check_name(line), lot, has_ended)
+    return site.claim(run, check_name(line), lot, has_ended, only_look=only_look)
 
 
 class Run:
@@ -70,6 +74,7 @@ class Run:
     def __init__(self, tally: Tally, appender: durable.Appender) -> None:
         self.tally = tally
         self._appender = appender
+        self._lines = 0
 
     def take(self, lines: list[bytes], now_ms: Millis) -> list[Said]:
         """Take a group of lines, each with its line feed; what is returned is on the disk.
@@ -83,24 +88,25 @@ class Run:
 
     def _decide(self, line: bytes, now_ms: Millis, entries: list[Entry]) -> Said:
         why = ""
+        self._lines += 1
         try:
             reading = parse_reading(line)
             found = None if reading is None else self.tally.read(reading, now_ms)
         except WireError as error:
-            found, why = "malformed", error.message
+            found, why = "malformed", printable(error.message)
         if isinstance(found, str):
             alarm = self.tally.alarm(found, line, now_ms)
             if alarm is not None:
                 entries.append(alarm)
                 self.tally.apply(alarm)
-            return Said(found, line, why)
+            return Said(found, line, why, self._lines)
         if found is not None:
             entries.append(found)
             self.tally.apply(found)
-        return Said("", line)
+        return Said("", line, number=self._lines)
 
     def end(self, now_ms: Millis) -> None:
-        """End the run: what was not used goes back to the node. Once all of it did this does nothing."""
+        """End the run: what was not used, nor seen, goes back to the node. Once all of it did this does nothing."""
         entries = self.tally.end(now_ms)
         if not self.tally.ended or len(entries) > 1:
             for entry in entries:
@@ -155,13 +161,14 @@ class Lines:
         if self._skipping:
             rest = b""
         elif len(rest) > limits.LINE_INPUT_BYTES_MAX:
-            lines.append(rest[: limits.LINE_ALARM_CHARS_MAX])
+            lines.append(rest[: limits.LINE_INPUT_BYTES_MAX])
             self._skipping, rest = True, b""
         self.rest = rest
         return lines
 
 
 def summary(tally: Tally) -> dict[str, object]:
-    """Return the counts of a run, by kind, and its alarms."""
+    """Return the counts of a run, by kind, how many codes were seen and refused, and its alarms."""
     counts = {kind.value: tally.counts(kind) for kind in Kind if tally.lot.space(kind).size}
-    return {"ended": tally.ended, "counts": counts, "alarms": dict(sorted(tally.alarms.items()))}
+    refused = sum(span.size for span in tally.refused())
+    return {"ended": tally.ended, "counts": counts, "refused": refused, "alarms": dict(sorted(tally.alarms.items()))}

@@ -10,8 +10,8 @@ from core import limits
 from core.errors import WireError
 
 SERIAL_CHARS: Final = 10
-_ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-_VALUES: Final = {char: value for value, char in enumerate(_ALPHABET)}
+ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+_VALUES: Final = {char: value for value, char in enumerate(ALPHABET)}
 _LOT: Final = re.compile(r"[0-9A-Z]+(?:\.[0-9A-Z]+)*/[0-9A-Z-]{1,10}", re.ASCII)
 
 
@@ -69,6 +69,13 @@ class Lot(NamedTuple):
         first = {Kind.UNIT: 0, Kind.CASE: self.units, Kind.PALLET: self.units + self.cases}[kind]
         return Span(first, {Kind.UNIT: self.units, Kind.CASE: self.cases, Kind.PALLET: self.pallets}[kind])
 
+    def parent(self, index: int) -> int | None:
+        """Return the case or pallet that an index is in by rule."""
+        kind = self.kind(index)
+        each = {Kind.UNIT: self.units_per_case, Kind.CASE: self.cases_per_pallet, Kind.PALLET: 0}[kind]
+        outer = Kind.CASE if kind is Kind.UNIT else Kind.PALLET
+        return self.space(outer).first + (index - self.space(kind).first) // each if each else None
+
     def children(self, index: int) -> Span:
         """Return what is in a case or pallet by rule."""
         inner, each = (
@@ -105,9 +112,9 @@ def check_lot(lot: Lot) -> Lot:
     """Return a lot that a node or a file tells of. Errors: WireError for one that cannot be."""
     sizes = (lot.units, lot.units_per_case, lot.cases_per_pallet)
     if any(type(size) is not int or not 0 <= size <= limits.LINE_INDEXES_MAX for size in sizes):
-        raise WireError(f"A lot of {sizes}")
+        raise WireError(f"没有这样的批次 There is no such lot: {sizes}")
     if not lot.units or lot.size > limits.LINE_INDEXES_MAX or (lot.cases_per_pallet and not lot.units_per_case):
-        raise WireError(f"A lot of {sizes}")
+        raise WireError(f"没有这样的批次 There is no such lot: {sizes}")
     parse_lot(lot.handle)
     return lot
 
@@ -135,7 +142,7 @@ def parse_serial(identifier: str, lot: str) -> int | None:
 
 def format_serial(serial: int, lot: str) -> str:
     """Return the code of a lot with these serial characters."""
-    return lot + "".join(_ALPHABET[serial >> shift & 31] for shift in range(5 * SERIAL_CHARS - 5, -1, -5))
+    return lot + "".join(ALPHABET[serial >> shift & 31] for shift in range(5 * SERIAL_CHARS - 5, -1, -5))
 
 
 def join(spans: list[Span]) -> list[Span]:

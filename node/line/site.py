@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -28,8 +28,9 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from core import clock, limits
-from core.errors import NodeError, Outcome, StoreError, WireError
+from core.errors import Outcome, StoreError, WireError
 from node.line import durable
+from node.line.allocations import Allocations, Claim, Given, Take, next_claim, refusal
 from node.line.codes import Code, Codes, unpack_code
 from node.line.moments import format_moment
 from node.line.shape import Lot, Span, check_lot
@@ -56,34 +57,6 @@ class Held(NamedTuple):
     lot: Lot
     units: Span
     complete: bool
-
-
-class Take(NamedTuple):
-    """A sub-block that a line was given. ``block``: the number of the site's block; ``asked``: how many it wanted."""
-
-    token: str
-    line: str
-    lot: str
-    block: int
-    units: Span
-    asked: int
-
-
-class Claim(NamedTuple):
-    """A run. ``run_id``: 32 hexadecimal digits, of no other run anywhere; ``takes``: the sub-blocks that it uses."""
-
-    run: str
-    run_id: str
-    line: str
-    lot: str
-    takes: tuple[Take, ...]
-
-
-class Allocations(NamedTuple):
-    """What the file of allocations says: sub-blocks by token, runs by name."""
-
-    takes: dict[str, Take]
-    runs: dict[str, Claim]
 
 
 class _SiteForm(msgspec.Struct):
@@ -132,11 +105,6 @@ class _RunForm(msgspec.Struct, tag_field="act", tag="run"):
 
 
 _ALLOCATION: Final = msgspec.json.Decoder(_TakeForm | _RunForm)
-
-
-def refusal(outcome: Outcome, rule: str, message: str) -> NodeError:
-    """Return an error with the rule that refuses."""
-    return NodeError(message, outcome=outcome, rule=rule)
 
 
 def check_name(text: str) -> str:
@@ -231,6 +199,10 @@ class Site:
             wants.append(Want(len(wants) + 1, check_token(form.token), form.lot, form.line, form.count))
         return wants
 
+    def pending(self) -> list[Want]:
+        """Return what the node was asked for and has not answered. Errors: StoreError."""
+        return [want for want in self.wants() if self.held(want) is None and not self._refused(want).exists()]
+
     def note(self, want: Want, lot: Lot, units: Span) -> None:
         """Write down what the node gave."""
         form = _BlockForm(lot.handle, lot.units, lot.units_per_case, lot.cases_per_pallet, units.first, units.size)
@@ -287,7 +259,7 @@ class Site:
         except WireError as error:
             raise _damaged(path, error.message) from None
         if mark is None or rest or (mark.codes, mark.sha256) != (count, digest.hexdigest()) or last is None:
-            raise _damaged(path, "not as it was written")
+            raise _damaged(path, "与写入时不同 not as it was written")
         yield last
 
     # --- allocations ---
@@ -305,7 +277,7 @@ class Site:
                     takes = tuple(found.takes[token] for token in form.tokens)
                     found.runs[form.run] = Claim(form.run, form.id, form.line, form.lot, takes)
             except (msgspec.MsgspecError, KeyError):
-                raise _damaged(self._log, f"line {number}") from None
+                raise _damaged(self._log, f"第 {number} 行 line {number}") from None
 
         return found, durable.read_frames(self._log, take)
 
@@ -313,8 +285,8 @@ class Site:
     def _log(self) -> Path:
         return self.folder / "allocations.log"
 
-    def give(self, line: str, count: int, lot: str | None, token: str | None) -> tuple[Take, bool]:
-        """Give a line a sub-block of what nobody has; return it, and whether it was given before.
+    def give(self, line: str, count: int, lot: str | None, token: str | None) -> Given:
+        """Give a line a sub-block of what nobody has.
 
         It lies within one block of the site: the first one that has enough, else the one that has most.
         Errors: NodeError.
@@ -329,14 +301,19 @@ class Site:
                         f"令牌 {token} 已用于另一请求。The token {token} is of another request: "
                         f"{before.line}, {before.lot}, {before.asked}",
                     )  # fmt: skip
-                return before, True
+                return Given(before, again=True, more=self._more(known, before.lot))
             number, handle, units = self._free(known, count, lot)
             take = Take(check_token(token), line, handle, number, units, count)
             form = _TakeForm(
                 take.token, line, handle, number, *units, asked=count, time=format_moment(clock.now_ms())
             )  # fmt: skip
             self._append(tail, form)
-            return take, False
+            known.takes[take.token] = take
+            return Given(take, again=False, more=self._more(known, handle))
+
+    def _more(self, known: Allocations, lot: str) -> int:
+        blocks = [held for held in self.blocks() if held.complete and held.lot.handle == lot]
+        return sum(left_of(held, known).size for held in blocks)
 
     def _free(self, known: Allocations, count: int, lot: str | None) -> tuple[int, str, Span]:
         """Return block, lot and units of what a line gets. Errors: NodeError."""
@@ -361,41 +338,19 @@ class Site:
         number, handle, span = enough[0] if enough else max(left, key=lambda each: each[2].size)
         return number, handle, Span(span.first, min(span.size, count))
 
-    def claim(self, run: str, line: str, lot: str | None, has_ended: Callable[[], bool]) -> Claim:
+    def claim(
+        self, run: str, line: str, lot: str | None, has_ended: Callable[[], bool], *, only_look: bool = False
+    ) -> Claim:
         """Return a run, with every sub-block of its line that no other run has; one that has ended takes none.
 
-        Errors: NodeError.
+        ``only_look``: nothing is written, the run takes nothing yet. Errors: NodeError.
         """
         with self.allocating():
             known, tail = self.allocations()
-            before = known.runs.get(run)
-            if before is not None and (before.line != line or lot not in (None, before.lot)):
-                raise refusal(
-                    Outcome.CONFLICT, "line-run",
-                    f"班次 {run} 属于生产线 {before.line}，批次 {before.lot}。"
-                    f"The run {run} is of the line {before.line}, the lot {before.lot}",
-                )  # fmt: skip
-            lot = before.lot if before is not None else lot
-            used = {take.token for claim in known.runs.values() for take in claim.takes}
-            free = [
-                take for take in known.takes.values()
-                if take.line == line and take.token not in used and lot in (None, take.lot)
-            ]  # fmt: skip
-            if before is None and len({take.lot for take in free}) != 1:
-                raise refusal(
-                    Outcome.CONFLICT, "line-lot" if free else "block-none",
-                    f"生产线 {line} 有多个批次的号段，请用 --lot 指明。The line {line} has blocks of several lots; "
-                    "name one with --lot" if free else
-                    f"生产线 {line} 没有号段，请执行 saltern line take。"
-                    f"The line {line} has no block; saltern line take gives it one",
-                )  # fmt: skip
-            if before is not None and (not free or has_ended()):
-                return before
-            run_id = before.run_id if before is not None else uuid.uuid4().hex
-            takes = (*(before.takes if before is not None else ()), *free)
-            claim = Claim(run, run_id, line, takes[0].lot, takes)
-            tokens = [take.token for take in takes]
-            self._append(tail, _RunForm(run, run_id, line, claim.lot, tokens, format_moment(clock.now_ms())))
+            claim = next_claim(known, run, line, lot, has_ended)
+            if claim is not known.runs.get(run) and not only_look:
+                tokens = [take.token for take in claim.takes]
+                self._append(tail, _RunForm(run, claim.run_id, line, claim.lot, tokens, format_moment(clock.now_ms())))
             return claim
 
     def _append(self, tail: durable.Tail, form: _TakeForm | _RunForm) -> None:
@@ -409,21 +364,25 @@ class Site:
         """Return a run that was begun. Errors: NodeError."""
         claim = self.allocations()[0].runs.get(run)
         if claim is None or claim.line != line:
+            whose = ("", "") if claim is None else (f"，它属于生产线 {claim.line}", f"; it is of the line {claim.line}")
             raise refusal(
                 Outcome.NOT_FOUND, "line-run",
-                f"生产线 {line} 没有班次 {run}。There is no run {run} of the line {line}",
+                f"生产线 {line} 没有班次 {run}{whose[0]}。There is no run {run} of the line {line}{whose[1]}",
             )  # fmt: skip
         return claim
 
-    def codes_of(self, claim: Claim) -> tuple[Lot, Codes]:
-        """Return the lot of a run, and the codes of the blocks that its sub-blocks lie in. Errors: NodeError."""
-        numbers = {take.block for take in claim.takes}
+    def codes_of(self, takes: Sequence[Take]) -> tuple[Lot, Codes]:
+        """Return the lot of sub-blocks, and the codes of these and of the cases and pallets that they are in.
+
+        Errors: NodeError.
+        """
+        numbers = {take.block for take in takes}
         blocks = [held for held in self.blocks() if held.want.number in numbers and held.complete]
         if len(blocks) != len(numbers) or len({held.lot for held in blocks}) != 1:
-            raise _damaged(self.folder / "blocks", "a block is missing, or the lot was another one")
+            raise _damaged(self.folder / "blocks", "缺少号段或批次不符 a block is missing, or of another lot")
         lot = blocks[0].lot
         wanted = bytearray(lot.size)
-        for take in claim.takes:
+        for take in takes:
             for span in lot.around(take.units):
                 wanted[span.first : span.end] = b"\1" * span.size
         return lot, Codes(lot, (code for held in blocks for code in self.codes(held) if wanted[code.number]))

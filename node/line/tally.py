@@ -2,10 +2,12 @@
 
 1. ``read`` decides about one line of the camera and changes nothing; ``apply`` changes, and takes the same facts
    when they are read from the run's file again: what a crash left is what the file says.
-2. Time never runs back: the camera's lines come in order.
+2. Time never runs back for a code. From one code to the next it may: a camera's clock is set, or was wrong once.
 3. A line that comes again after a crash, with the same code, event and time, is what is there already: neither
    a fact nor an alarm. The same code at another time is a second bag with it.
-4. Memory: 19 octets an index of the lot, whatever happens.
+4. A code that stands in a line that was refused was seen: there may be a bag with it. It is not returned as unused,
+   but stays open, also after the end, until a line says what became of it.
+5. Memory: 20 octets an index of the lot, whatever happens.
 
 allocated → commissioned | scrapped | sampled | returned; commissioned → scrapped | sampled. A reject is scrapped.
 """
@@ -25,6 +27,7 @@ from node.line.camera import Reading, What
 from node.line.codes import Codes
 from node.line.facts import COMMISSIONED, LOOSE, RETURNED, SAMPLED, SCRAPPED, Alarm, End, Entry, Fact
 from node.line.shape import Kind, Lot, Span, join
+from node.line.sightings import serials_in
 
 
 class State(IntEnum):
@@ -49,12 +52,13 @@ _KINDS: Final = {What.BAG: Kind.UNIT, What.CASE: Kind.CASE, What.PALLET: Kind.PA
 _INNER: Final = {Kind.CASE: Kind.UNIT, Kind.PALLET: Kind.CASE}
 
 ALARMS: Final = {
+    "no-read": ("没有读到标识", "no code was read"),
     "malformed": ("无法读取的行", "a line that cannot be read"),
     "unknown": ("标识不属于本班次", "a code that is not of this run"),
     "kind": ("标识的种类不符", "a code of another kind"),
     "duplicate": ("重复标识", "a code that was there before"),
     "state": ("标识已报废、抽样或退回", "a code that is scrapped, sampled or returned"),
-    "order": ("时间早于上一事件", "a time before that of the last event"),
+    "order": ("时间早于该标识的上一事件", "a time before that of the code's last event"),
     "future": ("时间在未来", "a time in the future"),
     "child": ("子项不是已确认的标识", "a child that is no confirmed code of this run"),
     "children": ("没有或过多子项", "no children, or too many"),
@@ -76,6 +80,7 @@ class Tally:
         self.alarms: dict[str, int] = {}
         self._known: set[bytes] = set()
         self._states = bytearray(lot.size)
+        self._seen = bytearray(lot.size)  # in a line that was refused
         self._loose = bytearray(lot.size)
         self._moved = bytearray(lot.size)  # what the node was told another parent of than that of the rule
         self._first = array("q", [0]) * lot.size
@@ -86,6 +91,8 @@ class Tally:
     # --- what the camera says ---
     def read(self, reading: Reading, now_ms: int) -> Fact | str | None:
         """Return the fact that a line tells, None for what is known already, or the rule of an alarm."""
+        if not reading.code:
+            return "no-read"
         index = self.codes.find(reading.code)
         if index is None or self._states[index] == State.OTHERS:
             return "unknown"
@@ -98,9 +105,9 @@ class Tally:
         state = State(self._states[index])
         if state not in _AFTER[event][1] or (reading.what in _KINDS and state is not State.ALLOCATED):
             return "duplicate" if reading.what in _KINDS else "state"
-        if self.ended:
+        if self.ended and state is not State.ALLOCATED:  # what is open after the end was seen and refused
             return "ended"
-        if reading.at_ms < self.last_ms:
+        if reading.at_ms < (self._later[index] or self._first[index]):
             return "order"
         if reading.at_ms > now_ms + limits.LINE_FUTURE_MS:
             return "future"
@@ -134,9 +141,10 @@ class Tally:
         return self._states[index] == State.COMMISSIONED and self.lot.kind(index) is _INNER[kind]
 
     def alarm(self, rule: str, line: bytes, now_ms: int) -> Alarm | None:
-        """Return the alarm of a line, None for a line that raised one already."""
-        alarm = Alarm(rule, now_ms, line[: limits.LINE_ALARM_CHARS_MAX].decode("utf-8", "replace").rstrip("\r\n"))
-        return None if _mark(alarm) in self._known else alarm
+        """Return the alarm of a line, None for a line that raised one already; a blank one is another bag each time."""
+        text = line[: limits.LINE_ALARM_CHARS_MAX].decode("utf-8", "replace").rstrip("\r\n")
+        alarm = Alarm(rule, now_ms, text, serials_in(line, self.lot.handle))
+        return None if alarm.line.strip() and _mark(alarm) in self._known else alarm
 
     # --- what happened ---
     def apply(self, entry: Entry) -> None:
@@ -147,8 +155,13 @@ class Tally:
             self.alarms[entry.rule] = self.alarms.get(entry.rule, 0) + 1
             if len(self._known) < limits.LINE_ALARMS_KEPT:
                 self._known.add(_mark(entry))
+            for serial in entry.seen:
+                index = self.codes.find(self.lot.handle + serial)
+                if index is not None:
+                    self._seen[index] = 1
         elif entry.event == LOOSE:
             self._mark_loose(entry.codes, 0)
+            self._moved[entry.codes.first : entry.codes.end] = b"\1" * entry.codes.size
         else:
             self._enter(entry)
         if not isinstance(entry, Alarm):
@@ -159,7 +172,10 @@ class Tally:
         span = fact.codes
         there = self._states[span.first : span.end]
         if span.end > self.lot.size or not set(there) <= set(before):
-            raise StoreError(f"The run's file says of codes {span.first} + {span.size} what cannot be: {fact.event}")
+            raise StoreError(
+                f"班次记录中 {span.first} + {span.size} 的事件不可能发生。"
+                f"The run's file says of codes {span.first} + {span.size} what cannot be: {fact.event}"
+            )
         times = self._later if there[0] == State.COMMISSIONED else self._first
         self._states[span.first : span.end] = bytes([state]) * span.size
         times[span.first : span.end] = array("q", [fact.at_ms]) * span.size
@@ -179,14 +195,26 @@ class Tally:
         yield from _runs(self._loose, self.lot.space(kind), 1)
 
     def end(self, now_ms: int) -> list[Entry]:
-        """Return what ends the run: what is loose, what was not used and goes back, and the end."""
+        """Return what ends the run: what is loose, what was neither used nor seen and goes back, and the end."""
         at_ms = max(now_ms, self.last_ms)
         kinds = [inner for outer, inner in _INNER.items() if self.lot.space(outer).size]
         loose = [Fact(LOOSE, span, at_ms) for kind in kinds for span in self.loose(kind)]
-        unused = [Fact(RETURNED, span, at_ms) for span in self.those(State.ALLOCATED)]
+        unused = [Fact(RETURNED, span, at_ms) for span in self.unused()]
         return [*loose, *unused, End(at_ms)]
 
     # --- what there is ---
+    def unused(self) -> Iterator[Span]:
+        """Yield the codes that nobody said anything of, and that the camera did not see."""
+        return self._open(seen=0)
+
+    def refused(self) -> Iterator[Span]:
+        """Yield the codes that the camera saw in lines that were refused, and of which no other line was taken."""
+        return self._open(seen=1)
+
+    def _open(self, seen: int) -> Iterator[Span]:
+        for span in self.those(State.ALLOCATED):
+            yield from _runs(self._seen, span, seen)
+
     def those(self, state: State) -> Iterator[Span]:
         """Yield the codes in a state: units, cases, pallets, in the order of their indexes."""
         for kind in Kind:
@@ -211,7 +239,9 @@ def _event(reading: Reading) -> str:
 
 
 def _mark(alarm: Alarm) -> bytes:
-    return hashlib.blake2b(f"{alarm.rule} {alarm.line}".encode("utf-8", "replace"), digest_size=8).digest()
+    return hashlib.blake2b(
+        repr((alarm.rule, alarm.line, alarm.seen)).encode("utf-8", "replace"), digest_size=8
+    ).digest()
 
 
 def _runs(octets: bytearray, space: Span, value: int) -> Iterator[Span]:

@@ -25,12 +25,14 @@ import msgspec
 from core import limits
 from core.errors import Outcome, StoreError, WireError
 from node.line import durable
+from node.line.allocations import Claim
 from node.line.batches import Item, decode_items, encode_items, items_of, merge, weight
 from node.line.codes import Codes
 from node.line.facts import Fact, unpack_entry
 from node.line.run import run_folder
 from node.line.shape import Lot
-from node.line.site import Claim, Site
+from node.line.site import Site
+from node.line.words import printable
 
 _NAME: Final = re.compile(r"(\d{6,})-(\d{8,})-(\d{8,})\.ndjson", re.ASCII)
 _TAKEN: Final = (Outcome.OK.value, Outcome.CREATED.value, "unchanged")
@@ -88,12 +90,14 @@ class Outbox:
             names = sorted(os.listdir(self._folder))  # noqa: PTH208 - names alone
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise self._damaged(str(error.strerror)) from None
         matches = [match for name in names if (match := _NAME.fullmatch(name)) is not None]
         batches = [Batch(int(match[1]), int(match[2]), int(match[3]), self._folder / match[0]) for match in matches]
         expected = (1, 0)
         for batch in batches:
             if (batch.number, batch.first) != expected or batch.end <= batch.first:
-                raise self._damaged(f"batch {expected[0]} is missing")
+                raise self._damaged(f"缺少第 {expected[0]} 批 batch {expected[0]} is missing")
             expected = (batch.number + 1, batch.end)
         return batches
 
@@ -127,7 +131,9 @@ class Outbox:
             if number >= first and isinstance(entry := unpack_entry(payload), Fact):
                 yield number, entry
         if number + 1 < first:
-            raise self._damaged(f"{path.name} ends at line {number}, and {first} were cut")
+            raise self._damaged(
+                f"{path.name} 止于第 {number} 行，少于已上传的 {first} 行 ends at line {number}, {first} were cut"
+            )
 
     def cut(self, lot: Lot, codes: Codes) -> Iterator[Batch]:
         """Cut what was not cut yet into batches, each durable when it is yielded."""
@@ -167,7 +173,7 @@ def _read_answer(number: int, items: list[dict[str, Any]], results: list[dict[st
     outcomes: Counter[str] = Counter()
     refused = []
     for item, result in zip(items, results, strict=True):
-        outcome, rule, message = (str(result.get(name) or "") for name in ("outcome", "rule", "message"))
+        outcome, rule, message = (printable(str(result.get(name) or "")) for name in ("outcome", "rule", "message"))
         if not outcome:
             raise WireError("节点的应答缺少 outcome。The node answered an item without an outcome")
         outcomes[outcome] += 1

@@ -62,10 +62,9 @@ def test_without_master_keys_nothing_opens() -> None:
 
 
 def test_the_file_is_read_again_for_a_key_that_is_not_known() -> None:
-    """At most once in LOT_KEYS_RETRY_S: whoever asks for such a lot again and again makes nobody read."""
+    """At once the first time; after one that lacked it once in LOT_KEYS_RETRY_S, whoever asks again and again."""
     clock = Clock()
     assert clock.keys.master(1) == MASTER
-    clock.now += LOT_KEYS_RETRY_S
     for _ in range(10):
         with pytest.raises(SealError, match="2"):
             clock.keys.master(2)
@@ -83,7 +82,7 @@ def test_a_file_that_cannot_be_read_takes_no_key_away() -> None:
     clock.ring = KeyRing(0, {})
     assert clock.keys.master(1) == MASTER
     clock.now += LOT_KEYS_RETRY_S
-    with pytest.raises(SealError, match="no file"):
+    with pytest.raises(SealError, match="2"):
         clock.keys.master(2)
     with pytest.raises(ConfigError):
         clock.keys.current()

@@ -44,7 +44,7 @@ def test_a_bag_its_case_and_its_pallet_are_answered(told: str) -> None:
 
 def test_true_false_and_scrapped_codes_are_told_apart(told: str) -> None:
     """By the command, and by the answer; the true one is still true after the node was killed."""
-    true, scrapped, false = re.findall(r"^   (\S+)  (?:已发码|未发码) ", told, re.MULTILINE)
+    true, scrapped, false = re.findall(r"^   (\S+)  (?:已发码|未发码|已作废) ", told, re.MULTILINE)
     assert f"{true}  已发码 issued\n" in told
     assert f'404 {{"responseCode":100,"message":"gone","handle":"{scrapped}"}}' in told
     assert f'404 {{"responseCode":100,"message":"not-issued","handle":"{false}"}}' in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +122,27 @@ def test_forms_of_gs1_need_the_products_gtin(lot: Lot) -> None:
         assert "箱" in lot.refusal("--from", str(UNITS), *options)["reason"]
     both = lot.labels("--digital-link", "--symbol", "gs1-datamatrix")
     assert (both.exit_code, "gs1-datamatrix" in both.stderr) == (2, True)
+
+
+def test_a_digital_link_comes_with_a_warning(lot: Lot) -> None:
+    """That this node does not answer it; in both languages, beside the JSON and not in it; other symbols have none."""
+    done = lot.labels("--format", "svg", "--count", "1", "--digital-link", "--json")
+    assert json.loads(done.stdout)["written"] == 1
+    assert "本节点尚不应答 GS1 Digital Link 的地址 /01/…（421）" in done.stderr
+    assert "This node does not answer the addresses /01/…" in done.stderr
+    assert lot.labels("--format", "svg", "--from", "1", "--count", "1").stderr == ""
+
+
+@pytest.mark.parametrize("form", ["svg", "png", "sheet", "zpl"])
+def test_files_are_their_owners_alone(lot: Lot, form: str) -> None:
+    """The codes in them are genuine, and their names, too: whatever the umask."""
+    before = os.umask(0)
+    try:
+        lot.labels("--format", form, "--count", "2")
+    finally:
+        os.umask(before)
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in lot.out.iterdir())
+    assert lot.out.stat().st_mode & 0o777 == 0o700
 
 
 def test_the_same_again_changes_nothing(lot: Lot) -> None:

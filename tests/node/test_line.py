@@ -9,7 +9,8 @@ import random
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from click.testing import CliRunner, Result
 from core import limits
 from node.cli.line import line as line_commands
 from node.initialise import _make_certificate
-from tests.kit.line_node import LineNode, Lot
+from node.line.moments import format_moment
+from tests.kit.line_node import LineNode, Lot, Problem
 from tests.kit.node import SALTERN
+from tests.kit.symbols import parse_zpl
 
 DAY = "2026-11-20T08:00:"
 
@@ -105,6 +108,34 @@ def test_a_block_comes_with_its_cases_and_pallets(site: Path, node: LineNode) ->
     assert {name for name, *_ in node.lot.blocks} == {"works"}
 
 
+def test_a_site_shows_who_has_what(site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that the node has not answered, sub-blocks of lines, and the runs that use them."""
+    of_run = given(site, node, 50)
+    line("run", *of_run, "--input", os.devnull)
+    line(*fetch(site, node, 20))
+    line("take", "--site", site, "--line", "L5", "--count", 15, "--token", "later")
+    monkeypatch.setattr(limits, "LINE_TRIES", 1)
+    node.fault = lambda number, method, path: "before"
+    refused(*fetch(site, node, 9, "--token", "night"))
+    shown = line("buffer", "show", "--site", site)
+    token = shown["lines"][0]["token"]
+    assert shown["requests"] == [{"block": 3, "lot": node.handle, "count": 9, "token": "night"}]
+    assert [(each["line"], each["from"], each["count"], each["run"]) for each in shown["lines"]] == [
+        ("L4", 0, 50, "A"),
+        ("L5", 50, 15, None),
+    ]
+    assert shown["runs"] == [
+        {"run": "A", "line": "L4", "lot": node.handle, "blocks": [{"from": 0, "count": 50, "token": token}]}
+    ]
+    text = invoke("buffer", "show", "--site", site).stdout
+    assert f"节点未应答，请再次执行 not answered, run it again: buffer take --lot {node.handle} --count 9" in text
+    assert "later  尚无班次 no run yet" in text
+    assert f"班次 Run A  L4  {node.handle}  0 … 49 (50)" in text
+    node.fault = lambda number, method, path: ""
+    line(*fetch(site, node, 9, "--token", "night"))
+    assert line("buffer", "show", "--site", site)["requests"] == []
+
+
 @pytest.mark.parametrize("fault", ["before", "after"])
 @pytest.mark.parametrize("number", range(1, 6))
 def test_a_take_that_was_cut_is_the_same_block(
@@ -165,7 +196,7 @@ def test_the_same_token_gets_the_same_block(site: Path, node: LineNode) -> None:
     assert line(*take)["again"] is False
     assert line(*take) == {
         "line": "L4", "lot": node.handle, "from": 0, "count": 20, "token": "t", "asked": 20, "short": False,
-        "again": True,
+        "more": 80, "again": True,
     }  # fmt: skip
     assert refused("take", "--site", site, "--line", "L5", "--count", 20, "--token", "t")["rule"] == "line-token"
     assert refused("take", "--site", site, "--line", "L4", "--count", 21, "--token", "t")["rule"] == "line-token"
@@ -181,6 +212,171 @@ def test_short_supply_is_told(site: Path, node: LineNode) -> None:
     assert len(set(keys)) == len(keys) == 3
     assert "Short supply: 200 / 300" in invoke("take", "--site", site, "--line", "L4", "--count", 300).stdout
     assert refused("take", "--site", site, "--line", "L5", "--count", 1)["rule"] == "block-none"
+
+
+Page = Callable[[list[dict[str, Any]]], None]
+
+
+def _doubled(codes: list[dict[str, Any]]) -> None:
+    codes[1]["identifier"] = codes[0]["identifier"]
+
+
+def _moved(codes: list[dict[str, Any]]) -> None:
+    for each in codes:
+        each["case"] = each["pallet"]
+
+
+LIES: dict[str, Page] = {
+    "the same code twice": _doubled,
+    "a case of 300 000 characters": lambda codes: codes[3].update(case="x" * 300_000),
+    "a case of another lot": lambda codes: codes[3].update(case="88.118.7/L22222222222"),
+    "the case is the code itself": lambda codes: codes[3].update(case=codes[3]["identifier"]),
+    "two cases for the bags of one": lambda codes: codes[3].update(case="88.118.7/L12222222222"),
+    "the pallet as its case": _moved,
+    "a code of another lot": lambda codes: codes[3].update(identifier="88.118.7/L22222222222"),
+    "letters that no code has": lambda codes: codes[3].update(identifier="88.118.7/L1222222222O"),
+    "a long code": lambda codes: codes[3].update(identifier=codes[3]["identifier"] * 1_000),
+    "another kind": lambda codes: codes[3].update(kind="case"),
+    "another index": lambda codes: codes[3].update(index=codes[3]["index"] + 1),
+    "one too many": lambda codes: codes.append(codes[-1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+@pytest.mark.parametrize("lie", LIES)
+def test_codes_that_cannot_be_are_refused_while_they_are_fetched(
+    site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch, lie: str, page: int
+) -> None:
+    """With a short word, on any page; nothing of the page is kept, no line gets it; then it goes on."""
+    monkeypatch.setattr(limits, "LINE_CODES_PAGE", 20)
+    honest = node.lot.tell_codes
+    pages = []
+
+    def tell(first: int, count: int) -> dict[str, Any]:
+        told = honest(first, count)
+        pages.append(told)
+        if len(pages) == page:
+            LIES[lie](told["codes"])
+        return told
+
+    with monkeypatch.context() as patched:
+        patched.setattr(node.lot, "tell_codes", tell)
+        told = refused(*fetch(site, node))
+    assert told["outcome"] == "malformed"
+    assert len(told["reason"]) < 500
+    kept = (site / "blocks" / "0001" / "codes.jsonl").read_text().splitlines()
+    assert len(kept) in (0, 20 * (page - 1))
+    assert refused("take", "--site", site, "--line", "L4", "--count", 1)["rule"] == "block-none"
+    line(*fetch(site, node))
+    told = [json.loads(text)["identifier"] for text in (site / "blocks" / "0001" / "codes.jsonl").open()]
+    assert told[:100] == node.lot.codes[:100]
+    assert line("take", "--site", site, "--line", "L4", "--count", 100)["count"] == 100
+
+
+def test_what_contradicts_what_was_told_before_is_refused(
+    site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code of an earlier page, of its case, or of another block; after an earlier page that was wrong, too."""
+    monkeypatch.setattr(limits, "LINE_CODES_PAGE", 20)
+    line(*fetch(site, node, 35))
+    codes = node.lot.codes
+    for wrong, right in ((45, 36), (60, 2), (204, 203), (203, 100), (220, 36)):
+        honest = codes[wrong]
+        codes[wrong] = codes[right]
+        told = refused(*fetch(site, node, 65))
+        assert (told["outcome"], "code" in told["reason"]) == ("malformed", True), (wrong, right)
+        codes[wrong] = honest
+        assert not (site / "blocks" / "0002" / "complete.json").exists()
+    line(*fetch(site, node, 65))
+    line("take", "--site", site, "--line", "L4", "--count", 35)
+    line("take", "--site", site, "--line", "L4", "--count", 65)
+    of_run = "--site", site, "--line", "L4", "--run", "A"
+    assert run(of_run, bags(node, 0, 45, 60))[0] == ["ok"] * 3
+
+
+def test_a_block_that_the_site_has_already_is_refused(site: Path, node: LineNode) -> None:
+    """Two lines would print the same codes; a lot of another size, nor."""
+    line(*fetch(site, node, 50))
+    node.lot.next = 49
+    assert "has already" in refused(*fetch(site, node, 20))["reason"]
+    assert not (site / "blocks" / "0002" / "block.json").exists()
+    with LineNode(site.parent / "other", Lot("88.118.7/L1", 300, 10, 5)) as other:
+        other.lot.next = 100
+        assert "not what the node said before" in refused(*fetch(site, other, 30))["reason"]
+
+
+def test_what_a_node_says_moves_no_terminal(site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a refusal, an item nor a state: on the terminal and in files it is plain text."""
+    evil = "\x1b]0;pwned\x07\x1b[2J\x9b2J\u202e\r\n" + "x" * 100_000
+    with monkeypatch.context() as patched:
+        patched.setattr(node.lot, "take_block", raising(Problem(409, evil, evil, evil)))
+        wordy = [invoke(*fetch(site, node)), invoke(*fetch(site, node), "--json")]
+    of_run = given(site, node, 200)
+    run(of_run, bags(node, 0))
+    item = {"outcome": evil, "rule": evil, "message": evil}
+    with monkeypatch.context() as patched:
+        patched.setattr(node.lot, "take_events", lambda items, now_ms: {"results": [item]})
+        wordy.append(invoke("upload", *of_run, *node.options))
+        patched.setattr(node.lot, "counts", lambda: {evil: {evil: 1}, "unit": {evil: 1}})
+        wordy.append(invoke("reconcile", *of_run, *node.options))
+        wordy.append(invoke("reconcile", *of_run, *node.options, "--json"))
+    for done in wordy:
+        assert done.exit_code == 1
+        assert done.output.replace("\n", "").isprintable(), done.output[:300]
+        assert len(done.output) < 200_000
+    for path in [*site.rglob("refused.txt"), *site.rglob("0*.json")]:
+        assert path.read_text().strip().isprintable() or path.name == "request.json", path
+        assert path.stat().st_size < 10_000
+
+
+def raising(error: Exception) -> Any:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+REFUSALS = [
+    Problem(451, "held", "on-hold"), Problem(404, "not-found", "lot-not-found"), Problem(403, "forbidden", "lot-own"),
+    Problem(421, "not-responsible", "lot-prefix"), Problem(403, "registration-closed", "licence"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("problem", REFUSALS, ids=lambda problem: problem.document["outcome"])
+def test_what_is_refused_for_now_is_asked_again_under_its_key(
+    site: Path, node: LineNode, monkeypatch: pytest.MonkeyPatch, problem: Problem
+) -> None:
+    """A hold, a lot that is not there yet: block and batch are the same ones when it is over; nothing was given up."""
+    with monkeypatch.context() as patched:
+        patched.setattr(node.lot, "take_block", raising(problem))
+        for _ in range(2):
+            assert refused(*fetch(site, node))["rule"] == problem.document["rule"]
+    assert not list(site.rglob("refused.txt"))
+    of_run = given(site, node)
+    assert len({key for method, _, key in node.asked if method == "POST"}) == 1
+    run(of_run, bags(node, 0, 1))
+    begin = len(node.asked)
+    with monkeypatch.context() as patched:
+        patched.setattr(node.lot, "take_events", raising(problem))
+        for _ in range(2):
+            assert refused("upload", *of_run, *node.options)["outcome"] == problem.document["outcome"]
+    run(of_run, bags(node, 2, second=1))
+    assert line("upload", *of_run, *node.options)["outcomes"] == {"ok": 2}
+    assert [key[-6:] for _, _, key in node.asked[begin:]] == ["000001"] * 3 + ["000002"]
+    assert node.lot.states[:3] == ["commissioned"] * 3
+
+
+def test_a_take_that_one_block_cannot_fill_says_what_the_others_have(site: Path, node: LineNode) -> None:
+    """It is no short supply before the site has nothing more."""
+    line(*fetch(site, node, 30))
+    line(*fetch(site, node, 40))
+    take = ("take", "--site", site, "--line", "L4", "--count", 60)
+    told = invoke(*take).stdout
+    assert "The block had no more: 40 / 60" in told
+    assert "站点其余号段还有 30，请再次执行。Other blocks of the site have 30: take again" in told
+    assert "Short supply" not in told
+    told = line(*take)
+    assert (told["count"], told["short"], told["more"]) == (30, True, 0)
 
 
 def test_a_site_of_several_lots_wants_one_named(site: Path, node: LineNode, tmp_path: Path) -> None:
@@ -285,7 +481,7 @@ def test_a_duplicate_raises_an_alarm(site: Path, node: LineNode) -> None:
     duplicate = f"{node.lot.codes[1]},{DAY}05Z,A"
     answers, loud = run(of_run, [*bags(node, 0, 1, 2), duplicate, *bags(node, 3, second=6)])
     assert answers == ["ok", "ok", "ok", "alarm duplicate", "ok"]
-    assert f"警报 ALARM duplicate: 重复标识 a code that was there before: {duplicate!r}" in loud
+    assert f"警报 ALARM duplicate, 第 4 行 line 4: {duplicate!r}: 重复标识 a code that was there before" in loud
     kept = [json.loads(text[18:]) for text in (site / "runs" / "A" / "events.log").read_text().splitlines()]
     assert [each["line"] for each in kept if each.get("alarm") == "duplicate"] == [duplicate]
     told = line("end", *of_run)
@@ -293,6 +489,156 @@ def test_a_duplicate_raises_an_alarm(site: Path, node: LineNode) -> None:
     assert told["counts"]["unit"] == {
         "issued": 100, "allocated": 0, "commissioned": 4, "scrapped": 0, "sampled": 0, "returned": 96,
     }  # fmt: skip
+
+
+def test_a_line_takes_what_the_labels_carry(site: Path, node: LineNode) -> None:
+    """Addresses and forms of GS1, of bags and of children; each is the code that it names, so a second one is told."""
+    of_run = given(site, node)
+    prefix, _, suffix = node.lot.codes[0].partition("/")
+    gs1 = f"\x1d010690123456789221{node.lot.codes[1].partition('/')[2]}"
+    link = f"HTTPS://ID.EXAMPLE.CN/01/06901234567892/21/{node.lot.codes[2].partition('/')[2]}"
+    children = [f"https://id.example.cn/{node.lot.codes[index]}" for index in (0, 1, 2)]
+    case = {"code": f"https://id.example.cn/{node.lot.codes[200]}", "time": f"{DAY}01Z", "event": "case"}
+    answers, _ = run(of_run, [
+        f"HTTPS://ID.EXAMPLE.CN/{prefix}/{suffix},{DAY}00Z,A", f"{gs1},{DAY}00Z,A", f"{link},{DAY}00Z,A",
+        json.dumps(case | {"children": children}),
+        f"{node.lot.codes[0]},{DAY}02Z,A", f"(01)06901234567892(21){suffix},{DAY}02Z,A",
+        f"https://id.example.cn/88.118.8/{node.lot.codes[5].partition('/')[2]},{DAY}02Z,A",
+    ])  # fmt: skip
+    assert answers == ["ok"] * 4 + ["alarm duplicate", "alarm duplicate", "alarm unknown"]
+
+
+def test_what_was_not_read_is_an_alarm(site: Path, node: LineNode) -> None:
+    """A blank line, and an empty code: never an ok that is counted nowhere."""
+    of_run = given(site, node)
+    answers, loud = run(of_run, [*bags(node, 0), "", f",{DAY}01Z", "", *bags(node, 1, second=2)])
+    assert answers == ["ok", "alarm no-read", "alarm no-read", "alarm no-read", "ok"]
+    assert "警报 ALARM no-read, 第 2 行 line 2: '': 没有读到标识 no code was read" in loud
+    assert line("end", *of_run)["alarms"] == {"no-read": 3}
+
+
+def test_a_line_that_cannot_be_read_is_shown_with_its_number_and_why(site: Path, node: LineNode) -> None:
+    """On standard error, and in the answer in JSON."""
+    of_run = given(site, node)
+    said = [*bags(node, 0), "nonsense", f"{node.lot.codes[1]},yesterday"]
+    answers, loud = run(of_run, said)
+    assert answers == ["ok", "alarm malformed", "alarm malformed"]
+    assert (
+        "警报 ALARM malformed, 第 2 行 line 2: 'nonsense': 无法读取的行 a line that cannot be read: 应为 code,time"
+        in loud
+    )
+    assert f"第 3 行 line 3: {said[2]!r}" in loud
+    answers, _ = run(of_run, said, "--json")
+    told = json.loads(answers[1])
+    assert (told["ok"], told["alarm"], told["line"]) == (False, "malformed", 2)
+    assert "code,time[,grade[,event]]" in told["why"]
+
+
+def test_a_run_that_cannot_begin_takes_no_codes(site: Path, node: LineNode) -> None:
+    """A name that was mistyped, with an input that is none; where a run has the codes, it is named."""
+    of_run = given(site, node)
+    wrong = (*of_run[:4], "--run", "TYPO")
+    for source in (site / "none", site):
+        assert invoke("run", *wrong, "--input", source).exit_code == 2
+    assert line("buffer", "show", "--site", site)["runs"] == []
+    assert run(of_run, bags(node, 0))[0] == ["ok"]
+    told = refused("run", *wrong, "--input", os.devnull)
+    assert told["rule"] == "block-none"
+    assert "已由班次 A 使用：用 --run A 继续" in told["reason"]
+    assert "are of the run A: go on with --run A" in told["reason"]
+
+
+def test_a_name_of_a_run_is_given_once(site: Path, node: LineNode) -> None:
+    """At a site, whichever line; whoever takes it again is told to choose another one, before the input is opened."""
+    of_run = given(site, node, 50)
+    run(of_run, bags(node, 0))
+    line(*fetch(site, node, 10))
+    line("take", "--site", site, "--line", "L5", "--count", 10)
+    told = refused("run", "--site", site, "--line", "L5", "--run", "A", "--input", os.devnull)
+    assert told["rule"] == "line-run"
+    assert "班次名称在站点内唯一，请另取名称" in told["reason"]
+    assert "choose another name" in told["reason"]
+    assert "它属于生产线 L4" in refused("end", "--site", site, "--line", "L5", "--run", "A")["reason"]
+
+
+# --- what a line prints -----------------------------------------------------------
+
+
+def printed(*arguments: object) -> list[dict[str, Any]]:
+    done = invoke("codes", *arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return [json.loads(text) for text in done.stdout.splitlines()]
+
+
+def test_a_line_writes_its_codes_for_the_printer(site: Path, node: LineNode) -> None:
+    """As the node tells them, in the order in which the line got them; of each kind those that are the line's."""
+    line(*fetch(site, node, 25))
+    line(*fetch(site, node, 60))
+    line("take", "--site", site, "--line", "L5", "--count", 5)
+    line("take", "--site", site, "--line", "L4", "--count", 40)
+    line("take", "--site", site, "--line", "L4", "--count", 20)
+    of_line = ("--site", site, "--line", "L4")
+    indexes = [*range(25, 65), *range(5, 25)]
+    everything = node.lot.tell_codes(0, node.lot.size)["codes"]
+    assert printed(*of_line) == [everything[index] for index in indexes]
+    assert printed(*of_line, "--json") == printed(*of_line)
+    assert [each["index"] for each in printed(*of_line, "--kind", "case")] == [203, 204, 205, 206, 201, 202]
+    assert printed(*of_line, "--kind", "case") == [everything[index] for index in (203, 204, 205, 206, 201, 202)]
+    assert printed(*of_line, "--kind", "pallet") == [everything[221]]
+    csv = invoke("codes", *of_line, "--format", "csv").stdout.splitlines()
+    assert csv[0] == "index,identifier,kind,case,pallet"
+    code = everything[25]
+    assert csv[1] == f"25,{code['identifier']},unit,{code['case']},{code['pallet']}"
+    assert len(csv) == 61
+
+
+def test_a_day_by_the_manual(site: Path, node: LineNode) -> None:
+    """What the printer was sent is what the camera reads."""
+    of_run = given(site, node)
+    url = ("--format", "zpl", "--public-url", "https://id.example.cn")
+    labels = parse_zpl(invoke("codes", "--site", site, "--line", "L4", *url).stdout)
+    held = [each.rest.decode().removeprefix("MA,") for each in labels if each.rest.startswith(b"MA,")]
+    assert held[0] == f"HTTPS://ID.EXAMPLE.CN/{node.lot.codes[0]}"
+    assert len(held) == 100
+    assert run(of_run, [f"{text},{DAY}01Z,A" for text in held])[0] == ["ok"] * 100
+    bare = parse_zpl(invoke("codes", "--site", site, *of_run[2:], "--format", "zpl").stdout)
+    assert [each.rest.decode() for each in bare if each.rest.startswith(b"MA,")][99] == f"MA,{node.lot.codes[99]}"
+
+
+def test_no_code_is_printed_twice_by_itself(site: Path, node: LineNode) -> None:
+    """What a run has is written again only by its name, or from a block on that is named."""
+    of_run = given(site, node, 20)
+    run(of_run, [])
+    of_line = of_run[:4]
+    told = refused("codes", *of_line)
+    assert (told["rule"], "--run A" in told["reason"]) == ("block-none", True)
+    line(*fetch(site, node, 30))
+    line("take", "--site", site, "--line", "L4", "--count", 10, "--token", "t2")
+    line("take", "--site", site, "--line", "L4", "--count", 10, "--token", "t3")
+    assert [each["index"] for each in printed(*of_line)] == [*range(20, 40)]
+    assert [each["index"] for each in printed(*of_run)] == [*range(20)]
+    run(of_run, [])
+    assert [each["index"] for each in printed(*of_run)] == [*range(40)]
+    assert [each["index"] for each in printed(*of_run, "--from-block", "t3")] == [*range(30, 40)]
+    assert [each["index"] for each in printed(*of_line, "--from-block", "t2")] == [*range(20, 40)]
+    assert refused("codes", *of_line, "--from-block", "t4")["rule"] == "line-token"
+    assert refused("codes", *of_line, "--run", "B")["rule"] == "line-run"
+    assert refused("codes", "--site", site, "--line", "L9")["rule"] == "block-none"
+    for wrong in (
+        ("--public-url", "https://x"), ("--format", "zpl", "--public-url", "x"), ("--format", "csv", "--json"),
+        ("--format", "zpl", "--public-url", "https://盐.cn"), ("--format", "zpl", "--public-url", "http://x:y"),
+    ):  # fmt: skip
+        assert invoke("codes", *of_run, *wrong).exit_code == 2, wrong
+
+
+def test_codes_that_were_altered_are_not_printed(site: Path, node: LineNode) -> None:
+    """Not one of them: the file is looked through before anything is written."""
+    of_run = given(site, node)
+    path = site / "blocks" / "0001" / "codes.jsonl"
+    path.write_bytes(path.read_bytes() + b"{}\n")
+    done = invoke("codes", *of_run[:4])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert refused("codes", *of_run[:4])["rule"] == "line-damaged"
 
 
 def test_a_run_that_is_said_again_is_the_same(site: Path, node: LineNode) -> None:
@@ -406,6 +752,74 @@ def test_one_process_takes_the_lines_of_a_run(site: Path, node: LineNode, monkey
     assert node.lot.counts()["unit"]["commissioned"] == 2
 
 
+def test_one_wrong_time_of_the_camera_makes_no_sold_bag_gone(site: Path, node: LineNode) -> None:
+    """One of a hundred bags is stamped almost five minutes ahead: all of them are sold, none is returned."""
+    of_run = given(site, node)
+    now_ms = time.time_ns() // 1_000_000
+    times = [now_ms - 60_000 + 10 * index + (290_000 if index == 10 else 0) for index in range(100)]
+    said = [f"{node.lot.codes[index]},{format_moment(at_ms)},A" for index, at_ms in enumerate(times)]
+    assert run(of_run, said, "--end")[0] == ["ok"] * 100
+    line("upload", *of_run, *node.options)
+    assert node.lot.states[:100] == ["commissioned"] * 100
+
+
+def test_what_was_seen_and_refused_is_not_returned(site: Path, node: LineNode) -> None:
+    """Both ends and the account name it, with exit code 1; a line that is right settles it, after the end, too."""
+    of_run = given(site, node, 200)
+    said = bags(node, *range(200))
+    said[7] = f"{node.lot.codes[7]},2099-01-01T00:00:00Z,A"
+    said[8] = f"{node.lot.codes[8]},yesterday,A"
+    (site / "said").write_text("".join(f"{each}\n" for each in said))
+    done = invoke("run", *of_run, "--input", site / "said", "--end")
+    assert done.exit_code == 1
+    assert all(code in done.stderr for code in node.lot.codes[7:9])
+    assert "say it again" in done.stderr
+    done = invoke("run", *of_run, "--input", os.devnull, "--end", "--json")
+    assert (done.exit_code, len(json.loads(done.stdout)["unsettled"])) == (1, 2)
+    told = refused("end", *of_run)
+    assert (told["refused"], told["counts"]["unit"]["returned"]) == (2, 0)
+    assert [each["code"] for each in told["unsettled"]] == node.lot.codes[7:9]
+    line("upload", *of_run, *node.options)
+    told = refused("reconcile", *of_run)
+    assert [(each["code"], "refused" in each["why"]) for each in told["differences"]] == [
+        (code, True) for code in node.lot.codes[7:9]
+    ]
+    assert node.lot.states[7:9] == ["allocated"] * 2
+    scrap = f"{node.lot.codes[8]},{DAY}00.008Z,,scrap"
+    assert run(of_run, [f"{node.lot.codes[7]},{DAY}00.007Z,A", scrap])[0] == ["ok", "ok"]
+    told = refused("reconcile", *of_run)
+    assert [(each["code"], "end the run again" in each["why"]) for each in told["differences"]] == [
+        (node.lot.codes[7], True)
+    ]
+    assert line("end", *of_run)["unsettled"] == []
+    line("upload", *of_run, *node.options)
+    assert line("reconcile", *of_run, *node.options)["balanced"]
+    assert node.lot.states[7:9] == ["commissioned", "scrapped"]
+
+
+def test_two_processes_on_one_run(site: Path, node: LineNode) -> None:
+    """The second one takes nothing and says why, whatever it wants; when the first one is killed it may."""
+    of_run = given(site, node)
+    command = [*SALTERN, "line", "run", *map(str, of_run)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    said = "".join(f"{text}\n" for text in bags(node, 0, 1)).encode()
+    with subprocess.Popen(command, **pipes) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        first.stdin.write(said)
+        first.stdin.flush()
+        assert [first.stdout.readline() for _ in range(2)] == [b"ok\n"] * 2
+        kept = (site / "runs" / "A" / "events.log").read_bytes()
+        second = subprocess.run([*command, "--end"], input=said, capture_output=True, check=False, timeout=60)
+        assert (second.returncode, second.stdout) == (1, b"")
+        assert "另一个进程正在使用" in second.stderr.decode()
+        assert (site / "runs" / "A" / "events.log").read_bytes() == kept
+        first.kill()
+    again = subprocess.run(command, input=said, capture_output=True, check=False, timeout=60)
+    assert (again.returncode, again.stdout) == (0, b"ok\nok\n")
+    assert (site / "runs" / "A" / "events.log").read_bytes() == kept
+
+
 # --- to the node --------------------------------------------------------------------
 
 
@@ -426,7 +840,7 @@ def test_what_the_node_refuses_is_listed_and_kept(site: Path, node: LineNode) ->
     assert (told["balanced"], told["waiting"], told["different"]) == (False, 0, 197)
     assert told["differences"][0]["code"] == node.lot.codes[2]
     assert "event-state" in told["differences"][0]["why"]
-    assert "unit commissioned: 本地 3 here, 节点 2 at the node" in told["counts_differ"]
+    assert "单元 unit 启用 commissioned: 本地 3 here, 节点 2 at the node" in told["counts_differ"]
 
 
 def test_a_run_is_balanced_when_all_of_it_is_at_the_node(site: Path, node: LineNode) -> None:
@@ -449,9 +863,31 @@ def test_a_run_is_balanced_when_all_of_it_is_at_the_node(site: Path, node: LineN
     assert "账目相符 The account agrees" in invoke("reconcile", *of_run).stdout
     node.lot.states[7] = "scrapped"
     assert refused("reconcile", *of_run, *node.options)["counts_differ"] == [
-        "unit commissioned: 本地 150 here, 节点 149 at the node", "unit scrapped: 本地 0 here, 节点 1 at the node",
-    ]  # fmt: skip
+        "单元 unit 启用 commissioned: 本地 150 here, 节点 149 at the node",
+        "单元 unit 报废 scrapped: 本地 0 here, 节点 1 at the node",
+    ]
     assert line("reconcile", *of_run)["balanced"]
+
+
+def test_a_run_of_a_part_of_a_lot_is_compared_as_far_as_it_can_be(site: Path, node: LineNode) -> None:
+    """The node's counts are of the lot: none is less than here. Without --node it says that nothing was compared."""
+    of_run = given(site, node, 100)
+    run(of_run, bags(node, *range(30)))
+    line("end", *of_run)
+    line("upload", *of_run, *node.options)
+    told = line("reconcile", *of_run)
+    assert (told["balanced"], told["compared"], told["node"]) == (True, "no", None)
+    assert "未与节点核对：没有给出 --node。Not compared with the node" in invoke("reconcile", *of_run).stdout
+    asked = len(node.asked)
+    node.lot.states[150] = "scrapped"
+    told = line("reconcile", *of_run, *node.options)
+    assert (told["balanced"], told["compared"], len(node.asked)) == (True, "at-least", asked + 1)
+    assert told["node"]["unit"]["commissioned"] == 30
+    assert "the run has a part of it" in told["compared_why"]
+    assert told["compared_why"] in invoke("reconcile", *of_run, *node.options).stdout
+    node.lot.states[7] = "allocated"
+    told = refused("reconcile", *of_run, *node.options)
+    assert told["counts_differ"] == ["单元 unit 启用 commissioned: 本地 30 here, 节点 29 at the node"]
 
 
 def test_an_upload_that_cannot_reach_the_node_loses_nothing(site: Path, node: LineNode) -> None:
@@ -546,6 +982,18 @@ def test_a_name_is_no_path(site: Path, node: LineNode, name: str) -> None:
     assert refused("take", "--site", site, "--line", name, "--count", 1)["rule"] == "line-name"
     line("take", "--site", site, "--line", "包装线4", "--count", 1)
     assert refused("run", "--site", site, "--line", "包装线4", "--run", name)["rule"] == "line-name"
+
+
+def test_what_the_system_refuses_is_told_in_json(site: Path, node: LineNode) -> None:
+    """An input that fails while it is read, a folder that is none: a reason and exit code 1, no traceback."""
+    of_run = given(site, node)
+    told = refused("run", *of_run, "--input", "/proc/self/mem")
+    assert (told["outcome"], told["rule"]) == ("internal", "line-file")
+    (site / "runs" / "A" / "batches").write_text("")
+    for command, *more in (("upload", *node.options), ("reconcile",), ("end",)):
+        told = refused(command, *of_run, *more)
+        assert told["rule"] == "line-damaged", command
+        assert not told["reason"].isascii()
 
 
 def test_a_folder_that_is_no_site_is_told(tmp_path: Path) -> None:

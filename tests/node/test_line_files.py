@@ -32,7 +32,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 ENTRIES: st.SearchStrategy[Entry] = st.one_of(
     st.builds(Fact, st.sampled_from(EVENTS), SPANS, TIMES, st.sampled_from(["", *"ABCDEF"]),
               st.lists(SPANS, max_size=5).map(tuple)),
-    st.builds(Alarm, st.text("abc", min_size=1), TIMES, TEXT),
+    st.builds(Alarm, st.text("abc", min_size=1), TIMES, TEXT,
+              st.lists(st.integers(0, 2**50 - 1).map(lambda n: format_serial(n, "")), max_size=5).map(tuple)),
     st.builds(End, TIMES),
 )  # fmt: skip
 SLOW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -156,12 +157,16 @@ STAMP = format_moment(AT)
          Reading(What.PALLET, "X", AT, children=("Y", "Z"))),
         (f'{{"code": "x", "time": "{STAMP}", "grade": "D", "reject": true}}',
          Reading(What.BAG, "X", AT, "D", reject=True)),
-        ("", None),
+        ("", Reading(What.BAG, "", 0)),
+        (" \r", Reading(What.BAG, "", 0)),
+        (f",{STAMP}", Reading(What.BAG, "", AT)),
+        (f'{{"code": " ", "time": "{STAMP}", "event": "case"}}', Reading(What.CASE, "", AT)),
+        (f"]d20106901234567892\x1d21x,{STAMP}", Reading(What.BAG, "]D20106901234567892\x1d21X", AT)),
         ("code,time,grade,event", None),
     ],
 )  # fmt: skip
 def test_a_line_of_the_camera(line: str, reading: Reading | None) -> None:
-    """JSON and CSV, any case, Windows line ends, the head of a CSV file."""
+    """JSON and CSV, any case, Windows line ends, the head of a CSV file, a bag of which nothing was read."""
     assert parse_reading(line.encode() + b"\n") == reading
 
 
@@ -169,10 +174,11 @@ def test_a_line_of_the_camera(line: str, reading: Reading | None) -> None:
     "line",
     [
         "X", "X,", f"X,{STAMP},A,bag,1", f"X,{STAMP},G", f"X,{STAMP},AB", f"X,{STAMP},,box", "X,2026-11-21T08:00:00",
-        f",{STAMP}", f"盐,{STAMP}", f"{'X' * 300},{STAMP}", '{"code": "x"}',
+        f"盐,{STAMP}", f"X\x1eY,{STAMP}", f"{'X' * 600},{STAMP}", '{"code": "x"}',
         f'{{"code": "x", "time": "{STAMP}", "y": 1}}',
         f'{{"code": "x", "time": "{STAMP}", "children": ["y"]}}', f'{{"code": 1, "time": "{STAMP}"}}',
         f'{{"code": "x", "time": "{STAMP}", "event": "case", "children": []}}',
+        f'{{"code": "x", "time": "{STAMP}", "event": "case", "children": ["y", " "]}}',
         f'{{"code": "x", "time": "{STAMP}", "event": "sample", "reject": true}}', "[" * 10_000, "{" * 10_000,
     ],
 )  # fmt: skip

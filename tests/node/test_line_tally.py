@@ -11,8 +11,21 @@ from core.clock import Millis
 from core.errors import StoreError
 from node.line.camera import Reading, What
 from node.line.codes import Code, Codes
-from node.line.facts import COMMISSIONED, LOOSE, RETURNED, SAMPLED, SCRAPPED, Alarm, End, Fact
-from node.line.shape import Kind, Lot, Span
+from node.line.facts import (
+    COMMISSIONED,
+    LOOSE,
+    RETURNED,
+    SAMPLED,
+    SCRAPPED,
+    Alarm,
+    End,
+    Entry,
+    Fact,
+    pack_entry,
+    unpack_entry,
+)
+from node.line.shape import Kind, Lot, Span, format_serial
+from node.line.sightings import serials_in
 from node.line.tally import ALARMS, State, Tally
 from tests.kit.line_node import Lot as Model
 
@@ -55,6 +68,7 @@ def test_each_alarm_has_its_cause() -> None:
         say(tally, What.BAG, 30, 9),
         say(tally, What.CASE, CASE + 3, 9),
         tally.read(Reading(What.BAG, "88.118.7/L12222222222", BEGIN), NOW),
+        tally.read(Reading(What.BAG, "", 0), NOW),
         say(tally, What.CASE, 11, 9),
         say(tally, What.BAG, CASE + 1, 9),
         say(tally, What.BAG, 1, 9),
@@ -63,15 +77,15 @@ def test_each_alarm_has_its_cause() -> None:
         say(tally, What.CASE, CASE, 9),
         say(tally, What.SCRAP, 0, 9),
         say(tally, What.SAMPLE, 0, 9),
-        say(tally, What.BAG, 11, 6),
+        say(tally, What.SCRAP, 1, 4),
         tally.read(Reading(What.BAG, CODES[11], NOW + limits.LINE_FUTURE_MS + 1), NOW),
         say(tally, What.CASE, CASE + 1, 9, children=(CODES[12],)),
         say(tally, What.CASE, CASE + 1, 9, children=(CODES[CASE],)),
         say(tally, What.CASE, CASE + 1, 9),
     ]
     assert raised == [
-        "unknown", "unknown", "unknown", "kind", "kind", "duplicate", "duplicate", "duplicate", "duplicate", "state",
-        "state", "order", "future", "child", "child", "children",
+        "unknown", "unknown", "unknown", "no-read", "kind", "kind", "duplicate", "duplicate", "duplicate", "duplicate",
+        "state", "state", "order", "future", "child", "child", "children",
     ]  # fmt: skip
     assert tally.counts(Kind.UNIT) == before
     for entry in tally.end(NOW):
@@ -227,3 +241,118 @@ def test_an_alarm_is_raised_once_for_the_same_line() -> None:
     assert tally.alarm("duplicate", b"X,now\n", Millis(NOW + 1)) is None
     assert tally.alarm("duplicate", b"X,then\n", NOW) is not None
     assert tally.alarms == {"duplicate": 1}
+
+
+def test_each_blank_line_is_another_bag() -> None:
+    """It has no time that could tell one from the next; with a time the same line is the same bag."""
+    tally = tally_of()
+    for line in (b"\n", b"\n", b" \r\n", b",2026-11-21T08:00:00Z\n", b",2026-11-21T08:00:00Z\n"):
+        alarm = tally.alarm("no-read", line, NOW)
+        if alarm is not None:
+            tally.apply(alarm)
+    assert tally.alarms == {"no-read": 4}
+
+
+# --- seen and refused -------------------------------------------------------------
+
+
+def alarm(tally: Tally, rule: str, line: str) -> None:
+    entry = tally.alarm(rule, line.encode(), NOW)
+    if entry is not None:
+        tally.apply(unpack_entry(pack_entry(entry)))
+
+
+def end(tally: Tally) -> list[Entry]:
+    entries = tally.end(NOW)
+    for entry in entries:
+        tally.apply(entry)
+    return entries
+
+
+def test_one_wrong_time_stops_no_other_code() -> None:
+    """Order is that of a code: minutes ahead, back again; what happens to the same bag comes after."""
+    tally = tally_of()
+    for index, second in ((10, 10), (11, 290), (12, 11), (0, 0)):
+        assert isinstance(say(tally, What.BAG, index, second), Fact)
+    assert say(tally, What.SCRAP, 11, 200) == "order"
+    assert isinstance(say(tally, What.SAMPLE, 12, 12), Fact)
+    assert say(tally, What.BAG, 12, 11) is None
+    assert isinstance(say(tally, What.SCRAP, 11, 291), Fact)
+    assert end(tally)[-1] == End(NOW)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{code},tomorrow\n", "{code}", "{small},2026-11-21T08:00:00,G,x,y\n", "]d20106901234567892\x1d21{suffix},\n",
+        "https://id.example.cn/01/06901234567892/21/{suffix}?x,now\n", '{{"code": "{suffix}", "tim\n',
+        '{{"code":"0106901234567892\\u001d21{suffix}","time":1}}\n', "88.118.7%2F{suffix},\n", "\xff{suffix}\xff\n",
+        '{{"code":"X","time":"2026-11-21T08:00:00Z","event":"case","children":["Y","{code}"]}}\n',
+        "x" * 9_000 + "{code}\n",
+        "(01)06901234567892(21){suffix};now;A\n", "L1L1{suffix}\n", "{code}{code}\n",
+        '{{"code":"\\u004C1{serial}"}}\n',
+    ],
+)  # fmt: skip
+def test_a_code_that_was_seen_is_not_returned(line: str) -> None:
+    """Wherever it stands in a line that was refused, it stays open, also after the end, until a line is taken."""
+    tally = tally_of()
+    code = CODES[7]
+    alarm(tally, "malformed", line.format(code=code, small=code.lower(), suffix=code[9:], serial=code[-10:]))
+    assert list(tally.refused()) == [Span(7, 1)]
+    entries = end(tally)
+    assert entries[:2] == [Fact(RETURNED, Span(0, 7), NOW), Fact(RETURNED, Span(8, 52), NOW)]
+    assert (tally.counts(Kind.UNIT)["allocated"], tally.state(7)) == (1, State.ALLOCATED)
+    assert end(tally) == [End(NOW)]
+    found = say(tally, What.BAG, 7, 1)
+    assert isinstance(found, Fact)
+    assert list(tally.refused()) == []
+    assert end(tally) == [Fact(LOOSE, Span(7, 1), NOW), End(NOW)]
+    assert tally.counts(Kind.UNIT)["allocated"] == 0
+    assert say(tally, What.SCRAP, 7, 2) == "ended"
+
+
+def test_a_code_that_was_seen_before_the_line_had_it_is_not_returned() -> None:
+    """Unknown to the run then, of the run now: the file says so when it is read again."""
+    raised = tally_of(Span(0, 10)).alarm("unknown", f"{CODES[20]},now\n".encode(), NOW)
+    assert raised is not None
+    tally = tally_of(Span(0, 10), Span(10, 20))
+    tally.apply(unpack_entry(pack_entry(raised)))
+    assert list(tally.refused()) == [Span(20, 1)]
+
+
+def test_long_lines_that_begin_alike_are_not_the_same_alarm() -> None:
+    """Else the codes of the second one were seen by nobody."""
+    tally = tally_of()
+    for index in (3, 5):
+        alarm(tally, "children", "{" * 600 + CODES[index] + "\n")
+    assert list(tally.refused()) == [Span(3, 1), Span(5, 1)]
+    assert tally.alarms == {"children": 2}
+
+
+def test_a_case_that_is_settled_after_the_end_says_its_bags() -> None:
+    """The end told the node that they are in none: by rule is not enough."""
+    tally = tally_of()
+    fill(tally, 0, 10)
+    alarm(tally, "future", f"{CODES[CASE]},2099-01-01T00:00:00Z,,case\n")
+    end(tally)
+    assert say(tally, What.CASE, CASE, 5) == "children"
+    found = say(tally, What.CASE, CASE, 5, children=tuple(CODES[n] for n in range(10)))
+    assert isinstance(found, Fact)
+    assert found.children == (Span(0, 10),)
+
+
+@given(st.binary(max_size=300))
+def test_any_line_has_its_codes(octets: bytes) -> None:
+    """And no fault; a line of a run has room for all that a line of the camera can name."""
+    for lot in (LOT.handle, "88/2", "88/-"):
+        assert all(len(serial) == 10 for serial in serials_in(octets, lot))
+    many = "2" * limits.LINE_INPUT_BYTES_MAX
+    assert len(serials_in(many.encode(), "88/2")) == 1
+
+
+def test_a_line_of_a_run_has_room_for_all_codes_of_a_line() -> None:
+    """As many as are searched for, behind a text that takes the most octets."""
+    seen = tuple(format_serial(number, "") for number in range(limits.LINE_SEEN_MAX))
+    entry = Alarm("children", NOW, "\x01" * limits.LINE_ALARM_CHARS_MAX, seen)
+    assert len(pack_entry(entry)) < limits.LINE_FRAME_BYTES_MAX
+    assert unpack_entry(pack_entry(entry)) == entry

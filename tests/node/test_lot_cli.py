@@ -129,7 +129,7 @@ def test_a_retry_prints_the_same_block_and_another_line_gets_another(cli: Cli) -
 )
 def test_codes_that_the_lot_does_not_have(cli: Cli, words: tuple[str, ...]) -> None:
     cli.create()
-    assert cli.run("codes", LOT, *words, code=1).stdout.count("event-range") == 1
+    assert cli.run("codes", LOT, *words, code=1).stdout.count("codes-range") == 1
 
 
 def test_a_token_without_a_line_is_a_mistake(cli: Cli) -> None:
@@ -160,3 +160,19 @@ def test_events_from_a_file(cli: Cli, tmp_path: Path) -> None:
     told = cli.run("events", LOT, str(array), "--json", code=1)
     assert json.loads(told.stdout[: told.stdout.rindex("}") + 1])["counts"] == {"unchanged": 1, "conflict": 1}
     assert cli.json("show", LOT)["states"]["unit"] == {"allocated": 990, "commissioned": 10}
+
+
+def test_no_key_is_added_to_a_wrong_file(cli: Cli) -> None:
+    """Whoever then puts the former file back would lose the new one, and its lots."""
+    cli.create()
+    file = cli.config.parent / "keys" / "lots.keys"
+    before = file.read_text()
+    file.write_text(f"1 {'00' * 32}\n")
+    refused = cli.run("rekey", "--json", code=1)
+    assert "88.118.7/L1" in json.loads(refused.stdout)["reason"]
+    assert file.read_text() == f"1 {'00' * 32}\n"
+    file.unlink()
+    assert json.loads(cli.run("rekey", code=1).stdout)["rule"] == "lot-keys"
+    file.write_text(before)
+    file.chmod(0o600)
+    assert cli.json("rekey")["key_id"] == 2

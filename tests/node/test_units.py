@@ -147,3 +147,31 @@ def test_a_lost_key_file_is_told_and_not_replaced(tmp_path: Path) -> None:
     keys.with_suffix(".away").rename(keys)
     assert "lots.keys" not in saltern("doctor", "--config", str(node.config), check=False).stderr.decode()
     assert run(node, "check", code["identifier"])[0]["issued"]
+
+
+def test_a_recalled_unit_says_so(tmp_path: Path) -> None:
+    """It is genuine, and nobody is led on to the product's page; in Chinese and English."""
+    with Node(tmp_path / "node", PREFIX) as node:
+        assert node.put(PRODUCT, record(node, "https://sku.example")).status == 201
+        run(node, "create", LOT, "--product", PRODUCT, "--count", "100")
+        (code,) = codes(node, LOT, "--count", "1")
+        name = code["identifier"]
+        for event, hour in (("commissioned", 8), ("inactive", 9)):
+            item = {"event": event, "identifier": name, "time": f"2026-02-01T0{hour}:00:00+08:00"}
+            (tmp_path / "e.json").write_text(json.dumps([item]))
+            run(node, "events", LOT, str(tmp_path / "e.json"))
+        page = node.ask("GET", f"/{name}")
+        assert page.status == 200
+        for word in ("已停用", "inactive, recalled or expired", "状态 state", "层级 level"):
+            assert word in page.body.decode()
+        assert run(node, "check", name) == [{"identifier": name, "issued": True, "reason": "inactive"}]
+
+
+def test_what_cannot_be_judged_is_not_called_false(node: Node) -> None:
+    """Of another prefix, or no identifier at all; an address that a label holds is the code in it."""
+    (code,) = codes(node, LOT, "--from", "7", "--count", "1")
+    name = code["identifier"]
+    asked = ["88.999/L12222222222", "\u0001", f"HTTPS://ID.EXAMPLE.CN/{name}", f"  {name}\n", f"https://x/{name}?a=b"]
+    assert [each["reason"] for each in run(node, "check", *asked)] == [
+        "not-responsible", "invalid-handle", None, None, None,
+    ]  # fmt: skip

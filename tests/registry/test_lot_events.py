@@ -78,7 +78,7 @@ def an_item(draw: st.DrawFn, low: int = 0, high: int = TOTAL) -> Item:
     level = PACKAGING.level(start)
     code = draw(st.booleans())
     span = PACKAGING.span(level)
-    size = 1 if code else draw(st.integers(1, min(12, (span.stop if event == PACKED else TOTAL) - start)))
+    size = 1 if code else draw(st.integers(1, min(12, span.stop - start)))
     above: list[int | None] = [NO_PARENT]
     if PACKAGING.level(start + size - 1) == level and level.value < 2:
         above += CASES if level.value == 0 else PALLETS
@@ -334,8 +334,9 @@ def test_a_range_is_whole_or_nothing(desk: LotDesk) -> None:
 
 
 def test_cases_and_pallets_have_states_too(desk: LotDesk) -> None:
-    """A range may go over from units to cases."""
-    assert desk.rules(ranged("commissioned", 55, 10)) == ["ok"]
+    """A range is of one level: a number too many closes no case."""
+    assert desk.rules(ranged("commissioned", 55, 10)) == ["event-levels"]
+    assert desk.rules(ranged("commissioned", 55, 5), ranged("commissioned", 60, 5)) == ["ok", "ok"]
     assert desk.tally() == {
         "unit": {"allocated": 55, "commissioned": 5}, "case": {"allocated": 4, "commissioned": 5},
         "pallet": {"allocated": 3},
@@ -376,7 +377,7 @@ def test_a_parent_is_one_level_above(desk: LotDesk) -> None:
     wrong = [(unit, pallet), (unit, unit), (unit, 1), (case, case), (case, unit), (pallet, pallet), (pallet, case)]
     for index, parent in wrong:
         assert desk.rules(event("packed", index, parent=desk.name(parent))) == ["event-parent"]
-    assert desk.rules(ranged("packed", 58, 4, parent=desk.name(CASES[0]))) == ["event-parent"]
+    assert desk.rules(ranged("packed", 58, 4, parent=desk.name(CASES[0]))) == ["event-levels"]
     assert desk.rules(event("packed", unit)) == ["event-packed"]
     assert desk.rules(event("commissioned", unit, parent=LOT + "2222222222")) == ["event-unit"]
 

@@ -16,7 +16,7 @@ from core.ident.unitcode import INDEXES_MAX
 from core.lots import Packaging
 from core.records import HandleValue
 from core.store.engine import Table
-from registry.commands import Actor, CreateLot, PlaceHold, Put, Result, TakeBlock, Token
+from registry.commands import Actor, CreateLot, LiftHold, PlaceHold, Put, Result, TakeBlock, Token
 from tests.kit.governance import ANNA, OWN, Office
 from tests.kit.lot_desk import LOT, PRODUCT, LotDesk, lot_form
 
@@ -69,7 +69,7 @@ def test_a_lot_is_one_row_of_what_it_was_told(office: Office) -> None:
 
 def test_all_faults_are_told_at_once(office: Office) -> None:
     """Of the types of its members first, then of what they say."""
-    faults = refused(office, lot_form(lot=5, product=None, count="1", units_per_case=-1, x=1, produced="2026"))
+    faults = refused(office, lot_form(lot=5, product=None, count="1", units_per_case=-1, x=1, produced=2026))
     assert {path for path, _ in faults} == {"lot", "product", "count", "units_per_case", "x", "produced"}
     faults = refused(
         office,
@@ -80,7 +80,7 @@ def test_all_faults_are_told_at_once(office: Office) -> None:
     )  # fmt: skip
     assert faults == [
         ("lot", "lot-form"), ("product", "lot-product"), ("count", "lot-space"), ("produced", "lot-date"),
-        ("valid_until", "lot-date"), ("values", "lot-values"),
+        ("valid_until", "lot-date"), ("values[0]", "lot-value-index"),
     ]  # fmt: skip
 
 
@@ -145,23 +145,44 @@ def test_what_fits_not_together(office: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("values", "faults"),
     [
-        [{"index": 1, "type": "HS_ADMIN", "data": {"format": "string", "value": "x"}}],
-        [{"index": 1, "type": "hs_alias", "data": "10.1/x"}],
-        [{"index": 900, "type": "URL", "data": "x"}],
-        [{"index": 999, "type": "URL", "data": "x"}],
-        [{"index": 1, "type": "URL", "data": "x"}, {"index": 1, "type": "DESC", "data": "y"}],
-        [{"index": 0, "type": "URL", "data": "x"}],
-        [{"index": 1, "type": "DESC", "data": "x" * limits.LOT_VALUES_BYTES_MAX}],
-        [{"index": 1}],
-        {"index": 1},
-        "x",
-        5,
+        (
+            [{"index": 1, "type": "HS_ADMIN", "data": {"format": "string", "value": "x"}}],
+            [("values[0]", "lot-value-type")],
+        ),
+        ([{"index": 1, "type": "hs_alias", "data": "10.1/x"}], [("values[0]", "lot-value-type")]),
+        ([{"index": 900, "type": "URL", "data": "x"}], [("values[0]", "lot-value-index")]),
+        (
+            [{"index": 1, "type": "URL", "data": "x"}, {"index": 999, "type": "HS_SITE", "data": "x"}],
+            [("values[1]", "lot-value-index"), ("values[1]", "lot-value-type")],
+        ),
+        (
+            [{"index": 1, "type": "URL", "data": "x"}, {"index": 1, "type": "DESC", "data": "y"}],
+            [("values", "lot-values")],
+        ),
+        ([{"index": 0, "type": "URL", "data": "x"}], [("values", "lot-values")]),
+        (
+            [{"index": 1, "type": "DESC", "data": "x" * limits.LOT_VALUES_BYTES_MAX}],
+            [("values", "lot-value-size")],
+        ),
+        ([{"index": 1}], [("values", "lot-values")]),
+        ({"index": 1}, [("values", "lot-values")]),
+        ("x", [("values", "lot-values")]),
+        (5, [("values", "lot-values")]),
     ],
 )  # fmt: skip
-def test_values_are_shared_and_no_rights(office: Office, values: object) -> None:
-    assert refused(office, lot_form(values=values)) == [("values", "lot-values")]
+def test_values_are_shared_and_no_rights(office: Office, values: object, faults: list[tuple[str, str]]) -> None:
+    """All that is wrong with them, each where it stands."""
+    assert refused(office, lot_form(values=values)) == faults
+
+
+@pytest.mark.parametrize("product", ["88.118/L1", "88.118/l2", "88.118/L12222222222", "88.118/L2"])
+def test_no_lot_and_no_unit_is_a_product(office: Office, product: str) -> None:
+    """A lot is never changed afterwards."""
+    office.do(CreateLot(lot_form()))
+    result = office.ask(CreateLot(lot_form(lot=f"{OWN}/L2", product=product)))
+    assert (result.outcome, result.rule) == (Outcome.INVALID_VALUE, "lot-product-kind")
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b"\xff", b'{"lot":', b'"x"', b"null", b"[" * 100_000])
@@ -265,7 +286,7 @@ def test_a_dry_run_writes_nothing(office: Office) -> None:
     before = office.dump()
     (result,) = office.run(CreateLot(lot_form()), dry_run=True)
     assert result.outcome is Outcome.CREATED
-    assert json.loads(result.body)["stored_bytes"] > 0
+    assert "stored_bytes" not in json.loads(result.body)
     assert office.dump() == before
 
 
@@ -384,3 +405,16 @@ def test_a_suspended_or_held_lot_gives_no_codes_out() -> None:
     desk = LotDesk(Packaging(UNITS))
     desk.office.do(PlaceHold(LOT, "1", "because"))
     assert desk.office.ask(TakeBlock(LOT, "L4", 1), ANNA).outcome is Outcome.HELD
+
+
+def test_a_refusal_that_passes_is_not_given_again(office: Office) -> None:
+    """A line sends the same request with the same key until it is taken: after a hold, and once the lot is there."""
+    take, token = TakeBlock(f"{OWN}/L1", "L4", 10, token="k"), Token("k", b"digest")
+    assert office.run(take, token=token)[0].rule == "lot-not-found"
+    office.do(CreateLot(lot_form()))
+    office.do(PlaceHold(f"{OWN}/L1", "n", "why"))
+    assert office.run(take, token=token)[0].outcome is Outcome.HELD
+    office.do(LiftHold(f"{OWN}/L1", "n"))
+    done = office.run(take, token=token)[0]
+    assert done.outcome is Outcome.CREATED
+    assert office.run(take, token=token)[0] == done

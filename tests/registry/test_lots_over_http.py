@@ -112,7 +112,7 @@ def test_what_is_not_there(line: Line) -> None:
         assert line.ask(method, path).rule == "lot-not-found"
     assert line.post(b"[]", lot="88.118/L9").rule == "lot-not-found"
     for unit in (LOT, "88.118", "批次批次批次批次", "88.118/" + "批" * 6, LOT + "2" * 10, LOT + "2" * 11, name(110)):
-        assert line.ask("GET", f"/v1/units/{unit}").rule == "event-unit", unit
+        assert line.ask("GET", f"/v1/units/{unit}").rule == "unit-unknown", unit
     assert line.ask("GET", "/v1/units/88.118/L92222222222").rule == "lot-not-found"
     assert line.ask("DELETE", f"/v1/lots/{LOT}").headers["Allow"] == "GET, HEAD"
     assert line.ask("GET", f"/v1/lots/{LOT}/events").headers["Allow"] == "POST"
@@ -187,20 +187,21 @@ WRONG: dict[str, tuple[object, str]] = {
     "empty": ({}, "event-form"),
     "a member too many": (event(0, x=1), "event-form"),
     "no event": ({"identifier": name(0), "time": TIME}, "event-form"),
-    "an unknown event": (event(0, "sold"), "event-form"),
-    "allocated": (event(0, "allocated"), "event-form"),
-    "code and range": (event(0) | {"from": 0, "count": 1}, "event-form"),
-    "neither": ({"event": "scrapped", "time": TIME}, "event-form"),
-    "half a range": ({"event": "scrapped", "time": TIME, "from": 0}, "event-form"),
+    "an unknown event": (event(0, "sold"), "event-name"),
+    "allocated": (event(0, "allocated"), "event-name"),
+    "code and range": (event(0) | {"from": 0, "count": 1}, "event-which"),
+    "neither": ({"event": "scrapped", "time": TIME}, "event-which"),
+    "half a range": ({"event": "scrapped", "time": TIME, "from": 0}, "event-which"),
     "a range of text": ({"event": "scrapped", "time": TIME, "from": "0", "count": "５"}, "event-form"),
     "before all": ({"event": "scrapped", "time": TIME, "from": -1, "count": 5}, "event-range"),
     "nothing of it": ({"event": "scrapped", "time": TIME, "from": 0, "count": 0}, "event-range"),
     "beyond": ({"event": "scrapped", "time": TIME, "from": 100, "count": 11}, "event-range"),
     "far beyond": ({"event": "scrapped", "time": TIME, "from": 2**63 - 1, "count": 2**63 - 1}, "event-range"),
     "a long number": ({"event": "scrapped", "time": TIME, "from": 0, "count": 10**4_000}, "event-form"),
-    "a grade": (event(0, grade="E"), "event-form"),
-    "a long place": (event(0, place="x" * 33), "event-form"),
-    "a place unseen": (event(0, place="a\u202eb"), "event-form"),
+    "a grade": (event(0, grade="E"), "event-grade"),
+    "a long place": (event(0, place="x" * 33), "event-place"),
+    "a place unseen": (event(0, place="a\u202eb"), "event-place"),
+    "over the last unit": ({"event": "scrapped", "time": TIME, "from": 95, "count": 6}, "event-levels"),
     "no zone": (event(0, time="2026-09-01T08:00:00"), "event-time"),
     "a date": (event(0, time="2026-09-01"), "event-time"),
     "wide digits": (event(0, time="２０２６-09-01T08:00:00Z"), "event-time"),
@@ -391,7 +392,7 @@ def test_a_lot_over_http(line: Line) -> None:
     answer = line.ask("POST", "/v1/lots", form, idempotency_key="one")
     assert answer.status == 201
     assert line.ask("POST", "/v1/lots", form, idempotency_key="one").json == answer.json
-    refused = line.ask("POST", "/v1/lots", form | {"lot": "x", "count": 0, "produced": "1"})
+    refused = line.ask("POST", "/v1/lots", form | {"lot": "x", "count": 0, "produced": 1})
     assert (refused.status, {each["path"] for each in refused.json["faults"]}) == (
         STATUSES[Outcome.INVALID_VALUE].http,
         {"count", "produced"},
@@ -406,3 +407,16 @@ def test_ten_thousand_wrong_items_are_all_told(line: Line, item: object) -> None
     assert answer.json["counts"] == {"invalid-value": limits.BATCH_ITEMS_MAX}
     assert len(json.dumps(answer.json, ensure_ascii=False).encode()) < limits.FRAME_BYTES_MAX / 2
     assert line.states() == {"allocated": 100}
+
+
+def test_the_history_of_a_unit_is_its_newest_events(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not all events of the lot are looked at, it is said."""
+    line.rules(event(0), event(1), event(0, "scrapped", "2026-09-01T09:00:00Z"))
+    told = line.ask("GET", f"/v1/units/{name(0)}").json
+    assert ([each["event"] for each in told["history"]], told["history_complete"]) == (
+        ["commissioned", "scrapped"],
+        True,
+    )
+    monkeypatch.setattr(limits, "LOT_HISTORY_ROWS", 1)
+    told = line.ask("GET", f"/v1/units/{name(0)}").json
+    assert ([each["event"] for each in told["history"]], told["history_complete"]) == (["scrapped"], False)

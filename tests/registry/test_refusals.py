@@ -268,7 +268,8 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
         "import-altered", "import-exists", "transfer-identity", "transfer-case", "transfer-key", "identity-awaited",
         "import-foreign", "import-binding", "transfer-normal", "prefix-reserved", "prefix-below",
         "lot-product", "lot-product-absent", "lot-space", "lot-packaging", "lot-date", "lot-dates", "lot-values",
-        "lot-value-type", "lot-value-index", "lot-value-size", "lot-key", "block-count", "unit-held",
+        "lot-value-type", "lot-value-index", "lot-value-size", "lot-key", "lot-product-kind", "unit-unknown",
+        "block-count", "unit-held", "batch-work",
         *(rule for rule in RULES if rule.startswith("event-") and rule != "event-digest"),
     }  # fmt: skip
     assert cases.keys() - {"authentication-needed", "invalid-handle", "malformed"} == RULES.keys() - elsewhere

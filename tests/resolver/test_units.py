@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core import limits
 from core.clock import Millis
 from core.errors import Outcome, SealError
 from core.ident.handle import HandleRules
@@ -338,3 +339,25 @@ def test_all_ways_agree_in_every_state(events: list[tuple[str, int, int, int]]) 
             site.run(RecordEvents(LOT, json.dumps([item]).encode(), False))
         for index in (*range(0, UNITS, 9), first, UNITS, UNITS + case, len(site.names) - 1):
             site.outcome(site.names[index])
+
+
+def test_what_is_kept_is_bounded_by_its_octets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product that changes again and again leaves nothing behind; answers stay right when all is forgotten."""
+    monkeypatch.setattr("core.limits.LOTS_KEPT_BYTES", 400_000)
+    site = Site()
+    units = site.reads._units
+    for number in range(20):
+        large = NAME._replace(data=bytes([65 + number]) * 60_000)
+        site.run(Put(PRODUCT, (URL, large), overwrite=True))
+        assert site.values(site.names[number])["DESC"] == large.data.decode()
+        kept = sum(len(head) for product in units._products.values() for head in product.heads)
+        assert kept <= 400_000
+
+
+def test_a_very_large_product_is_named_and_not_repeated() -> None:
+    """So that any answer fits into one message of the Handle protocol, with a thousand children too."""
+    site = Site()
+    site.run(Put(PRODUCT, (URL, NAME._replace(data=b"x" * limits.LOT_PRODUCT_BYTES_MAX)), overwrite=True))
+    values = site.values(site.names[UNITS])
+    assert values["PRODUCT"] == PRODUCT
+    assert "DESC" not in values
