@@ -258,7 +258,7 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
     elsewhere = {
         "two-reviewers", "confirmed", "prefix-below-node", "prefix-above", "prefix-taken", "name-denied", "hosting",
         "site-file", "record-right", "locked-out", "prefix-characters", "prefix-count", "filers", "method-failed",
-        "held", "suspended", "hold-absent", "hold-orders", "hold-count", "page", "batch-work",
+        "held", "suspended", "hold-absent", "hold-orders", "hold-count", "page",
         *(rule for rule in RULES if rule.startswith(("member-", "industry-", "binding-", "item-"))),
         "template-code", "template-version", "template-industry", "template-items", "template-item-name",
         "template-item-twice", "template-length", "template-more", "template-other", "template-count",
