@@ -6,6 +6,7 @@ pages to what the code says.
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +55,11 @@ def commands_page() -> str:
     """Return the page of commands."""
     lines = ["# 命令 Commands", "", _NOTE, "", "Exit codes: 0 done, 1 refused or failed (with the reason), 2 usage."]
     for path, command in _commands(cli, ("saltern",)):
-        context = click.Context(command, info_name=" ".join(path), terminal_width=100)
+        command = copy.copy(command)
+        command._help_option = None  # the names of the first call are kept, whichever that was
+        context = click.Context(
+            command, info_name=" ".join(path), terminal_width=100, help_option_names=["-h", "--help"]
+        )  # fmt: skip
         lines += ["", f"## {' '.join(path)}", "", "```", command.get_help(context), "```"]
     return "\n".join(lines) + "\n"
 
