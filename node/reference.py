@@ -54,8 +54,8 @@ def settings_page() -> str:
 def commands_page() -> str:
     """Return the page of commands."""
     lines = ["# 命令 Commands", "", _NOTE, "", "Exit codes: 0 done, 1 refused or failed (with the reason), 2 usage."]
-    for path, command in _commands(cli, ("saltern",)):
-        command = copy.copy(command)
+    for path, made in _commands(cli, ("saltern",)):
+        command = copy.copy(made)
         command._help_option = None  # the names of the first call are kept, whichever that was
         context = click.Context(
             command, info_name=" ".join(path), terminal_width=100, help_option_names=["-h", "--help"]
