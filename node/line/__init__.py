@@ -1,6 +1,6 @@
 """The client that stays beside a packing line: it works a whole shift without the node.
 
-``moments`` times of events; ``frames`` a numbered, checksummed line of a file; ``durable`` files that survive a loss
+``frames`` a numbered, checksummed line of a file; ``durable`` files that survive a loss
 of power; ``shape`` a lot's index space; ``facts`` a line of a run's file; ``camera`` a line of the camera;
 ``carriers`` what it read from a bag; ``sightings`` codes in a line that was refused; ``codes`` the codes of a run;
 ``allocations`` who has which; ``printing`` what a line prints; ``intake``, ``words`` what a node says, checked and

@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from core.clock import format_instant
 from core.errors import WireError
 from node.line.codes import Codes
 from node.line.facts import COMMISSIONED, LOOSE, Fact
-from node.line.moments import format_moment
 from node.line.shape import Lot, Span
 
 PACKED: Final = "packed"
@@ -113,9 +113,9 @@ def encode_items(items: Iterable[Item], place: str, codes: Codes) -> bytes:
 
 def _form(item: Item, place: str, codes: Codes) -> dict[str, Any]:
     form: dict[str, Any] = {"event": item.event, "from": item.codes.first, "count": item.codes.size}
-    form["time"] = format_moment(item.at_ms)
+    form["time"] = format_instant(item.at_ms)
     if item.until_ms != item.at_ms:
-        form["until"] = format_moment(item.until_ms)
+        form["until"] = format_instant(item.until_ms)
     form["place"] = place
     if item.grade:
         form["grade"] = item.grade

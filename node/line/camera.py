@@ -14,10 +14,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from core import limits
+from core.clock import parse_instant
 from core.errors import WireError
 from node.line.carriers import FNC1
 from node.line.facts import GRADES
-from node.line.moments import parse_moment
 
 
 class What(Enum):
@@ -68,7 +68,7 @@ def parse_reading(line: bytes) -> Reading | None:
     if text.lower().startswith(b"code,"):
         return None
     form = _parse_json(text) if text[:1] == b"{" else _parse_csv(text)
-    at_ms = parse_moment(form.time)
+    at_ms = parse_instant(form.time)
     if at_ms is None:
         raise WireError("时间须为带时区的 RFC 3339 格式 The time is not of RFC 3339, with its zone")
     if len(form.grade) > 1 or form.grade not in GRADES:

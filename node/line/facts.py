@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from core import limits
+from core.clock import format_instant, parse_instant
 from core.errors import WireError
-from node.line.moments import format_moment, parse_moment
 from node.line.shape import Span, parse_serial
 
 COMMISSIONED: Final = "commissioned"
@@ -79,7 +79,7 @@ _DECODER: Final = msgspec.json.Decoder(_Form)
 
 def pack_entry(entry: Entry) -> bytes:
     """Return the octets of an entry, without a line feed."""
-    time = format_moment(entry.at_ms)
+    time = format_instant(entry.at_ms)
     if isinstance(entry, Fact):
         children = [(span.first, span.size) for span in entry.children]
         form = _Form(time, entry.event, *entry.codes, entry.grade, children)
@@ -96,7 +96,7 @@ def unpack_entry(octets: bytes) -> Entry:
         form = _DECODER.decode(octets)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"班次记录中有一行无法读取 A line of a run cannot be read: {error}") from None
-    at_ms = parse_moment(form.time)
+    at_ms = parse_instant(form.time)
     entry: Entry | None = None
     if at_ms is None:
         raise WireError("班次记录中有一行没有时间 A line of a run has no time")

@@ -1,4 +1,4 @@
-"""The index space of a lot: units, then cases, then pallets, and which is in which by rule."""
+"""A lot as a line sees it: ``core/lots.py`` by spans of indexes, and what of it is whose."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Final, NamedTuple
 
 from core import limits
 from core.errors import WireError
+from core.ident import unitcode
+from core.ident.unitcode import SERIAL_CHARS
+from core.lots import Level, Packaging
 
-SERIAL_CHARS: Final = 10
-ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+ALPHABET: Final = unitcode.ALPHABET.decode()
 _VALUES: Final = {char: value for value, char in enumerate(ALPHABET)}
 _LOT: Final = re.compile(r"[0-9A-Z]+(?:\.[0-9A-Z]+)*/[0-9A-Z-]{1,10}", re.ASCII)
 
@@ -21,6 +23,9 @@ class Kind(Enum):
     UNIT = "unit"
     CASE = "case"
     PALLET = "pallet"
+
+
+_KINDS: Final = (Kind.UNIT, Kind.CASE, Kind.PALLET)  # in the order of Level
 
 
 class Span(NamedTuple):
@@ -35,6 +40,10 @@ class Span(NamedTuple):
         return self.first + self.size
 
 
+def _span(indexes: range) -> Span:
+    return Span(indexes.start, len(indexes))
+
+
 class Lot(NamedTuple):
     """A lot. ``units``: how many bags; without cases ``units_per_case`` is 0, without pallets ``cases_per_pallet``."""
 
@@ -44,47 +53,40 @@ class Lot(NamedTuple):
     cases_per_pallet: int = 0
 
     @property
+    def packaging(self) -> Packaging:
+        """The arithmetic of it."""
+        return Packaging(self.units, self.units_per_case, self.cases_per_pallet)
+
+    @property
     def cases(self) -> int:
         """How many cases."""
-        return -(-self.units // self.units_per_case) if self.units_per_case else 0
+        return self.packaging.cases
 
     @property
     def pallets(self) -> int:
         """How many pallets."""
-        return -(-self.cases // self.cases_per_pallet) if self.cases_per_pallet else 0
+        return self.packaging.pallets
 
     @property
     def size(self) -> int:
         """How many indexes."""
-        return self.units + self.cases + self.pallets
+        return self.packaging.total
 
     def kind(self, index: int) -> Kind:
         """Return what an index of this lot is of."""
-        if index < self.units:
-            return Kind.UNIT
-        return Kind.CASE if index < self.units + self.cases else Kind.PALLET
+        return _KINDS[self.packaging.level(index)]
 
     def space(self, kind: Kind) -> Span:
         """Return the indexes of a kind."""
-        first = {Kind.UNIT: 0, Kind.CASE: self.units, Kind.PALLET: self.units + self.cases}[kind]
-        return Span(first, {Kind.UNIT: self.units, Kind.CASE: self.cases, Kind.PALLET: self.pallets}[kind])
+        return _span(self.packaging.span(Level(_KINDS.index(kind))))
 
     def parent(self, index: int) -> int | None:
         """Return the case or pallet that an index is in by rule."""
-        kind = self.kind(index)
-        each = {Kind.UNIT: self.units_per_case, Kind.CASE: self.cases_per_pallet, Kind.PALLET: 0}[kind]
-        outer = Kind.CASE if kind is Kind.UNIT else Kind.PALLET
-        return self.space(outer).first + (index - self.space(kind).first) // each if each else None
+        return self.packaging.parent(index)
 
     def children(self, index: int) -> Span:
         """Return what is in a case or pallet by rule."""
-        inner, each = (
-            (self.space(Kind.UNIT), self.units_per_case)
-            if self.kind(index) is Kind.CASE
-            else (self.space(Kind.CASE), self.cases_per_pallet)
-        )
-        before = (index - self.space(self.kind(index)).first) * each
-        return Span(inner.first + before, min(each, inner.size - before))
+        return _span(self.packaging.children(index))
 
     def around(self, units: Span) -> list[Span]:
         """Return the units, and every case and pallet that any of them is in by rule."""

@@ -9,7 +9,8 @@ import re
 from typing import Final
 
 from core import limits
-from node.line.shape import ALPHABET, SERIAL_CHARS
+from core.ident.unitcode import SERIAL_CHARS
+from node.line.shape import ALPHABET
 
 _ESCAPED: Final = re.compile(r"\\U([0-9A-F]{4})|%([0-9A-F]{2})")
 

@@ -28,11 +28,11 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from core import clock, limits
+from core.clock import format_instant
 from core.errors import Outcome, StoreError, WireError
 from node.line import durable
 from node.line.allocations import Allocations, Claim, Given, Take, next_claim, refusal
 from node.line.codes import Code, Codes, unpack_code
-from node.line.moments import format_moment
 from node.line.shape import Lot, Span, check_lot
 
 F = TypeVar("F")
@@ -305,7 +305,7 @@ class Site:
             number, handle, units = self._free(known, count, lot)
             take = Take(check_token(token), line, handle, number, units, count)
             form = _TakeForm(
-                take.token, line, handle, number, *units, asked=count, time=format_moment(clock.now_ms())
+                take.token, line, handle, number, *units, asked=count, time=format_instant(clock.now_ms())
             )  # fmt: skip
             self._append(tail, form)
             known.takes[take.token] = take
@@ -350,7 +350,7 @@ class Site:
             claim = next_claim(known, run, line, lot, has_ended)
             if claim is not known.runs.get(run) and not only_look:
                 tokens = [take.token for take in claim.takes]
-                self._append(tail, _RunForm(run, claim.run_id, line, claim.lot, tokens, format_moment(clock.now_ms())))
+                self._append(tail, _RunForm(run, claim.run_id, line, claim.lot, tokens, format_instant(clock.now_ms())))
             return claim
 
     def _append(self, tail: durable.Tail, form: _TakeForm | _RunForm) -> None:

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple, Protocol
 
 from click.testing import CliRunner
 
+from core.clock import format_instant
 from node.cli.line import line as line_commands
-from node.line.moments import format_moment
 from tests.kit.node import SALTERN
 
 LINE, RUN = "L4", "2026-11-21-A"
@@ -77,7 +77,7 @@ def tell(site: Path, shift: Shift, begin_ms: int) -> Told:
 
     def say(code: dict[str, Any], event: str, state: str, grade: str = "", *, reject: bool = False) -> None:
         told.states[code["index"]] = state
-        at = format_moment(next(clock))
+        at = format_instant(next(clock))
         form: dict[str, Any] = {"code": code["identifier"], "time": at}
         form |= {"event": event} if event != "bag" else {}
         form |= {"grade": grade} if grade else {}

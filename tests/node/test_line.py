@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from core import limits
+from core.clock import format_instant
 from node.cli.line import line as line_commands
 from node.initialise import _make_certificate
-from node.line.moments import format_moment
 from tests.kit.line_node import LineNode, Lot, Problem
 from tests.kit.node import SALTERN
 from tests.kit.symbols import parse_zpl
@@ -757,7 +757,7 @@ def test_one_wrong_time_of_the_camera_makes_no_sold_bag_gone(site: Path, node: L
     of_run = given(site, node)
     now_ms = time.time_ns() // 1_000_000
     times = [now_ms - 60_000 + 10 * index + (290_000 if index == 10 else 0) for index in range(100)]
-    said = [f"{node.lot.codes[index]},{format_moment(at_ms)},A" for index, at_ms in enumerate(times)]
+    said = [f"{node.lot.codes[index]},{format_instant(at_ms)},A" for index, at_ms in enumerate(times)]
     assert run(of_run, said, "--end")[0] == ["ok"] * 100
     line("upload", *of_run, *node.options)
     assert node.lot.states[:100] == ["commissioned"] * 100

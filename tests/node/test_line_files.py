@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core import limits
+from core.clock import format_instant, parse_instant
 from core.errors import LimitError, NodeError, StoreError, WireError
 from node.line import durable
 from node.line.camera import Reading, What, parse_reading
 from node.line.codes import Code, Codes, pack_code, unpack_code
 from node.line.facts import EVENTS, Alarm, End, Entry, Fact, pack_entry, unpack_entry
 from node.line.frames import decode_frame, encode_frame
-from node.line.moments import format_moment, parse_moment
 from node.line.shape import Kind, Lot, Span, check_lot, format_serial, join, parse_lot, parse_serial
 
 LOT = Lot("88.118.7/L1", 100, 10, 5)
@@ -45,7 +45,7 @@ SLOW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TIMES)
 def test_a_time_comes_back(at_ms: int) -> None:
     """To the millisecond."""
-    assert parse_moment(format_moment(at_ms)) == at_ms
+    assert parse_instant(format_instant(at_ms)) == at_ms
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_a_time_comes_back(at_ms: int) -> None:
 )
 def test_a_time_with_its_zone_is_read(text: str, as_utc: str) -> None:
     """Also of a camera that is set to local time."""
-    at_ms = parse_moment(text)
+    at_ms = parse_instant(text)
     assert at_ms is not None
-    assert format_moment(at_ms) == as_utc
+    assert format_instant(at_ms) == as_utc
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_time_with_its_zone_is_read(text: str, as_utc: str) -> None:
 )
 def test_what_is_no_time_is_none(text: str) -> None:
     """Without a zone nobody knows when."""
-    assert parse_moment(text) is None
+    assert parse_instant(text) is None
 
 
 @given(st.integers(0, 2**40), st.binary(max_size=200).filter(lambda octets: b"\n" not in octets))
@@ -141,7 +141,7 @@ def test_any_line_of_a_camera_is_read_or_refused(octets: bytes) -> None:
 
 
 AT = 1_763_712_000_123
-STAMP = format_moment(AT)
+STAMP = format_instant(AT)
 
 
 @pytest.mark.parametrize(
