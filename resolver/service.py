@@ -194,6 +194,10 @@ class Resolver:
         DIVERGES: docs/standards/divergences.md#units-of-lots-have-no-records
         Errors: SealError where the key of the lot is not here.
         """
+        self._units.begin(snapshot.state())
+        row = self._units.quick_row(table, key)
+        if row is not None:
+            return row
         found = self._units.find(snapshot, key)
         if found is None:
             return None
