@@ -313,7 +313,6 @@ IMPORT_CHUNK_BYTES: Final = 4_194_304
 IMPORT_LINE_BYTES_MAX: Final = 2_097_152
 
 # --- packing line ----------------------------------------------------------
-LINE_INDEXES_MAX: Final = 1_048_576  # of a lot: units, cases and pallets share 20 bits
 LINE_FRAME_BYTES_MAX: Final = 262_144  # of one line of a run's file; ten times what a case of LINE_CHILDREN_MAX takes
 LINE_INPUT_BYTES_MAX: Final = 262_144  # of one line of the camera: a case that lists its bags
 LINE_CODE_CHARS_MAX: Final = 512  # of what the camera read: an address with parameters, every element of GS1

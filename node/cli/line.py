@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from core import clock, limits
+from core.ident.unitcode import INDEXES_MAX
 from node.cli.common import Commands, Failure
 from node.cli.line_codes import codes
 from node.cli.line_options import json_option, line_option, node_options, run_option, say, site_option
@@ -30,7 +31,7 @@ from node.line.upload import upload as upload_run
 
 _STDIN = 0
 
-_count_type = click.IntRange(1, limits.LINE_INDEXES_MAX)
+_count_type = click.IntRange(1, INDEXES_MAX)
 
 
 def _asking(url: str, token_file: Path, ca_file: Path | None) -> closing[NodeClient]:

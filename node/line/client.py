@@ -20,6 +20,7 @@ import msgspec
 
 from core import clock, limits
 from core.errors import NodeError, Outcome, WireError
+from core.ident.unitcode import INDEXES_MAX
 from core.outcomes import STATUSES
 from node.line.codes import Code, check_code
 from node.line.shape import Kind, Lot, Span, check_lot, parse_lot
@@ -142,7 +143,7 @@ class NodeClient:
         headers = {"Content-Type": _JSON, "Idempotency-Key": token}
         form = self._ask("POST", f"/v1/lots/{quote(handle)}/blocks", _BlockForm, body, headers)
         block = Block(parse_lot(form.lot), form.line, Span(form.first, form.count))
-        fits = block.units.first >= 0 and 0 < block.units.size <= count and block.units.end <= limits.LINE_INDEXES_MAX
+        fits = block.units.first >= 0 and 0 < block.units.size <= count and block.units.end <= INDEXES_MAX
         if block.lot != parse_lot(handle) or block.line != line or not fits:
             raise WireError(
                 f"节点给出的号段与请求不符。The node gave another block than was asked for: {printable(repr(form))}"

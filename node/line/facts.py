@@ -18,6 +18,7 @@ import msgspec
 from core import limits
 from core.clock import format_instant, parse_instant
 from core.errors import WireError
+from core.ident.unitcode import INDEXES_MAX
 from node.line.shape import Span, parse_serial
 
 COMMISSIONED: Final = "commissioned"
@@ -91,7 +92,7 @@ def pack_entry(entry: Entry) -> bytes:
 
 
 def unpack_entry(octets: bytes) -> Entry:
-    """Read an entry. Bounds: spans within LINE_INDEXES_MAX. Errors: WireError for anything else."""
+    """Read an entry. Bounds: spans within INDEXES_MAX. Errors: WireError for anything else."""
     try:
         form = _DECODER.decode(octets)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -115,4 +116,4 @@ def unpack_entry(octets: bytes) -> Entry:
 
 
 def _fits(span: Span) -> bool:
-    return span.first >= 0 and span.size > 0 and span.end <= limits.LINE_INDEXES_MAX
+    return span.first >= 0 and span.size > 0 and span.end <= INDEXES_MAX

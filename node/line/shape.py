@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from core import limits
 from core.errors import WireError
 from core.ident import unitcode
-from core.ident.unitcode import SERIAL_CHARS
+from core.ident.unitcode import INDEXES_MAX, SERIAL_CHARS
 from core.lots import Level, Packaging
 
 ALPHABET: Final = unitcode.ALPHABET.decode()
@@ -113,9 +113,9 @@ class Lot(NamedTuple):
 def check_lot(lot: Lot) -> Lot:
     """Return a lot that a node or a file tells of. Errors: WireError for one that cannot be."""
     sizes = (lot.units, lot.units_per_case, lot.cases_per_pallet)
-    if any(type(size) is not int or not 0 <= size <= limits.LINE_INDEXES_MAX for size in sizes):
+    if any(type(size) is not int or not 0 <= size <= INDEXES_MAX for size in sizes):
         raise WireError(f"没有这样的批次 There is no such lot: {sizes}")
-    if not lot.units or lot.size > limits.LINE_INDEXES_MAX or (lot.cases_per_pallet and not lot.units_per_case):
+    if not lot.units or lot.size > INDEXES_MAX or (lot.cases_per_pallet and not lot.units_per_case):
         raise WireError(f"没有这样的批次 There is no such lot: {sizes}")
     parse_lot(lot.handle)
     return lot

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from core import limits
 from core.clock import format_instant, parse_instant
 from core.errors import LimitError, NodeError, StoreError, WireError
+from core.ident.unitcode import INDEXES_MAX
 from node.line import durable
 from node.line.camera import Reading, What, parse_reading
 from node.line.codes import Code, Codes, pack_code, unpack_code
@@ -25,8 +26,8 @@ from node.line.shape import Kind, Lot, Span, check_lot, format_serial, join, par
 LOT = Lot("88.118.7/L1", 100, 10, 5)
 TIMES = st.integers(0, 2**32 * 1_000 - 1)
 SPANS = st.builds(
-    lambda first, size: Span(first, min(size, limits.LINE_INDEXES_MAX - first)),
-    st.integers(0, limits.LINE_INDEXES_MAX - 1), st.integers(1, 5_000),
+    lambda first, size: Span(first, min(size, INDEXES_MAX - first)),
+    st.integers(0, INDEXES_MAX - 1), st.integers(1, 5_000),
 )  # fmt: skip
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 ENTRIES: st.SearchStrategy[Entry] = st.one_of(
