@@ -62,6 +62,27 @@ def shanghai_midnight(day: datetime.date) -> Millis:
     return Millis(timegm((day.year, day.month, day.day, 0, 0, 0)) * 1_000 - _SHANGHAI_MS)
 
 
+def shanghai_month(at_ms: int) -> str:
+    """Return the month of Unix milliseconds in Asia/Shanghai, ``YYYY-MM``."""
+    return format_shanghai(at_ms)[:7]
+
+
+def month_start(month: str) -> Millis:
+    """Return the first millisecond of a month ``YYYY-MM`` in Asia/Shanghai. Errors: ValueError."""
+    return shanghai_midnight(datetime.date.fromisoformat(f"{month}-01"))
+
+
+def month_after(month: str, months: int = 1) -> str:
+    """Return the month that lies so many months behind one, before it where they are negative. Errors: ValueError."""
+    year, number = divmod(int(month[:4]) * 12 + int(month[5:]) - 1 + months, 12)
+    return f"{year:04}-{number + 1:02}"
+
+
+def parse_month(text: str) -> str | None:
+    """Return ``YYYY-MM`` if it is a month; None for anything else."""
+    return text if parse_day(f"{text}-01") else None
+
+
 def parse_day(text: str) -> datetime.date | None:
     """Return the day that ``YYYY-MM-DD`` names; None for anything else."""
     try:

@@ -8,7 +8,7 @@ cannot be read, or is refused before it is looked at because its source asks too
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from core.admission import Identity
 from core.errors import NodeError, Outcome
@@ -22,6 +22,20 @@ class Via(IntEnum):
     HANDLE_HTTP = 3
     JSON = 4
     PAGE = 5
+
+
+PROTOCOLS: Final = {
+    Via.HANDLE_UDP: "udp",
+    Via.HANDLE_TCP: "tcp",
+    Via.HANDLE_HTTP: "http/handle",
+    Via.JSON: "http/json",
+    Via.PAGE: "http/page",
+}
+"""What the logs call them. What is before the slash is the transport, and names all behind it."""
+
+PROTOCOL_API: Final = "http/v1"
+PROTOCOL_LOCAL: Final = "local"  # a person at this machine, by the registrar's socket
+PROTOCOL_NONE: Final = ""  # the node by itself
 
 
 class ResolutionLog(Protocol):

@@ -42,6 +42,7 @@ class Table(Enum):
     TRANSFERS = "transfers"
     HISTORY = "history"
     JOURNAL = "journal"
+    LOG_QUEUE = "log_queue"
     LOTS = "lots"
     LOT_TALLIES = "lot_tallies"
     LOT_BLOCKS = "lot_blocks"

@@ -1,0 +1,21 @@
+"""The four statutory logs, and the month that an entry of them belongs to (Measures art. 13, design §6).
+
+Registration: parties, prefixes, lots, the first creation of an identifier. Change: every later change of
+these, of routes and of configuration. Resolution: every answer. Maintenance: start, stop, log-in, key,
+backup, escrow, retention, hold, incident. A refusal goes to the stream of the act that was refused.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Stream(Enum):
+    """One of the logs. The value is the name of its folder: never rename one."""
+
+    REGISTRATION = "registration"
+    RESOLUTION = "resolution"
+    MAINTENANCE = "maintenance"
+    CHANGE = "change"
+
+    __hash__ = object.__hash__  # members are singletons
