@@ -211,9 +211,18 @@ LOG_FRAME_ROWS_MAX: Final = 1_024  # entries in one frame of the spool
 LOG_FRAME_BYTES_MAX: Final = 8_388_608  # of a frame that is read; so many rows take half of it
 LOGGED_IDENTIFIER_BYTES: Final = 2_048  # of an identifier as asked; a longer one is none, and is cut
 SEGMENT_BYTES: Final = 67_108_864  # then a worker begins the next file
+SEGMENT_S: Final = 3_600  # the same: addresses of clients do not stay in it
 SEGMENT_READ_BYTES: Final = 1_048_576
 LOG_SYNC_MS: Final = 50  # what a loss of power may take of the log
 LOG_SYNC_MS_MAX: Final = 1_000
+LOG_ROUND_S: Final = 1.0  # between two rounds of the sequencer: what was answered is published so soon
+LOG_ROUND_ROWS: Final = 100_000  # resolutions of one round; about 10 MB
+LOG_ROUND_ENTRIES: Final = 20_000  # entries of other streams, the same
+LOG_BLOCK_MS: Final = 1_000  # that one block of resolutions spans
+LOG_MONTH_GRACE_MS: Final = 2_000  # into a month until its log begins: what was written before is on its way
+LOG_CLIENTS_KEPT: Final = 200_000  # addresses whose keyed hash is remembered, some 30 MB
+LOG_RESYNC_BYTES: Final = 1_048_576  # that are searched for the next frame behind a damaged one
+CLOCK_STEP_MS: Final = 10_000  # that the clock may move against the one that never jumps; more is written down
 LOG_RETRY_S: Final = 1.0  # how long a log that could not be written is let alone
 
 # --- governance ------------------------------------------------------------
