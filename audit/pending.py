@@ -1,6 +1,6 @@
 """The sequencer's write-ahead record: what one round publishes, and how far it has read then.
 
-The file ``log/pending``, replaced as a whole in each round, before anything of the round is published:
+The file ``log.pending`` in the data folder (it has addresses of clients: mode 0600), replaced as a whole in each round, before anything of the round is published:
 
 | octets | what |
 |---|---|
@@ -74,7 +74,7 @@ def unpack_pending(data: bytes) -> Pending:
     """Read the file. Errors: PendingError."""
     body = data[len(MAGIC) + _CHECKSUM_BYTES :]
     if data[: len(MAGIC)] != MAGIC or zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "big") != data[len(MAGIC) :][:4]:
-        raise PendingError("log/pending 已损坏。log/pending is damaged")
+        raise PendingError("log.pending 已损坏。log.pending is damaged")
     try:
         members: list[Any] = msgpack.unpackb(body)
         pending = Pending(*members)
@@ -85,4 +85,4 @@ def unpack_pending(data: bytes) -> Pending:
             Stream(each.stream)
         return pending._replace(appends=appends, sides=[Side(*each) for each in pending.sides])
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise PendingError(f"log/pending 无法读取。log/pending cannot be read: {error}") from None
+        raise PendingError(f"log.pending 无法读取。log.pending cannot be read: {error}") from None

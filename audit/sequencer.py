@@ -3,13 +3,13 @@
 One round:
 
 1. **Gather** what came since the last one, of one month: rows of the queue, frames of the spools, the keeper's notes.
-2. **Commit**: ``log/pending`` has the leaves, and how far queue and spools are read. From here on the round is decided:
+2. **Commit**: ``log.pending`` has the leaves, and how far queue and spools are read. From here on the round is decided:
    it will be published as it stands there, however often it takes.
 3. **Publish**: side tables, then of each log its entries, level-0 tiles, higher tiles, checkpoint; each file by writing
    beside, sync, rename, sync of the folder. A path that is there keeps its octets (``audit/files.py``).
 4. **Take away** what is published: rows of the queue, segments, partial files whose full ones are there.
 
-Recovery is steps 3 and 4 of the round that ``log/pending`` has. A failure of any step loses what is in memory, and
+Recovery is steps 3 and 4 of the round that ``log.pending`` has. A failure of any step loses what is in memory, and
 nothing else: the next round begins with recovery.
 
 A month is one log a stream. It is over once Asia/Shanghai is in the next one and nothing of it waits; then all four
@@ -51,7 +51,7 @@ FOLDER: Final = "log"
 SPOOL_FOLDER: Final = "spool"
 CHECKPOINT: Final = "checkpoint"
 VKEY: Final = "vkey"
-PENDING: Final = "pending"
+PENDING: Final = "log.pending"
 LOCK: Final = "log.lock"
 _NOTES: Final = "notes"
 _PORT_BYTES: Final = 2
@@ -131,8 +131,8 @@ class Sequencer:
         self._state: Pending | None = None
         self._lock = -1
 
-    def open(self) -> None:
-        """Take the lock. Errors: SequencerError if another process has it; OSError."""
+    def _take_lock(self) -> None:
+        """Errors: SequencerError if another process has it; OSError."""
         self._files.make_folder(self._folder)
         self._lock = os.open(self._data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -178,6 +178,8 @@ class Sequencer:
     def round(self, now_ms: Millis) -> Round:
         """Publish what waits. Errors: OSError (try again), SequencerError, RewriteError (a person has to look)."""
         try:
+            if self._lock < 0:
+                self._take_lock()
             if self._state is None:
                 self._recover()
             return self._round(now_ms)
@@ -322,15 +324,15 @@ class Sequencer:
     # --- publication ---
     def _commit(self, pending: Pending) -> tuple[tuple[Stream, str], ...]:
         """Decide a round, and publish it; return the logs that grew."""
-        self._files.replace(self._folder / PENDING, pack_pending(pending), 0o600)
-        self._files.sync_folder(self._folder)
+        self._files.replace(self._data / PENDING, pack_pending(pending), 0o600)
+        self._files.sync_folder(self._data)
         self._publish(pending)
         return tuple((Stream(append.stream), append.month) for append in pending.appends)
 
     def _recover(self) -> None:
         """Publish the last round that was decided, once more. Errors: SequencerError."""
         self._files.make_folder(self._folder)
-        path = self._folder / PENDING
+        path = self._data / PENDING
         if path.exists():
             try:
                 pending = unpack_pending(path.read_bytes())
@@ -393,7 +395,7 @@ class Sequencer:
         size = self._published_size(folder)
         if size not in (append.first, append.first + len(append.leaves)):
             raise SequencerError(
-                f"{folder}/{CHECKPOINT} 与 log/pending 不符。{folder} has {size} entries; log/pending knows of "
+                f"{folder}/{CHECKPOINT} 与 log.pending 不符。{folder} has {size} entries; log.pending knows of "
                 f"{append.first} and {append.first + len(append.leaves)}: restore what was there"
             )
         self._growths[stream] = self._read_growth(folder, size)

@@ -20,6 +20,8 @@ from typing import Final, NamedTuple
 import uvloop
 from aiohttp import web
 
+from audit.sequencer import FOLDER as LOG_FOLDER
+from audit.sequencer import SPOOL_FOLDER
 from core import clock, limits
 from core.config import Config
 from core.errors import NodeError, Outcome
@@ -30,6 +32,7 @@ from core.store.run_store import RunStore
 from node import serving, telemetry, wiring
 from node.duties import load_duties
 from node.http_front import PlainResponse
+from node.log_keeper import Clocks, LogKeeper
 from node.serving import Rates
 from node.site import Ports
 from node.telemetry import Counters
@@ -132,13 +135,17 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
 
 
 async def run_keeper(child: Child, config: Config, management: socket.socket) -> None:
-    """What must be single: metrics, the slots of readers that were killed, dialogues whose time is over."""
+    """What must be single: the logs, metrics, the slots of readers that were killed, dialogues whose time is over."""
     store = wiring.open_store(config)
+    counters = Counters(wiring.run_folder(config), child.name)
+    sequencer = serving.make_sequencer(config, store)
+    keeping = LogKeeper(sequencer, Clocks(clock.now_ms, clock.monotonic_s), counters.log_round_failed)
     run = serving.open_run_store(config)
     runner = web.ServerRunner(web.Server(_management(config, store), access_log=None))
     await runner.setup()
     await web.SockSite(runner, management).start()
     child.tell()
+    logs = asyncio.create_task(_keep_logs(keeping, child, config))
     while not child.stopping.is_set():
         freed = store.check_readers() + run.check_readers()
         _sweep(run)
@@ -148,9 +155,34 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
             await asyncio.wait_for(child.stopping.wait(), limits.READER_CHECK_S)
         except TimeoutError:
             continue
+    await logs
     await runner.cleanup()
+    sequencer.close()
     run.close()
     store.close()
+
+
+async def _keep_logs(keeping: LogKeeper, child: Child, config: Config) -> None:
+    """Publish the logs. A failure that is not expected ends the process: the supervisor starts another one."""
+    marker = wiring.run_folder(config) / "logs"
+    try:
+        _adopt_spool(config)
+        await asyncio.to_thread(keeping.begin, config, started=not marker.exists())
+        marker.touch(0o600)
+        await keeping.keep(child.stopping)
+    except Exception:
+        _LOG.exception("the logs are not published")
+        os._exit(_FAILED)
+
+
+def _adopt_spool(config: Config) -> None:
+    """Move the segments of an earlier version where they lie now."""
+    earlier, folder = config.data / LOG_FOLDER / SPOOL_FOLDER, config.data / SPOOL_FOLDER
+    if earlier.is_dir():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for path in earlier.iterdir():
+            path.rename(folder / path.name)
+        earlier.rmdir()
 
 
 def _sweep(run: RunStore) -> None:

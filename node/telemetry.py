@@ -49,7 +49,8 @@ _RESTARTS: Final = _FAILED + 1
 _MESSAGES: Final = _RESTARTS + 1
 _LIMITED: Final = _MESSAGES + len(Transport)
 _LOG_FAILURES: Final = _LIMITED + len(_FRONTS)
-_SLOTS: Final = _LOG_FAILURES + 1
+_LOG_ROUNDS: Final = _LOG_FAILURES + 1
+_SLOTS: Final = _LOG_ROUNDS + 1
 _SIZE: Final = _SLOTS * 8
 
 
@@ -102,6 +103,10 @@ class Counters:
     def log_failed(self) -> None:
         """Count one turn of the event loop whose resolution log could not be written."""
         self._slots[_LOG_FAILURES] += 1
+
+    def log_round_failed(self) -> None:
+        """Count one round of the sequencer that failed."""
+        self._slots[_LOG_ROUNDS] += 1
 
     def group(self, requests: int, failed: int) -> None:
         """Count one group of the registrar."""
@@ -164,6 +169,9 @@ class Collector:
         yield limited
         yield CounterMetricFamily(
             "saltern_log_failures", "Turns whose resolution log was not written", value=slots[_LOG_FAILURES]
+        )
+        yield CounterMetricFamily(
+            "saltern_log_round_failures", "Rounds of the log sequencer that failed", value=slots[_LOG_ROUNDS]
         )
         yield CounterMetricFamily("saltern_registrar_groups", "Groups of requests run", value=slots[_GROUPS])
         yield CounterMetricFamily("saltern_registrar_requests", "Requests run", value=slots[_REQUESTS])

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from core import clock, limits
 from core.admission import ServerAdmins, parse_server_admins
@@ -132,6 +133,11 @@ def _complete(config: Config) -> None:
             "The store was made by an earlier version and lacks tables: start the node, or run this command as "
             f"its owner ({error.message})"
         ) from None
+
+
+def log_host(config: Config) -> str:
+    """What the names of this node's logs begin with: host of node.public_url, else node.prefix."""
+    return urlsplit(config.text("node.public_url")).hostname or config.text("node.prefix") or "localhost"
 
 
 def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) -> Registry:
