@@ -1,6 +1,7 @@
 """The sequencer's write-ahead record: what one round publishes, and how far it has read then.
 
-The file ``log.pending`` in the data folder (it has addresses of clients: mode 0600), replaced as a whole in each round, before anything of the round is published:
+The file ``log.pending`` in the data folder, mode 0600 since it has addresses of clients: replaced as a whole in each
+round, before anything of the round is published.
 
 | octets | what |
 |---|---|
