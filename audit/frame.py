@@ -6,10 +6,12 @@
 | 4 | CRC-32 of the payload (ISO 3309), big-endian |
 | n | payload: msgpack ``[at_ms, [[via, outcome, peer, identifier, who], …]]`` |
 
-``at_ms``: Unix milliseconds of the whole turn. ``via``: number of ``core.events.Via``.
+``at_ms``: Unix milliseconds of the whole turn, below 2**32 s. ``via``: number of ``core.events.Via``.
 ``outcome``: value of ``Outcome``, text. ``peer``: octets as in ``core/peer.py``.
 ``identifier``: as asked, octets, at most LOGGED_IDENTIFIER_BYTES. ``who``: the proven
 identity as INDEX:HANDLE, empty for nobody.
+
+The first nine octets of the payload stand in no UTF-8: who searches for a frame finds none that somebody asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Final, NamedTuple
 import msgpack
 
 from core import limits
-from core.clock import Millis
+from core.clock import Millis, read_millis
 from core.errors import Outcome, WireError
 from core.events import Via
 
@@ -33,6 +35,7 @@ _HEAD: Final = struct.Struct(">II")
 HEAD_BYTES: Final = _HEAD.size
 _PAYLOAD_BEGIN: Final = b"\x92\xcf"  # two members, the first one a number of eight octets: a time of our days
 _KINDS: Final = (int, str, bytes, bytes, str)
+_PEER_BYTES: Final = {0, 6, 18}
 _PACK: Final = msgpack.Packer().pack
 _CAUSES: Final = (ValueError, TypeError, KeyError, msgpack.UnpackException, RecursionError)
 
@@ -102,12 +105,15 @@ def _payload(payload: bytes) -> tuple[int, list[Row]]:
     """Errors: WireError."""
     try:
         at_ms, rows = msgpack.unpackb(payload)
-        if type(at_ms) is not int or at_ms < 0:
-            raise ValueError("no time")
+        read_millis(at_ms)
         columns = tuple(zip(*rows, strict=True)) if rows else ((),) * len(_KINDS)
         for column, kind in zip(columns, _KINDS, strict=True):
             if not {kind}.issuperset(map(type, column)):
                 raise TypeError("a field is of the wrong kind")
+        if not _PEER_BYTES.issuperset(map(len, columns[2])):
+            raise ValueError("no peer")
+        if max(map(len, columns[3]), default=0) > limits.LOGGED_IDENTIFIER_BYTES:
+            raise ValueError("an identifier is too long")
         for via in set(columns[0]):
             Via(via)
         for outcome in set(columns[1]):

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from audit.files import RewriteError
-from audit.sequencer import Round, Sequencer, SequencerError
+from audit.own_log import SequencerError
+from audit.sequencer import Round, Sequencer
 from core import limits
 from core.clock import Millis
 from core.config import Config
@@ -27,6 +28,7 @@ from node import VERSION
 
 _LOG: Final = logging.getLogger("saltern.log")
 _CONFIGURATION: Final = "configuration"
+_START: Final = "start"
 
 
 class Clocks(NamedTuple):
@@ -67,33 +69,35 @@ class LogKeeper:
         self._failed = failed
         self._published = published
         self._failing = False
+        self._beginning: tuple[Config, str] | None = None
 
     def note(self, act: str, about: str = "", reason: str = "", *, stream: Stream = Stream.MAINTENANCE) -> None:
         """Have something that the node did written into its logs."""
         self._sequencer.note(LogEntry(stream.value, act, about, reason=reason), self._clocks.now_ms())
 
-    def begin(self, config: Config, *, started: bool) -> None:
-        """Publish what a crash left, and write down what is new.
+    def begin(self, config: Config, start: str) -> None:
+        """Publish what a crash left, and write down what is new, as soon as the logs can be read.
 
-        ``started``: the node did, and not the keeper alone.
+        ``start``: names this start of the node, and not that of the keeper alone.
         """
+        self._beginning = config, start
         self.run()
-        now_ms, newest_ms = self._clocks.now_ms(), self._sequencer.newest_ms
-        if started:
-            self.note("node.start", reason=f"version {VERSION}")
+
+    def _note_beginning(self, config: Config, start: str) -> None:
+        """Note what was not noted before. Each mark is decided with its entry: whatever is killed, it is once."""
+        now_ms, newest_ms, marks = self._clocks.now_ms(), self._sequencer.newest_ms, self._sequencer.marks
+        if marks.get(_START) != start:
+            entry = LogEntry(Stream.MAINTENANCE.value, "node.start", "", reason=f"version {VERSION}")
+            self._sequencer.note(entry, now_ms, (_START, start))
         if now_ms < newest_ms - limits.CLOCK_STEP_MS:
             self.note("clock.behind", reason=f"{newest_ms - now_ms} ms before the newest entry")
-        self._note_configuration(config)
-
-    def _note_configuration(self, config: Config) -> None:
-        digest, before = config_digest(config), self._sequencer.marks.get(_CONFIGURATION, "")
+        digest, before = config_digest(config), marks.get(_CONFIGURATION, "")
         if digest != before:
             entry = LogEntry(
                 Stream.CHANGE.value, "configuration.change", "node.toml",
                 before=bytes.fromhex(before), after=bytes.fromhex(digest),
             )  # fmt: skip
-            self._sequencer.note(entry, self._clocks.now_ms())
-            self._sequencer.mark(_CONFIGURATION, digest)
+            self._sequencer.note(entry, now_ms, (_CONFIGURATION, digest))
 
     async def keep(self, stopping: asyncio.Event) -> None:
         """Run rounds until it is told to stop, and then those for what is left."""
@@ -112,19 +116,26 @@ class LogKeeper:
         if step_ms:
             _LOG.warning("the clock jumped by %d ms", step_ms)
             self.note("clock.step", reason=f"{step_ms} ms")
-        more = True
-        while more:
-            try:
-                done = self._sequencer.round(self._clocks.now_ms())
-            except (OSError, StoreError, SequencerError, RewriteError) as error:
-                self._tell(error)
-                return
-            more = done.more
-            if done.published:
-                self._published(done)
+        while self._round():
+            pass
+
+    def _round(self) -> bool:
+        """Run one round; return whether another one has work."""
+        try:
+            done = self._sequencer.round(self._clocks.now_ms())
+        except (OSError, StoreError, SequencerError, RewriteError) as error:
+            self._tell(error)
+            return False
+        if done.published:
+            self._published(done)
         if self._failing:
             self._failing = False
-            _LOG.warning("the logs are published again")
+            _LOG.warning("日志恢复发布。The logs are published again")
+        if self._beginning is not None:
+            self._note_beginning(*self._beginning)
+            self._beginning = None
+            return True
+        return done.more
 
     def _tell(self, error: Exception) -> None:
         """Say once that the logs are not published."""
