@@ -6,11 +6,11 @@ checkpoint that was ever published.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import itertools
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,13 +21,14 @@ from audit.checkpoint import Checkpoint, parse_checkpoint
 from audit.clients import UNKNOWN, client_of
 from audit.entry import Software
 from audit.files import Files
+from audit.frame import encode_frame
 from audit.merkle import Frontier, leaf_hash
 from audit.note import ed25519_key, open_note
-from audit.sequencer import LOCK, PENDING, Publisher, Sequencer
+from audit.sequencer import Publisher, Sequencer
 from audit.side import KEY_FILE, month_folder, read_key, read_side
-from audit.spool import Spool
-from audit.tile import tiles_between, tile_path, bundle_path, unpack_bundle
-from core.clock import Millis, month_after
+from audit.spool import MAGIC
+from audit.tile import bundle_path, tile_path, tiles_between, unpack_bundle
+from core.clock import Millis
 from core.store.engine import Batch, Engine, Table
 from core.store.log_queue import LogQueue
 from core.store.log_rows import LogEntry, LogRow, log_key, pack_log_row
@@ -102,7 +103,7 @@ def months_of(data: Path, stream: Stream) -> list[Month]:
 def leaves_of(folder: Path, size: int) -> list[bytes]:
     """Return the entries of a published log."""
     leaves: list[bytes] = []
-    for number in range(0, -(-size // 256)):
+    for number in range(-(-size // 256)):
         width = min(256, size - 256 * number)
         path = folder / bundle_path(number, width)
         leaves += unpack_bundle((path if path.exists() else folder / bundle_path(number)).read_bytes())[:width]
@@ -246,3 +247,32 @@ def run_out(sequencer: Sequencer, now_ms: int) -> int:
         count += 1
         assert count < 1_000, "rounds go on for ever"
     return count
+
+
+# --- what a worker left ---
+
+
+class Segment:
+    """A segment of the spool that is written frame by frame. ``held``: by a worker that lives."""
+
+    def __init__(self, data: Path, worker: str, at_ms: int, *, held: bool = True) -> None:
+        folder = data / "spool"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = folder / f"{worker}-{at_ms:013}.spool"
+        self.file = self.path.open("xb", buffering=0)
+        if held:
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+        self.file.write(MAGIC)
+
+    def add(self, at_ms: int, *names: str, peer: bytes = PEER) -> None:
+        """Write the frame of one turn."""
+        self.file.write(frame_of(at_ms, *names, peer=peer))
+
+    def end(self) -> None:
+        """The worker ends, or rotates."""
+        self.file.close()
+
+
+def frame_of(at_ms: int, *names: str, peer: bytes = PEER) -> bytes:
+    """Return the frame of one turn that asked for these."""
+    return encode_frame(at_ms, [(1, "ok", peer, name.encode(), "") for name in names])
