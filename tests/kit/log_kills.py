@@ -214,8 +214,8 @@ def _check_registrations(node: Node, client: _Client) -> None:
             assert_tiles(folder, checkpoint.size, leaves)
             if stream is Stream.REGISTRATION:
                 documents = [json.loads(leaf) for leaf in leaves if leaf[:1] == b"{"]
-                acts.update(each["obj"] for each in documents if each["act"] == "record.create")
+                acts.update(each["obj"].upper() for each in documents if each["act"] == "record.create")
     if find_spec("registry.logbook") is None:  # what fills the queue is not there yet
         return
-    wrong = {name: acts[name] for name in client.answered if acts[name] != 1}
+    wrong = {name: acts[name.upper()] for name in client.answered if acts[name.upper()] != 1}
     assert not wrong, f"{len(wrong)} of {len(client.answered)} registrations, logged {acts.total()}: {wrong}"
