@@ -216,6 +216,11 @@ LOG_SYNC_MS: Final = 50  # what a loss of power may take of the log
 LOG_SYNC_MS_MAX: Final = 1_000
 LOG_RETRY_S: Final = 1.0  # how long a log that could not be written is let alone
 
+LOG_MONTHS_MAX: Final = 1_200  # of one stream that are listed: a hundred years
+LOG_VKEY_FILE_BYTES_MAX: Final = 4_096  # of the vkey of a month; a vkey has some hundred
+LOG_FILES_OPEN: Final = 64  # of the logs that one worker sends at the same time; eight times a browser's connections
+LOG_PIECE_BYTES: Final = 65_536  # of a file of the logs in memory; a bundle has up to 16.8 MB
+
 # --- governance ------------------------------------------------------------
 APPLICATION_STEPS: Final = 64  # of one prefix that its row keeps; the journal keeps all
 PARTY_STEPS: Final = 64  # of one verification, the same
