@@ -278,6 +278,17 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "解析日志同步到磁盘的间隔：断电最多损失这段时间的记录。", "ms", 1, limits.LOG_SYNC_MS_MAX,
     ),
     Setting(
+        "log.witness", "text", "",
+        "Address of a witness that cosigns the checkpoints of the logs (C2SP tlog-witness), as "
+        "https://witness.example.cn; add-checkpoint is called below it. Empty: none.",
+        "见证方地址（C2SP tlog-witness），如 https://witness.example.cn，由其为各留存日志的检查点副署；为空则不设见证方。",
+    ),
+    Setting(
+        "log.witness_key", "path", "",
+        "File with the vkey of the witness, one line, as its operator tells it.",
+        "见证方公钥（vkey）文件，一行，由其运营者告知。",
+    ),
+    Setting(
         "resolver.workers", "integer", 0,
         "Worker processes; 0 is one per core.", "解析进程数；0 表示每核一个。", "processes", 0, limits.WORKERS_MAX,
     ),
