@@ -311,6 +311,24 @@ def test_a_note_of_another_witness_is_replaced(tmp_path: Path) -> None:
     assert run(scenario, tmp_path).notes == []
 
 
+def test_only_a_larger_checkpoint_replaces_what_is_kept(tmp_path: Path) -> None:
+    """An answer that was long under way does not put an older one in its place."""
+
+    async def scenario(world: World) -> None:
+        async with world.client() as client:
+            log = LogName(Stream.CHANGE, MONTH)
+            await world.until(1)
+            early = client._read(log)
+            assert early is not None
+            answer = (world.log.folder / "checkpoint.cosigned").read_bytes().removeprefix(early.note)
+            world.grow(client, b"x")
+            await world.until(2)
+            client._keep(log, early, answer)
+            assert world.cosigned() == 2
+
+    run(scenario, tmp_path)
+
+
 def test_it_ends_at_once_while_the_witness_keeps_silent(tmp_path: Path) -> None:
     """A question under way is given up."""
 
