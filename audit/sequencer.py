@@ -30,7 +30,7 @@ from typing import Final, NamedTuple, Protocol
 
 from audit.block import pack_blocks
 from audit.checkpoint import Checkpoint, parse_checkpoint
-from audit.clients import UNKNOWN, Client, client_of
+from audit.clients import ADDRESS_BYTES, UNKNOWN, Client, Clients
 from audit.cutting import cut_blocks
 from audit.entry import Software, dump, entry_document
 from audit.files import Files
@@ -125,8 +125,8 @@ class Sequencer:
         self._noted = 0  # notes that are decided
         self._name = secrets.token_hex(8)
         self._marks: dict[str, str] = {}
-        self._clients: dict[bytes, Client] = {}
         self._client_key = b""
+        self._clients = Clients(b"", 0)
         self._growths: dict[Stream, Growth] = {}
         self._state: Pending | None = None
         self._lock = -1
@@ -271,7 +271,7 @@ class Sequencer:
         software = self._publisher.software
         for times, rows in cut_blocks(taken.frames):
             latest = times[-1][0]
-            for leaf, addresses in pack_blocks(times, rows, self._client, software.node, software.version):
+            for leaf, addresses in pack_blocks(times, rows, self._clients, software.node, software.version):
                 gathered.add(Stream.RESOLUTION, leaf, addresses, latest)
         for fault in taken.faults:
             _LOG.error("%s: %d octets from %d on: %s", fault.segment, fault.octets, fault.offset, fault.what)
@@ -310,16 +310,8 @@ class Sequencer:
     def _client_of_peer(self, peer: bytes) -> tuple[Client, list[bytes], int]:
         """Return the client, its address where it is known, and the port."""
         address = address_of(peer)
-        client = self._client(address)
+        client = self._clients[address] if len(address) in ADDRESS_BYTES else UNKNOWN
         return client, [] if client is UNKNOWN else [address], int.from_bytes(peer[:_PORT_BYTES], "big")
-
-    def _client(self, address: bytes) -> Client:
-        found = self._clients.get(address)
-        if found is None:
-            if len(self._clients) >= limits.LOG_CLIENTS_KEPT:
-                self._clients.clear()
-            found = self._clients[address] = client_of(self._client_key, address)
-        return found
 
     # --- publication ---
     def _commit(self, pending: Pending) -> tuple[tuple[Stream, str], ...]:
@@ -435,7 +427,7 @@ class Sequencer:
         key = month_key(self._files, month_folder(self._data, pending.month))
         if key != self._client_key:
             self._client_key = key
-            self._clients.clear()
+            self._clients = Clients(key, limits.LOG_CLIENTS_KEPT)
         touched = {append.stream for append in pending.appends}
         for stream in Stream:
             if stream.value not in touched and stream not in self._growths:

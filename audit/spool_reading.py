@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Frame(NamedTuple):
     """The entries of one turn."""
 
     at_ms: int
-    rows: list[Row]
+    rows: Sequence[Row]
 
 
 class Fault(NamedTuple):
