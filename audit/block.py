@@ -109,11 +109,13 @@ def _pack(
     latest = max(at for at, _ in times)
     names = {name: number for number, name in enumerate(dict.fromkeys(outcomes))}
     addresses = [peer[2:] for peer in peers]
-    distinct = [address for address in dict.fromkeys(addresses) if len(address) in ADDRESS_BYTES]
-    numbers = dict(zip(distinct, range(len(distinct)), strict=True))
+    distinct = list(dict.fromkeys(addresses))
+    numbers: dict[bytes, int] = {}
+    if not set(map(len, distinct)) <= ADDRESS_BYTES:
+        numbers = dict.fromkeys(distinct, _NOBODY)
+        distinct = [address for address in distinct if len(address) in ADDRESS_BYTES]
+    numbers.update(zip(distinct, range(len(distinct)), strict=True))
     found = [clients[address] for address in distinct]
-    if len(distinct) < len(set(addresses)):
-        numbers = numbers | {address: _NOBODY for address in addresses if len(address) not in ADDRESS_BYTES}
     columns = (
         node, version, [(at - earliest, count) for at, count in times], bytes(vias),
         (list(names), bytes([names[name] for name in outcomes])),

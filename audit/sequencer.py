@@ -198,19 +198,19 @@ class Sequencer:
             return self._begin(shanghai_month(now_ms), now_ms, None)
         gathered = _Gathered(state.month)
         queue = self._take_queue(gathered, state)
-        taken = self._take_spool(gathered, state)
+        segments = self._take_spool(gathered, state)
         notes = self._take_notes(gathered)
         over = now_ms >= gathered.end_ms + limits.LOG_MONTH_GRACE_MS
-        if gathered.any or taken.offsets != state.segments:
+        if gathered.any or segments != state.segments:
             self._marks[_NOTES] = f"{self._name} {self._noted + notes}"
-            done = self._commit(self._pending_of(gathered, state, queue, taken))
+            done = self._commit(self._pending_of(gathered, state, queue, segments))
             return Round(done, gathered.more or over or bool(gathered.later_ms))
         if over or gathered.later_ms:
             return self._begin(_next_month(state.month, gathered.later_ms, now_ms, over=over), now_ms, state)
         self._take_away(state)
         return Round((), more=False)
 
-    def _pending_of(self, gathered: _Gathered, state: Pending, queue: int, taken: Taken) -> Pending:
+    def _pending_of(self, gathered: _Gathered, state: Pending, queue: int, segments: dict[str, int]) -> Pending:
         appends, sides = [], []
         for stream, leaves in gathered.leaves.items():
             if not leaves:
@@ -221,7 +221,7 @@ class Sequencer:
             if records:
                 sides.append(Side(stream.value, state.month, self._side_size(stream, state.month), records))
         return state._replace(
-            newest_ms=max(state.newest_ms, gathered.newest_ms), queue=queue, segments=taken.offsets,
+            newest_ms=max(state.newest_ms, gathered.newest_ms), queue=queue, segments=segments,
             marks=state.marks | self._marks, appends=appends, sides=sides,
         )  # fmt: skip
 
@@ -265,22 +265,34 @@ class Sequencer:
             reached = number
         return reached
 
-    def _take_spool(self, gathered: _Gathered, state: Pending) -> Taken:
+    def _take_spool(self, gathered: _Gathered, state: Pending) -> dict[str, int]:
+        """Add what the workers logged; return how far each segment is read. In pieces, whose rows go at once."""
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        taken = take(self._spool, state.segments, gathered.end_ms, limits.LOG_ROUND_ROWS)
-        software = self._publisher.software
+        offsets, rows = state.segments, 0
+        while True:
+            taken = take(self._spool, offsets, gathered.end_ms, limits.LOG_TAKEN_ROWS)
+            offsets = taken.offsets
+            rows += self._add_taken(gathered, taken)
+            if not taken.more or rows >= limits.LOG_ROUND_ROWS:
+                break
+        if taken.later_ms is not None:
+            gathered.later_ms.append(taken.later_ms)
+        gathered.more = gathered.more or taken.more
+        return offsets
+
+    def _add_taken(self, gathered: _Gathered, taken: Taken) -> int:
+        """Add blocks, and an entry for what could not be read; return how many entries the blocks have."""
+        software, entries = self._publisher.software, 0
         for times, rows in cut_blocks(taken.frames):
+            entries += len(rows)
             latest = times[-1][0]
             for leaf, addresses in pack_blocks(times, rows, self._clients, software.node, software.version):
                 gathered.add(Stream.RESOLUTION, leaf, addresses, latest)
         for fault in taken.faults:
             _LOG.error("%s: %d octets from %d on: %s", fault.segment, fault.octets, fault.offset, fault.what)
-            at_ms = max(gathered.newest_ms, state.newest_ms)
+            at_ms = max(gathered.newest_ms, self.newest_ms)
             gathered.add(Stream.MAINTENANCE, self._leaf(_fault_entry(fault), at_ms), [], at_ms)
-        if taken.later_ms is not None:
-            gathered.later_ms.append(taken.later_ms)
-        gathered.more = gathered.more or taken.more
-        return taken
+        return entries
 
     def _take_notes(self, gathered: _Gathered) -> int:
         """Add notes; return how many."""

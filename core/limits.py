@@ -217,6 +217,7 @@ LOG_SYNC_MS: Final = 50  # what a loss of power may take of the log
 LOG_SYNC_MS_MAX: Final = 1_000
 LOG_ROUND_S: Final = 1.0  # between two rounds of the sequencer: what was answered is published so soon
 LOG_ROUND_ROWS: Final = 100_000  # resolutions of one round; about 10 MB
+LOG_TAKEN_ROWS: Final = 4_096  # of one segment that are in memory at once: what is small stays in the caches
 LOG_ROUND_ENTRIES: Final = 20_000  # entries of other streams, the same
 LOG_BLOCK_MS: Final = 1_000  # that one block of resolutions spans
 LOG_MONTH_GRACE_MS: Final = 2_000  # into a month until its log begins: what was written before is on its way

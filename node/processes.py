@@ -144,6 +144,8 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
     runner = web.ServerRunner(web.Server(_management(config, store), access_log=None))
     await runner.setup()
     await web.SockSite(runner, management).start()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)  # rounds of the sequencer make much that is gone with them
     child.tell()
     logs = asyncio.create_task(_keep_logs(keeping, child, config))
     while not child.stopping.is_set():
