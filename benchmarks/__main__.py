@@ -12,13 +12,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import crowd, flood, latency, lots, machine, records, register, resolve, resolve_tcp, resolve_udp, store
+from benchmarks import (
+    crowd,
+    flood,
+    latency,
+    log_cost,
+    lots,
+    machine,
+    records,
+    register,
+    resolve,
+    resolve_tcp,
+    resolve_udp,
+    store,
+)
 from benchmarks.bench import Bench, filled, shuffled
 from benchmarks.load import NO_COMPILER, compile_programs
 from benchmarks.table import Row, render
 
 _OUT = Path("bench-out")
-_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots")
+_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots", "log")
 _WITH_NODE = frozenset(_NAMES) - {"store", "lots"}
 _BUSY = 0.5
 
@@ -121,6 +134,8 @@ def _measure_resolution(
             done(register.measure_singles(bench))
         if "flood" in only:
             done(*flood.measure(bench), crowd.measure(bench))
+        if "log" in only:
+            done(*log_cost.measure(bench))
 
 
 def _notes(about: dict[str, object]) -> str:
