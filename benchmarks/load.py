@@ -125,7 +125,8 @@ class Generators:
         """Start a generator.
 
         ``pid``, ``also``: processes whose time is read. ``rate``: requests a second, 0 for a closed loop;
-        ``count``: ends after so many answers; ``flood``: takes refusals and closed connections, and leaves its core to other generators.
+        ``count``: ends after so many answers; ``flood``: takes refusals and closed connections, and leaves its
+        core to other generators.
         """
         options = traffic._asdict() | {
             "file": traffic.path,
