@@ -60,8 +60,8 @@ class Comparison(NamedTuple):
     case_sensitive: bool
 
 
-def connect(memory: str, temporary: Path | None = None, *, threads: int = 1) -> Any:
-    """Return a connection to DuckDB that loads nothing and reaches nothing but files of this machine."""
+def connect(memory: str, temporary: Path | None = None, *, threads: int = 1, in_order: bool = False) -> Any:
+    """Return a connection to DuckDB that loads nothing. ``in_order``: rows leave as they came."""
     import duckdb
 
     spill = "" if temporary is None else str(temporary)
@@ -69,7 +69,7 @@ def connect(memory: str, temporary: Path | None = None, *, threads: int = 1) -> 
         ":memory:",
         config={
             "memory_limit": memory, "threads": threads, "temp_directory": spill, "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False, "preserve_insertion_order": False,
+            "autoload_known_extensions": False, "preserve_insertion_order": in_order,
         },
     )  # fmt: skip
 

@@ -28,17 +28,21 @@ class LogReader:
         self._comparison = comparison
         self._note = note
 
-    def months(self, stream: Stream, since_ms: int) -> Iterator[MonthLog]:
-        """Yield the months that may hold an entry of this time or later. Errors: LogReadError."""
-        return open_months(self._data / "log", stream, shanghai_month(since_ms))
-
     def find(self, stream: Stream, question: Question) -> Iterator[Found]:
         """Yield the entries that are asked for. Errors: LogReadError."""
-        for log in self.months(stream, question.since_ms):
-            clients = self._clients(log, question)
-            sieve = Sieve(question, log.month, clients)
-            for index, leaf in log.pick(self._leaves(log, question, clients)):
-                yield from sieve.sift(index, leaf)
+        for _, found in self.read(stream, question):
+            yield from found
+
+    def read(self, stream: Stream, question: Question) -> Iterator[tuple[MonthLog, Iterator[Found]]]:
+        """Yield the months that may hold an entry of the time, each with what is found in it. Errors: LogReadError."""
+        for log in open_months(self._data / "log", stream, shanghai_month(question.since_ms)):
+            yield log, self._find(log, question)
+
+    def _find(self, log: MonthLog, question: Question) -> Iterator[Found]:
+        clients = self._clients(log, question)
+        sieve = Sieve(question, log.month, clients)
+        for index, leaf in log.pick(self._leaves(log, question, clients)):
+            yield from sieve.sift(index, leaf)
 
     def _leaves(self, log: MonthLog, question: Question, clients: Clients | None) -> Iterable[int]:
         if log.stream is not Stream.RESOLUTION:

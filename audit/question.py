@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from audit.block import Block, BlockError, is_block, open_body, read_body, read_head
 from audit.clients import client_of
+from audit.entry import dump
 from audit.reading import LogReadError
 from audit.rows import is_protocol, row_document, via_numbers
 from core.clock import TIME_MS_END, format_instant
@@ -100,6 +101,14 @@ class Found(NamedTuple):
     leaf: int
     row: int | None
     document: dict[str, Any]
+
+
+def found_line(found: Found) -> bytes:
+    """Return an entry as one line of JSON, with where it stands: ``month``, ``index`` and, of a resolution, ``row``."""
+    place: dict[str, Any] = {"month": found.month, "index": found.leaf}
+    if found.row is not None:
+        place["row"] = found.row
+    return dump(found.document | place)
 
 
 def name_identifiers(text: str, fold: Callable[[bytes], bytes]) -> Named:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from node.cli.common import Commands
+from node.cli.log_export import export
 from node.cli.log_mirror import mirror
 from node.cli.log_query import query
 
@@ -15,4 +16,5 @@ def log() -> None:
 
 
 log.add_command(query)
+log.add_command(export)
 log.add_command(mirror)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from node.cli.common import Failure, config_option, json_option, load_config, print_json
+from core.errors import Outcome
+from node.cli.common import Refused, config_option, json_option, load_config, print_json
 
 
 @click.command()
@@ -28,9 +29,11 @@ def mirror(rebuild: bool, config_file: Path, overrides: tuple[str, ...], as_json
     try:
         made = make_mirror(load_config(config_file, overrides), rebuild=rebuild)
     except (OSError, duckdb.Error) as error:
-        raise Failure(f"镜像无法写入。The mirror cannot be written: {error}") from None
+        raise Refused(Outcome.INTERNAL.value, "", f"镜像无法写入。The mirror cannot be written: {error}") from None
     if made is None:
-        raise Failure("镜像正在由另一进程更新。Another process is bringing the mirror up to date")
+        raise Refused(
+            Outcome.OVERLOADED.value, "", "镜像正在由另一进程更新。Another process is bringing the mirror up to date"
+        )
     if as_json:
         print_json({"files": made})
         return

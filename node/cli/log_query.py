@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import click
 
-from audit.entry import dump
 from audit.mirror import visible
-from audit.question import Found, IPNetwork, Named, Question, QuestionError, name_identifiers, read_network
+from audit.question import Found, IPNetwork, Named, Question, QuestionError, found_line, name_identifiers, read_network
 from core.clock import DAY_MS, TIME_MS_END, format_shanghai, parse_day, parse_given, parse_instant, shanghai_midnight
 from core.config import Config
 from core.errors import Outcome
@@ -134,17 +133,9 @@ def query(
     config = load_config(config_file, overrides)
     question = Question(since_ms, until_ms, _named(config, identifier), network, protocol, outcome)
     reader = log_reader(config, lambda text: click.echo(f"注意 Note: {text}", err=True))
-    line = json_line if as_json else _text
+    line = found_line if as_json else _text
     for found in reader.find(Stream(stream), question):
         sys.stdout.buffer.write(line(found) + b"\n")
-
-
-def json_line(found: Found) -> bytes:
-    """Return an entry as one line of JSON, with where it stands."""
-    place: dict[str, Any] = {"month": found.month, "index": found.leaf}
-    if found.row is not None:
-        place["row"] = found.row
-    return dump(found.document | place)
 
 
 def _named(config: Config, identifier: str | None) -> Named | None:
