@@ -107,7 +107,7 @@ class _Run:
             chained = [each.month for each in read if each.month.stream]
             check_chain(chained, by_origin, maintenance, self._findings)
         self._absent(by_origin)
-        self._ends()
+        self._together()
 
     def _month(self, found: Found, name: str) -> Checked | None:
         checked = check_month(found, self._keys, self._given, self._findings)
@@ -191,16 +191,27 @@ class _Run:
                     f"{checkpoint.origin} was deleted, and the checkpoint on record does not fit this one",
                 )  # fmt: skip
 
-    def _ends(self) -> None:
-        """Tell of streams that end before the others: the newest month of one may have been taken away."""
-        newest: dict[str, str] = {}
-        for each in self.months.values():
-            if each.month.stream:
-                newest[each.month.stream] = max(newest.get(each.month.stream, ""), each.month.month)
-        for stream, month in newest.items():
-            if month < max(newest.values()):
+    def _together(self) -> None:
+        """Hold the streams against each other: all of them begin together, and go over to a month together."""
+        read = [each.month for each in self.months.values() if each.month.stream]
+        for stream in dict.fromkeys(month.stream for month in read):
+            own = sorted((month for month in read if month.stream == stream), key=lambda month: month.month)
+            first, last = own[0], own[-1]
+            earlier = [month.label for month in read if month.month < first.month]
+            if first.tree.begins and earlier:
+                self._findings.problem(
+                    f"{first.label} index 0", f"此日志声称自此开始，而其他日志更早（{earlier[0]}）：历史被替换",
+                    f"the log says that it begins here, while others are older ({earlier[0]}): history was replaced",
+                )  # fmt: skip
+            later = [month for month in read if month.month > last.month]
+            begun = [month.label for month in later if month.checkpoint.size > 1]
+            if begun:
+                self._findings.problem(
+                    f"{last.label}", f"此日志止于此月，而其他日志已到 {begun[-1]}：其后的月份缺失",
+                    f"the log ends with this month, while others go on ({begun[-1]}): later months are missing",
+                )  # fmt: skip
+            elif later:
                 self._findings.note(
-                    f"{stream} 止于 {month}，其他日志到 {max(newest.values())}：其后的月份可能被移走",
-                    f"{stream} ends with {month}, others reach {max(newest.values())}: later months may have been "
-                    "taken away",
+                    f"{last.label}：其他日志刚进入 {later[-1].month}",
+                    f"{last.label}: other logs have just begun {later[-1].month}",
                 )
