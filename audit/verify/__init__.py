@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from audit.verify.chain import check_chain, check_drops
 from audit.verify.check import Checked, Given, check_month
-from audit.verify.export import check_export
+from audit.verify.export import check_export, read_manifest
 from audit.verify.find import Found, Scope, find, find_published
 from audit.verify.findings import Findings, Report
 from audit.verify.leaves import Drop
@@ -52,11 +52,13 @@ def verify(
         scope = find_published(Server(str(path), token), findings)
     else:
         scope = find(Path(path), findings)
+    manifests = [read_manifest(folder, label, findings) for folder, label in scope.exports]
     running = _Run(scope, keys, given, findings)
-    running.logs()
+    running.logs([known for each in manifests if each is not None for known in each.given])
     exports = {
-        label: check_export(folder, label, keys, running.months, findings) for folder, label in scope.exports
-    }  # fmt: skip
+        label: None if manifest is None else check_export(manifest, keys, running.months, findings)
+        for (_, label), manifest in zip(scope.exports, manifests, strict=True)
+    }
     proofs = {label: check_proof(file, label, keys, given, findings) for file, label in scope.proofs}
     if keys is None:
         findings.note(
@@ -86,10 +88,11 @@ class _Run:
         self._scope, self._keys, self._given, self._findings = scope, keys, given, findings
         self.months: dict[str, Checked] = {}
         self.streams: dict[str, dict[str, Any]] = {}
-        self._origins: set[str] = set()
+        self._known = given
 
-    def logs(self) -> None:
-        """Check all months, then what they say of each other."""
+    def logs(self, exported: list[Given]) -> None:
+        """Check all months, then what they say of each other. ``exported``: checkpoints of exports, to be held to."""
+        self._known = [*self._given, *exported]
         groups = {
             group.name: [self._month(found, group.name) for found in group.months] for group in self._scope.groups
         }
@@ -110,7 +113,7 @@ class _Run:
         self._together()
 
     def _month(self, found: Found, name: str) -> Checked | None:
-        checked = check_month(found, self._keys, self._given, self._findings)
+        checked = check_month(found, self._keys, self._known, self._findings)
         told = self.streams.setdefault(name or "", {})
         month = found.month or found.place.label
         if checked is None:
