@@ -6,6 +6,7 @@
    no older.
 3. A write that fails or is short is taken back, and the turn is not logged: its answers must
    not leave. A segment that cannot be mended is left as it is; a torn frame ends it.
+   Below the reserve of the disk nothing is written.
 4. A worker that starts begins a new segment, and never touches an old one. The sequencer
    takes whole segments away.
 
@@ -15,6 +16,7 @@ A segment is the file ``<worker>-<Unix milliseconds>.spool``: MAGIC, then frames
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
@@ -25,6 +27,7 @@ from typing import Final
 from audit.frame import Entry, Row, decode_frame, encode_frame
 from core import clock, limits
 from core.clock import Millis
+from core.disk import always
 from core.errors import WireError
 
 _LOG: Final = logging.getLogger("saltern.log")
@@ -38,12 +41,14 @@ class Spool:
     def __init__(
         self, folder: Path, worker: str, sync_s: float,
         now_ms: Callable[[], Millis] = clock.now_ms, segment_bytes: int = limits.SEGMENT_BYTES,
+        *, has_room: Callable[[], bool] = always,
     ) -> None:  # fmt: skip
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._worker = worker
         self._now_ms = now_ms
         self._segment_bytes = segment_bytes
+        self._has_room = has_room
         self._descriptor = -1
         self._written = 0
         self._refused = 0  # writes that failed since one did not
@@ -64,6 +69,8 @@ class Spool:
             self._syncer.failed = False
             return False
         try:
+            if not self._has_room():
+                raise OSError(errno.ENOSPC, "the disk is full down to its reserve (log.disk_reserve)")
             if self._descriptor < 0 or self._written > self._segment_bytes:
                 self._begin_segment()
             if not self._written:

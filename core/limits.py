@@ -215,6 +215,15 @@ SEGMENT_READ_BYTES: Final = 1_048_576
 LOG_SYNC_MS: Final = 50  # what a loss of power may take of the log
 LOG_SYNC_MS_MAX: Final = 1_000
 LOG_RETRY_S: Final = 1.0  # how long a log that could not be written is let alone
+RETENTION_MONTHS: Final = 12
+RETENTION_MONTHS_MIN: Final = 6  # Measures art. 13-15: no log is kept shorter
+RETENTION_MONTHS_MAX: Final = 1_200  # a century
+LOG_HOLDS_MAX: Final = 1_000  # months of logs on legal hold: four streams over twenty years
+DISK_STOP_BYTES: Final = 1 << 30  # free, below it nothing is registered: days of resolutions, mostly
+DISK_RESERVE_BYTES: Final = 1 << 28  # free, below it nothing is resolved: what the keeper needs to publish what was
+DISK_BYTES_MAX: Final = 1 << 50
+DISK_LOOK_S: Final = 0.25  # how old the answer of the file system may be
+ORIGIN_CHARS_MAX: Final = 200  # of the host in the names of the logs
 
 # --- governance ------------------------------------------------------------
 APPLICATION_STEPS: Final = 64  # of one prefix that its row keeps; the journal keeps all

@@ -37,6 +37,10 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "许可证{why_zh}，不受理注册与变更；解析、删除、停用照常",
         "The licence of this node {why_en}: nothing is registered or changed; resolving, deleting, suspending go on",
     ),
+    "disk": (
+        "磁盘剩余空间不足，暂停注册与变更，解析照常；腾出空间后即恢复",
+        "The disk is nearly full: nothing is registered or changed until there is room; resolving goes on",
+    ),
     # --- parties and their verification
     "json": ("资料应为 JSON 对象（{error}）", "The data must be a JSON object ({error})"),
     "party-not-found": ("没有主体{party}", "There is no party {party}"),

@@ -262,7 +262,7 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
         *(rule for rule in RULES if rule.startswith(("member-", "industry-", "binding-", "item-"))),
         "template-code", "template-version", "template-industry", "template-items", "template-item-name",
         "template-item-twice", "template-length", "template-more", "template-other", "template-count",
-        "licence", "complaints-full", "incidents-open",
+        "licence", "disk", "complaints-full", "incidents-open",
         "incident-reports", "incident-time", "incident-future", "incident-order", "incident-text", "closing-cause",
         "closing-measures", "closing-report", "report-not-found", "signing-key",
         "import-altered", "import-exists", "transfer-identity", "transfer-case", "transfer-key", "identity-awaited",
