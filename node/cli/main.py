@@ -15,6 +15,7 @@ from node.cli import (
     hold,
     incident,
     line,
+    log,
     lot,
     party,
     prefix,
@@ -169,6 +170,7 @@ cli.add_command(template.template)
 cli.add_command(incident.incident)
 cli.add_command(complaint.complaint)
 cli.add_command(line.line)
+cli.add_command(log.log)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)
