@@ -57,8 +57,10 @@ def drop_due(data: Path, judge: Judge, publish: Publish, files: Files) -> Droppe
     for stream, month in sorted(set(_found(data)), key=lambda log: (log[1], log[0].value)):
         try:
             verdict = judge(stream, month)
-            if verdict.log_goes and _drop_log(data, stream, month, publish, files):
-                logs.append(format_log(stream, month))
+            if verdict.log_goes:
+                if _drop_log(data, stream, month, judge, publish, files):
+                    logs.append(format_log(stream, month))
+                verdict = judge(stream, month)
             addresses = data / "clients" / month / stream.value
             if verdict.clients_go and addresses.exists():
                 files.remove(addresses)
@@ -123,7 +125,7 @@ def _checkpoint(log: Path, stream: Stream, month: str) -> Path:
 
 
 # --- a log ---
-def _drop_log(data: Path, stream: Stream, month: str, publish: Publish, files: Files) -> bool:
+def _drop_log(data: Path, stream: Stream, month: str, judge: Judge, publish: Publish, files: Files) -> bool:  # noqa: PLR0917
     """Return whether the log went now, and not before. Errors: DropError, OSError, NodeError."""
     folder = data / "log" / stream.value / month
     there = folder.is_dir()
@@ -135,6 +137,8 @@ def _drop_log(data: Path, stream: Stream, month: str, publish: Publish, files: F
         )
         if not _is_recorded(data / "log", record, month):
             publish(record)
+        if not judge(stream, month).log_goes:
+            return False  # a hold was placed meanwhile: the log stays until it is released
         inner = folder.stat().st_dev == data.stat().st_dev
         away = _away(_aways(data)[not inner], stream, month)
         files.rename(folder, away)

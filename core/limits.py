@@ -218,6 +218,7 @@ LOG_RETRY_S: Final = 1.0  # how long a log that could not be written is let alon
 RETENTION_MONTHS: Final = 12
 RETENTION_MONTHS_MIN: Final = 6  # Measures art. 13-15: no log is kept shorter
 RETENTION_MONTHS_MAX: Final = 1_200  # a century
+LOG_CHARS_MAX: Final = 20  # of the name of a log: registration/2026-03
 LOG_HOLDS_MAX: Final = 1_000  # months of logs on legal hold: four streams over twenty years
 DISK_STOP_BYTES: Final = 1 << 30  # free, below it nothing is registered: days of resolutions, mostly
 DISK_RESERVE_BYTES: Final = 1 << 28  # free, below it nothing is resolved: what the keeper needs to publish what was

@@ -28,6 +28,7 @@ from registry.commands import (
     Delete,
     ExportPrefix,
     FileComplaint,
+    HoldLog,
     Home,
     ImportLines,
     ImportPrefix,
@@ -46,6 +47,7 @@ from registry.commands import (
     ReadIdentity,
     RecordEvents,
     RekeyParties,
+    ReleaseLog,
     Remove,
     ReportIncident,
     ReviewPrefix,
@@ -96,6 +98,8 @@ WITHOUT_LICENCE: Final[dict[type, tuple[bool, str]]] = {
     # --- orders of the regulator
     PlaceHold: (OPEN, "stops answers"),
     LiftHold: (OPEN, "lets what was registered be answered again, by order"),
+    HoldLog: (OPEN, "keeps evidence, by order"),
+    ReleaseLog: (OPEN, "is done by order"),
     # --- incidents
     OpenIncident: (OPEN, "is owed to the authorities in any case (Measures art. 14)"),
     UpdateIncident: (OPEN, "is part of the same duty"),
@@ -124,6 +128,8 @@ WITHOUT_ROOM: Final[dict[type, str]] = {
     MovePrefix: "stops a prefix, or lets it be answered again",
     PlaceHold: "stops answers, by order",
     LiftHold: "is done by order",
+    HoldLog: "keeps evidence, by order",
+    ReleaseLog: "is done by order, and lets a log go",
     OpenIncident: "is owed to the authorities at once (Measures art. 14), and a full disk is an incident",
     UpdateIncident: "is part of the same duty",
     ReportIncident: "is part of the same duty",

@@ -243,6 +243,11 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "There is no order {order} on {target}; there are {orders}",
     ),
     "page": ("after应为上一页的next", "after is what the page before gave as next"),
+    "log-name": (
+        "日志名应为 类别/年-月，如 registration/2026-03；类别：{streams}",
+        "A log is named STREAM/YYYY-MM, as registration/2026-03; the streams are {streams}",
+    ),
+    "log-free": ("日志{log}未被保全", "The log {log} is not on legal hold"),
     "hold-orders": ("一个对象最多{orders}个文号", "A target may have {orders} orders at most"),
     "hold-count": ("停止解析的对象最多{targets}个", "{targets} targets may be on hold at most"),
     "on-hold": (

@@ -45,6 +45,7 @@ from core.store.incident_rows import (
     unpack_report,
 )
 from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unpack_entry
+from core.store.log_hold_rows import unpack_log_hold
 from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
 from core.store.prefix_rows import unpack_count, unpack_prefix
 from core.store.record_rows import pack_record, record_key, unpack_handle, unpack_values
@@ -211,6 +212,14 @@ def _holds(snapshot: Snapshot) -> Iterator[str]:
         return
     if counts != HoldCounts(*(counted[kind] for kind in HoldKind)):
         yield f"holds: {counts} is not how many there are"
+
+
+def _log_holds(snapshot: Snapshot) -> Iterator[str]:
+    for key, row in snapshot.scan(Table.LOG_HOLDS, b""):
+        try:
+            unpack_log_hold(key, row)
+        except StoreError as error:
+            yield f"log_holds {key!r}: {error.message}"
 
 
 def _templates(snapshot: Snapshot) -> Iterator[str]:
@@ -414,6 +423,7 @@ _CHECKS: Final = (
     _applications,
     _bearers,
     _holds,
+    _log_holds,
     _templates,
     _incidents,
     _complaints,

@@ -16,6 +16,7 @@ from node.cli import (
     incident,
     line,
     log,
+    log_retention,
     lot,
     party,
     prefix,
@@ -171,6 +172,8 @@ cli.add_command(incident.incident)
 cli.add_command(complaint.complaint)
 cli.add_command(line.line)
 cli.add_command(log.log)
+for command in (log_retention.retention, log_retention.hold_month, log_retention.release_month):
+    log.log.add_command(command)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)

@@ -233,6 +233,24 @@ def test_a_hold_that_comes_in_between_stops_what_is_left(world: World) -> None:
     world.assert_done()
 
 
+def test_a_hold_that_comes_while_it_is_recorded_is_heeded(world: World) -> None:
+    """The log stays whole, with its addresses; when it is released it goes, without another entry."""
+
+    def publish(entry: LogEntry) -> None:
+        world.publish(entry)
+        if entry.object == f"change/{OLD}":
+            world.held[entry.object] = ("1",)
+
+    whole = world.tree(Stream.CHANGE, OLD)
+    told = drop_due(world.data, world.judge, publish, Failing())
+    assert (set(told.logs), told.problems) == (NAMES - {f"change/{OLD}"}, ())
+    assert world.tree(Stream.CHANGE, OLD) == whole
+    assert sorted(path.name for path in (world.data / "clients" / OLD).iterdir()) == ["change", "key"]
+    world.held.clear()
+    assert world.drop().logs == (f"change/{OLD}",)
+    world.assert_done()
+
+
 def test_a_month_that_is_not_final_stays(tmp_path: Path) -> None:
     """None follows it: the next one would begin with its checkpoint."""
     LogFolder(tmp_path / "log", Stream.CHANGE, OLD)
@@ -260,8 +278,10 @@ def test_a_link_in_the_place_of_a_month_is_told_of(world: World, tmp_path: Path)
     folder = world.data / "log" / "change" / OLD
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
+    (world.data / "clients" / OLD / "change").unlink()
     (problem,) = world.drop().problems
     assert "symbolic link" in problem
+    assert (world.data / "clients" / OLD / "key").exists(), "its hashes are still there"
     assert (tmp_path / "elsewhere" / "checkpoint").exists()
 
 
