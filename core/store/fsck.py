@@ -4,9 +4,9 @@ Checked: every row of every table can be read; each record has its ready answer 
 no answer stands alone; counters count; the feed has no gap and ends at the serial;
 tokens and their times belong together; a prefix that is homed or suspended by its
 application is so in its row, and no other is; parties that are named are there; the
-journal has no gap and ends at its number; the counts of holds count; complaints that wait are
-listed with their deadlines, and complaints counted by their states; a version of a metadata
-template that a record is bound to is there and was published, and versions are counted by their
+journal has no gap and ends at its number; the counts of holds count; a hold of a log is under its
+name; complaints that wait are listed with their deadlines, and complaints counted by their states;
+a version of a metadata template that a record is bound to is there and was published, and versions are counted by their
 parties; incidents are as many as were numbered, those that are open are listed, and each of their
 reports is there as it was signed; a prefix is being imported where a transfer is under way, and
 history came with one; no key is in a table that it does not fit, and none was made in another mode
