@@ -225,6 +225,16 @@ LOG_CLIENTS_KEPT: Final = 200_000  # addresses whose keyed hash is remembered, s
 LOG_RESYNC_BYTES: Final = 1_048_576  # that are searched for the next frame behind a damaged one
 CLOCK_STEP_MS: Final = 10_000  # that the clock may move against the one that never jumps; more is written down
 LOG_RETRY_S: Final = 1.0  # how long a log that could not be written is let alone
+RETENTION_MONTHS: Final = 12
+RETENTION_MONTHS_MIN: Final = 6  # Measures art. 13-15: no log is kept shorter
+RETENTION_MONTHS_MAX: Final = 1_200  # a century
+LOG_CHARS_MAX: Final = 20  # of the name of a log: registration/2026-03
+LOG_HOLDS_MAX: Final = 1_000  # months of logs on legal hold: four streams over twenty years
+DISK_STOP_BYTES: Final = 1 << 30  # free, below it nothing is registered: days of resolutions, mostly
+DISK_RESERVE_BYTES: Final = 1 << 28  # free, below it nothing is resolved: what the keeper needs to publish what was
+DISK_BYTES_MAX: Final = 1 << 50
+DISK_LOOK_S: Final = 0.25  # how old the answer of the file system may be
+ORIGIN_CHARS_MAX: Final = 200  # of the host in the names of the logs
 
 # --- reading the logs ------------------------------------------------------
 MIRROR_FILE_ROWS: Final = 1_000_000  # entries in one file of the mirror: what one sorts within MIRROR_MEMORY

@@ -24,6 +24,7 @@ from audit.sequencer import FOLDER as LOG_FOLDER
 from audit.sequencer import SPOOL_FOLDER
 from core import clock, limits
 from core.config import Config
+from core.disk import free_bytes
 from core.errors import NodeError, Outcome
 from core.outcomes import STATUSES
 from core.store.engine import StorePanicError
@@ -199,6 +200,10 @@ def _management(config: Config, store: LmdbEngine) -> Callable[[web.BaseRequest]
     collector = telemetry.Collector(
         wiring.run_folder(config), store, lambda party: policy.is_overdue(party, clock.now_ms()),
         lambda: None if licence is None else licence.days_left(clock.now_ms()),
+        disk=telemetry.Disk(
+            lambda: free_bytes(wiring.disks(config)),
+            config.integer("log.disk_stop"), config.integer("log.disk_reserve"),
+        ),
     )  # fmt: skip
 
     async def answer(request: web.BaseRequest) -> web.Response:

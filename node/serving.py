@@ -15,6 +15,7 @@ from audit.spool import Spool
 from core import clock, limits
 from core.caller import Callers
 from core.config import Config
+from core.disk import DiskGuard
 from core.errors import NodeError
 from core.hdl.dialogues import Dialogues
 from core.hdl.exchange import Transport
@@ -105,7 +106,9 @@ def open_run_store(config: Config) -> RunStore:
 
 def make_spool(config: Config, worker: str) -> Spool:
     """The first half of a worker's resolution log."""
-    return Spool(config.data / SPOOL_FOLDER, worker, config.integer("log.sync_interval") / 1_000)
+    guard = DiskGuard(wiring.disks(config), config.integer("log.disk_reserve"))
+    sync_s = config.integer("log.sync_interval") / 1_000
+    return Spool(config.data / SPOOL_FOLDER, worker, sync_s, has_room=guard.has_room)
 
 
 def make_sequencer(config: Config, store: LmdbEngine) -> Sequencer:

@@ -70,6 +70,7 @@ ROW = PartyRow(AT, ANNA, False, {"cert_type": "other", "uscc": "X1"}, {}, prefix
 HELD = Application("homed", PARTY.decode(), "hosted", b"", AT, ANNA)
 TOKEN = Bearer(bytes(32), Role.ENTERPRISE, PARTY.decode(), "hans", AT, AT, Millis(0), ANNA)
 ORDERS = (Order("1", "because", False, AT, ANNA),)
+LOG = b"change/2026-03"
 LONG_HELD = b"88.118.7/" + b"X" * 600
 TEMPLATE = pack_template(
     TemplateRow(MetadataTemplate("A", "1", ("C", "", "", ""), False, ()), TemplateState.DRAFT, ANNA, AT)
@@ -107,6 +108,7 @@ def clean() -> Batch:
     for kind, target in ((HoldKind.IDENTIFIER, LONG_HELD), (HoldKind.PREFIX, PREFIX), (HoldKind.PARTY, PARTY)):
         batch.put(Table.HOLDS, hold_key(kind, target), pack_hold(Hold(target, ORDERS)))
     batch.put(Table.META, HOLDS_KEY, pack_hold_counts(HoldCounts(1, 1, 1)))
+    batch.put(Table.LOG_HOLDS, LOG, pack_hold(Hold(LOG, ORDERS)))
     signed = SIGNER.sign_document(PURPOSE, {"incident": "I000001", "revision": 1})
     batch.put(Table.INCIDENTS, b"I000001", pack_incident(INCIDENT))
     batch.put(Table.INCIDENTS, b"I000002", pack_incident(INCIDENT._replace(state="open", reports=())))
@@ -402,6 +404,19 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
         b"p" + PREFIX,
         pack_hold(Hold(OTHER, ORDERS)),
         f"holds {b'p' + PREFIX!r}: holds {OTHER!r}",
+    ),
+    "garbage hold of a log": (Table.LOG_HOLDS, LOG, b"\x01", f"log_holds {LOG!r}: a row of holds cannot be read"),
+    "hold of a log under another name": (
+        Table.LOG_HOLDS,
+        b"change/2026-04",
+        pack_hold(Hold(LOG, ORDERS)),
+        f"holds {LOG!r}",
+    ),
+    "hold of what is no log": (
+        Table.LOG_HOLDS,
+        b"change/2026-13",
+        pack_hold(Hold(b"change/2026-13", ORDERS)),
+        "log_holds b'change/2026-13': a row of log_holds cannot be read",
     ),
     "hold that is missing": (Table.HOLDS, b"p" + PREFIX, None, "holds: HoldCounts"),
     "counts of holds that are missing": (Table.META, HOLDS_KEY, None, "holds: HoldCounts"),
