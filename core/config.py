@@ -306,6 +306,17 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "日志名称中的主机名，验证者据此识别日志，发布后不应更改；为空则取 node.public_url 的主机名，或 node.prefix。",
     ),
     Setting(
+        "log.witness", "text", "",
+        "Address of a witness that cosigns the checkpoints of the logs (C2SP tlog-witness), as "
+        "https://witness.example.cn; add-checkpoint is called below it. Empty: none.",
+        "见证方地址（C2SP tlog-witness），如 https://witness.example.cn，由其为各留存日志的检查点副署；为空则不设见证方。",
+    ),
+    Setting(
+        "log.witness_key", "path", "",
+        "File with the vkey of the witness, one line, as its operator tells it.",
+        "见证方公钥（vkey）文件，一行，由其运营者告知。",
+    ),
+    Setting(
         "resolver.workers", "integer", 0,
         "Worker processes; 0 is one per core.", "解析进程数；0 表示每核一个。", "processes", 0, limits.WORKERS_MAX,
     ),

@@ -244,6 +244,21 @@ MIRROR_EVERY_S: Final = 300  # how much of the newest is looked up in the log it
 QUERY_MEMORY: Final = "1GB"
 EXPORT_FILE_ROWS: Final = 1_000_000  # of one file; Excel opens 1 048 576
 
+LOG_MONTHS_MAX: Final = 1_200  # of one stream that are listed: a hundred years
+LOG_VKEY_FILE_BYTES_MAX: Final = 4_096  # of the vkey of a month; a vkey has some hundred
+LOG_FILES_OPEN: Final = 64  # of the logs that one worker sends at the same time; eight times a browser's connections
+LOG_PIECE_BYTES: Final = 65_536  # of a file of the logs in memory; a bundle has up to 16.8 MB
+
+# --- witness of the logs ---------------------------------------------------
+WITNESS_BODY_BYTES_MAX: Final = 65_536  # of a request: 63 hashes and a checkpoint with 16 signatures take 60 000
+WITNESS_HASHES_MAX: Final = 63  # of a proof of consistency; C2SP tlog-witness
+WITNESS_ANSWER_BYTES_MAX: Final = 16_384  # of an answer: lines of signatures
+WITNESS_ANSWER_S: Final = 10.0  # in which an answer is there
+WITNESS_INTERVAL_S: Final = 5.0  # between two checkpoints of one log that are sent
+WITNESS_RETRY_S: Final = 5.0  # after the first failure; twice as long after each one that follows
+WITNESS_RETRY_S_MAX: Final = 300.0
+WITNESS_KEY_FILE_BYTES_MAX: Final = 4_096
+
 # --- governance ------------------------------------------------------------
 APPLICATION_STEPS: Final = 64  # of one prefix that its row keeps; the journal keeps all
 PARTY_STEPS: Final = 64  # of one verification, the same

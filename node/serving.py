@@ -37,6 +37,7 @@ from node.handle_udp import UdpFront
 from node.http_connections import Connections
 from node.http_front import HttpFront
 from node.http_quick import QuickFront
+from node.log_api import LogApi
 from node.public_pages import PublicPages
 from node.routes import Routes
 from node.sessions_api import SessionsApi
@@ -269,6 +270,7 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
             store, registrar, days=parts.config.integer("complaint.days"), now_ms=clock.now_ms,
             filing=parts.filing, lookups=parts.lookups,
         ),
+        logs=LogApi(parts.config.data / "log", management.require),
         description=description(VERSION),
         ready=lambda: turn.writable and _can_read(store),
     )  # fmt: skip

@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -274,8 +274,16 @@ def _sum(files: Iterable[bytes]) -> list[int]:
     return total
 
 
-def render(collector: Collector) -> bytes:
+class Collects(Protocol):
+    """What gives metrics; the keeper has several."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the metrics of this moment."""
+
+
+def render(*collectors: Collects) -> bytes:
     """Return the metrics in Prometheus' text form."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)
+    for collector in collectors:
+        registry.register(collector)
     return generate_latest(registry)

@@ -98,6 +98,7 @@ CALLS: Final = (
     Call("complaint.close", _FILING, "办结投诉", "Close a complaint"),
     Call("change.list", _INSPECTING, "查看变更流", "Read the change feed"),
     Call("journal.list", _INSPECTING, "查看操作与拒绝记录", "Read the journal of acts and refusals"),
+    Call("log.read", _INSPECTING, "读取留存日志", "Read the statutory logs"),
 )
 
 CALL_NAMED: Final = {call.name: call for call in CALLS}

@@ -113,7 +113,7 @@ ASK: dict[str, tuple[str, str, Any]] = {
 
 NOT_OVER_HTTP = {
     "party.identity", "party.rekey", "record.write", "complaint.contact", "prefix.export", "prefix.import",
-    "prefix.abandon", "lot.rekey",
+    "prefix.abandon", "lot.rekey", "log.read",
 }  # fmt: skip
 FOR_ALL_OWN = ("party.list", "prefix.list", "lot.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
