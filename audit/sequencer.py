@@ -41,6 +41,7 @@ from audit.side import month_folder, month_key, pack_side
 from audit.spool_reading import Fault, Taken, remove_read, take
 from core import limits
 from core.clock import Millis, month_after, month_start, shanghai_month
+from core.errors import NodeError
 from core.peer import address_of
 from core.store.log_rows import LogEntry, LogRow
 from core.streams import Stream
@@ -57,7 +58,7 @@ _NOTES: Final = "notes"
 _PORT_BYTES: Final = 2
 
 
-class SequencerError(Exception):
+class SequencerError(NodeError):
     """The logs are not as the sequencer left them, or another one is at work: a person has to look."""
 
 

@@ -142,8 +142,9 @@ def _complete(config: Config) -> None:
 
 
 def log_host(config: Config) -> str:
-    """What the names of this node's logs begin with: host of node.public_url, else node.prefix."""
-    return urlsplit(config.text("node.public_url")).hostname or config.text("node.prefix") or "localhost"
+    """What the names of this node's logs begin with: log.origin, else the host of node.public_url, else node.prefix."""
+    host = config.text("log.origin") or urlsplit(config.text("node.public_url")).hostname
+    return host or config.text("node.prefix") or "localhost"
 
 
 def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) -> Registry:
