@@ -357,7 +357,7 @@ OPERATIONS: Final = (
     _O("log.hold", "POST", "/v1/log-holds", "LogHold", (Outcome.OK, Outcome.CREATED), (_CONFLICT,),
        body=(_LOG, _ORDER, _REASON),
        command=lambda asked: HoldLog(asked.members["log"], asked.members["order"], asked.members["reason"])),
-    _O("log.release", "POST", "/v1/log-holds/releases", "LogHold", refusals=(_MISSING,), body=(_LOG, _ORDER),
+    _O("log.release", "POST", "/v1/log-holds/releases", "LogHold", refusals=(_MISSING, _CONFLICT), body=(_LOG, _ORDER),
        command=lambda asked: ReleaseLog(asked.members["log"], asked.members["order"])),
     _O("log.holds", "GET", "/v1/log-holds", "LogHolds", read=list_held_logs, query=_PAGE, listed="logs"),
     _O("token.issue", "POST", "/v1/tokens", "IssuedToken", _CREATED, (_MISSING, _CONFLICT), body=_TOKEN,
