@@ -14,6 +14,7 @@ RECORD_CREATE: Final = "record.create"
 RECORD_CHANGE: Final = "record.change"
 RECORD_DELETE: Final = "record.delete"
 RECORD_WRITE: Final = "record.write"
+LOT_CREATE: Final = "lot.create"
 LOGIN: Final = "login"
 COUNTED: Final = "refusals.counted"
 
@@ -37,7 +38,7 @@ _GROUPS: Final = (
     ),
     _Group(
         Stream.REGISTRATION, "an identifier, a lot or a template is new; of a batch of records the refusal",
-        (RECORD_CREATE, RECORD_WRITE, "lot.create", "template.add"),
+        (RECORD_CREATE, RECORD_WRITE, LOT_CREATE, "template.add"),
     ),
     _Group(
         Stream.CHANGE, "what is known of a party, and how surely, is another",
