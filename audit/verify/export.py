@@ -7,6 +7,7 @@ canonical JSON (RFC 8785) of all other members. The key that signs it is the one
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import json
 from pathlib import Path
@@ -87,6 +88,8 @@ def read_manifest(folder: Path, label: str, findings: Findings) -> Manifest | No
         if (document["format"], document["version"]) != (_FORMAT, _VERSION):
             raise ValueError(f"{document['format']} {document['version']}")
         signature = dict(document.pop("signature"))
+        for day in ("from", "to"):
+            datetime.date.fromisoformat(document[day])
         signed = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
         return Manifest(
             folder, label, str(document["stream"]), str(document["from"]), str(document["to"]), str(document["form"]),
@@ -134,6 +137,7 @@ def check_export(
     signed = _check_signature(manifest, keys, findings)
     for month in manifest.months:
         _check_month(manifest, month, keys, findings)
+    _check_left_out(manifest, months, findings)
     whole = True
     for file in manifest.files:
         whole = _check_file(manifest, file, findings) and whole
@@ -203,6 +207,18 @@ def _check_month(manifest: Manifest, month: ExportedMonth, keys: Keys | None, fi
         findings.problem(
             f"{manifest.label}/{month.file}", "与清单中的检查点不同", "this is not the checkpoint of the manifest"
         )  # fmt: skip
+
+
+def _check_left_out(manifest: Manifest, months: dict[str, Checked], findings: Findings) -> None:
+    """Tell of months of the days that the log has and the manifest has not."""
+    listed = {each.checkpoint.origin for each in manifest.months}
+    for origin, checked in months.items():
+        stream, month = stream_and_month(origin) or ("", "")
+        if stream == manifest.stream and manifest.first[:7] <= month <= manifest.last[:7] and origin not in listed:
+            findings.problem(
+                manifest.where, f"导出未包含 {checked.month.label}，而它在这些日期之内",
+                f"the export leaves out {checked.month.label}, which lies within its days",
+            )  # fmt: skip
 
 
 def _check_file(manifest: Manifest, file: ExportedFile, findings: Findings) -> bool:

@@ -31,6 +31,7 @@ _SHANGHAI_S: Final = 28_800
 _RESOLUTION: Final = "resolution"
 _INSTANT: Final = "%Y-%m-%dT%H:%M:%S"
 _UNSAFE: Final = tuple("=+-@\t\r\n'＝＋－＠")  # what a spreadsheet may run
+_CAUSES: Final = (UnreadError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _PATHS: Final[dict[str, tuple[str, ...]]] = {
     "code": ("res", "code"), "reason": ("res", "reason"), "who_type": ("who", "type"), "who_id": ("who", "id"),
     "who_name": ("who", "name"), "who_auth": ("who", "auth"), "client": ("from", "client"), "net": ("from", "net"),
@@ -80,6 +81,14 @@ class Rows:
     def check(self) -> int:
         """Compare all rows; return how many were the same as their entries."""
         same = 0
+        if self._logs and self._manifest.stream == _RESOLUTION:
+            try:
+                _blocks()
+            except ImportError as error:
+                self._logs.clear()
+                self._findings.note(
+                    f"未安装 {error.name}，无法打开解析块", f"{error.name} is not installed: blocks cannot be opened"
+                )  # fmt: skip
         for file in self._manifest.files:
             path, rows = self._manifest.folder / file.name, 0
             where = f"{self._manifest.label}/{file.name}"
@@ -106,11 +115,12 @@ class Rows:
             return False
         try:
             entry = next(entries, None)
-        except (UnreadError, ValueError):  # told when the log was read
+            if entry is not None and row.same(row.month, entry):
+                return True
+        except _CAUSES as error:
             self._left[row.month] = False
+            self._unreadable(row.month, error)
             return False
-        if entry is not None and row.same(row.month, entry):
-            return True
         self._left[row.month] = False
         if entry is None:
             zh, en = (
@@ -125,6 +135,12 @@ class Rows:
             zh, en = "与日志的条目不同：此行被改动", "this is not what the entry of the log says: the row was altered"
         self._findings.problem(f"{row.where}, {row.month} index {row.index}", zh, en)
         return False
+
+    def _unreadable(self, month: str, error: Exception) -> None:
+        self._findings.problem(
+            f"{self._manifest.label} {month}", f"日志的条目无法读取，其后各行未比较（{error!r}）",
+            f"an entry of the log cannot be read, rows behind it were not compared ({error!r})",
+        )  # fmt: skip
 
     def _end(self) -> None:
         """Tell of entries that are in no row, and of months that could not be compared."""
@@ -143,7 +159,8 @@ class Rows:
             elif self._left[month.month]:
                 try:
                     missed = next(self._logs[month.month], None)
-                except (UnreadError, ValueError):
+                except _CAUSES as error:
+                    self._unreadable(month.month, error)
                     continue
                 if missed is not None:
                     at = ".".join(filter(None, _place(missed)))
