@@ -62,7 +62,7 @@ _GROUPS: Final = (
     ),
     _Group(
         Stream.MAINTENANCE, "orders of the regulator",
-        ("hold.place", "hold.lift"),
+        ("hold.place", "hold.lift", "log.hold", "log.release"),
     ),
     _Group(
         Stream.MAINTENANCE, "how the node runs, and what is said of it",
@@ -77,6 +77,7 @@ _GROUPS: Final = (
             "party.show", "party.list", "prefix.show", "prefix.list", "lot.codes", "lot.show", "lot.list", "lot.blocks",
             "lot.unit", "hold.list", "token.list", "template.show", "template.list", "incident.show", "incident.list",
             "incident.form", "complaint.status", "complaint.list", "complaint.show", "change.list", "journal.list",
+            "log.holds", "log.read",
         ),
     ),
     _Group(
