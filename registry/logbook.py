@@ -7,7 +7,8 @@
    temporary is none, nor a dry run, nor an answer that is given again.
 3. SOURCE_REFUSALS_KEPT_PER_S of one source, REFUSALS_KEPT_PER_S of all; of what strangers can cause
    SOURCE_LOGIN_REFUSALS_KEPT_PER_S and LOGIN_REFUSALS_KEPT_PER_S beside them. What is beyond is
-   counted, and how many they were is an entry of its source as soon as a group runs in a later second; sources beyond REFUSAL_SOURCES_MAX are counted as one.
+   counted, and how many they were is an entry of its source as soon as a group runs in a later
+   second; sources beyond REFUSAL_SOURCES_MAX are counted as one.
 4. What is counted is a part of the group: if that fails, nothing of it was counted.
 """
 

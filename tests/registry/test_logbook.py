@@ -318,11 +318,15 @@ def test_what_writes_nothing_leaves_nothing() -> None:
     token = Token("one", bytes(32))
     assert new(office, Put("88.118.7/T", URL), token=token)
     assert new(office, CreateLot(LOT_FORM), token=token._replace(key="lot"))
+    assert new(office, PlaceHold("88.118.7/H", "令1", "x"), token=token._replace(key="hold"))
+    assert new(office, Put("88.118.7/OLD", URL), token=token._replace(key="refused"))
     assert new(office, TakeBlock(LOT, "L4", 10, token="t"))
     assert new(office, RecordEvents(LOT, EVENTS, False))
     for command, more in (
         (Put("88.118.7/T", URL), {"token": token}),
         (CreateLot(LOT_FORM), {"token": token._replace(key="lot")}),
+        (PlaceHold("88.118.7/H", "令1", "x"), {"token": token._replace(key="hold")}),
+        (Put("88.118.7/OLD", URL), {"token": token._replace(key="refused")}),
         (Put("88.118.7/U", URL), {"dry_run": True}),
         (Put("99.1/U", URL), {"dry_run": True}),
         (PlaceHold("88.118.7/T", "令1", "x"), {"dry_run": True}),
