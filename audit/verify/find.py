@@ -100,7 +100,7 @@ class _Search:
             return
         label = os.path.relpath(folder, self._base)
         if (folder / MANIFEST).exists():
-            self._scope.exports.append((folder, label))
+            self._scope.exports.append((folder, folder.name if folder == self._base else label))
             return
         below = _listed(folder)
         months = [name for name in below if name not in _NO_LOGS and _is_month(folder / name)]

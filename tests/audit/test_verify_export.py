@@ -126,6 +126,7 @@ def test_honest_exports_verify_beside_their_log_and_alone(pattern: tuple[Path, s
         alone = verify(folder, read_keys(vkey))
         assert alone.problems == []
         assert [told["compared"] for told in alone.exports.values()] == [0]
+    assert list(verify(data / "exports/change-csv").exports) == ["change-csv"]
     assert any("the log is not here" in note for note in verify(data / "exports/change-csv").notes)
     assert "consistent with itself only" in verify(data / "exports/change-csv").trust
 
