@@ -6,8 +6,10 @@
    no older.
 3. A write that fails or is short is taken back, and the turn is not logged: its answers must
    not leave. A segment that cannot be mended is left as it is; a torn frame ends it.
-4. A worker that starts begins a new segment, and never touches an old one. The sequencer
-   takes whole segments away.
+   Below the reserve of the disk nothing is written.
+4. A worker that starts begins a new segment, and never touches an old one. It holds a lock (flock(2)) on the one
+   that it writes, taken before the segment has its name: the sequencer removes what nobody holds and it has read.
+5. The sequencer reads while a worker writes: a whole frame that it may have read is never taken back.
 
 A segment is the file ``<worker>-<Unix milliseconds>.spool``: MAGIC, then frames as in
 ``audit/frame.py``.
@@ -15,6 +17,8 @@ A segment is the file ``<worker>-<Unix milliseconds>.spool``: MAGIC, then frames
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import os
 import threading
@@ -25,25 +29,31 @@ from typing import Final
 from audit.frame import Entry, Row, decode_frame, encode_frame
 from core import clock, limits
 from core.clock import Millis
+from core.disk import always
 from core.errors import WireError
 
 _LOG: Final = logging.getLogger("saltern.log")
 MAGIC: Final = b"saltern spool 1\n"
 SUFFIX: Final = ".spool"
+_BESIDE: Final = ".new"
 
 
 class Spool:
     """One worker's segments; used by one thread."""
 
     def __init__(
-        self, folder: Path, worker: str, sync_s: float,
+        self, folder: Path, worker: str, sync_s: float, *,
         now_ms: Callable[[], Millis] = clock.now_ms, segment_bytes: int = limits.SEGMENT_BYTES,
+        now_s: Callable[[], float] = clock.monotonic_s, has_room: Callable[[], bool] = always,
     ) -> None:  # fmt: skip
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._worker = worker
         self._now_ms = now_ms
+        self._now_s = now_s
+        self._end_at_s = 0.0
         self._segment_bytes = segment_bytes
+        self._has_room = has_room
         self._descriptor = -1
         self._written = 0
         self._refused = 0  # writes that failed since one did not
@@ -51,29 +61,34 @@ class Spool:
 
     def write(self, rows: Sequence[Row]) -> bool:
         """Write the entries of a turn, one or more; False if that failed, and then none of them is logged."""
-        return self._write(_frames(self._now_ms(), rows))
+        frames = _frames(self._now_ms(), rows)
+        return self._write(b"".join(frames), len(frames[0]))
 
     def close(self) -> None:
         """Sync what is written."""
         self._end_segment()
         self._syncer.close()
 
-    def _write(self, octets: bytes) -> bool:
+    def _write(self, octets: bytes, first: int) -> bool:
+        """Write frames, of which the first one is so long."""
         if self._syncer.failed:  # what it left of the segment is unknown: go on in a new one, later
             self._end_segment()
             self._syncer.failed = False
             return False
+        taken = 0
         try:
-            if self._descriptor < 0 or self._written > self._segment_bytes:
+            if not self._has_room():
+                raise OSError(errno.ENOSPC, "the disk is full down to its reserve (log.disk_reserve)")
+            if self._descriptor < 0 or self._written > self._segment_bytes or self._now_s() > self._end_at_s:
                 self._begin_segment()
             if not self._written:
-                octets = MAGIC + octets
+                octets, first = MAGIC + octets, len(MAGIC) + first
             taken = os.write(self._descriptor, octets)
             if taken != len(octets):
                 raise OSError(f"{taken} of {len(octets)} octets were taken")
         except OSError as error:
             self._complain(error)
-            self._take_back()
+            self._take_back(whole=taken >= first)
             return False
         if self._refused:
             _LOG.warning("the resolution log is written again; %d writes had failed", self._refused)
@@ -91,23 +106,36 @@ class Spool:
     def _begin_segment(self) -> None:
         """Errors: OSError."""
         self._end_segment()
-        number = self._now_ms()
-        while True:
-            try:
-                self._descriptor = os.open(
-                    self._folder / f"{self._worker}-{number:013}{SUFFIX}",
-                    os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC,
-                    0o600,
-                )
-                break
-            except FileExistsError:  # the clock went back, or two segments of one millisecond
-                number = Millis(number + 1)
+        beside = self._folder / f"{self._worker}{_BESIDE}"
+        beside.unlink(missing_ok=True)  # of a worker that was killed
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._name(beside)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
         self._written = 0
+        self._end_at_s = self._now_s() + limits.SEGMENT_S
         self._syncer.watch(self._descriptor, self._folder)
 
-    def _take_back(self) -> None:
-        """Cut off what was written in part; a segment that cannot be cut ends with it."""
+    def _name(self, beside: Path) -> None:
+        """Give the segment its name. Errors: OSError."""
+        number = self._now_ms()
+        while (path := self._folder / f"{self._worker}-{number:013}{SUFFIX}").exists():
+            number = Millis(number + 1)  # the clock went back, or two segments of one millisecond
+        beside.rename(path)
+
+    def _take_back(self, *, whole: bool) -> None:
+        """Cut off what was written in part; a segment that cannot be cut ends with it.
+
+        ``whole``: a frame of it was written as a whole, and may have been read.
+        """
         if self._descriptor < 0:
+            return
+        if whole:
+            self._end_segment()
             return
         try:
             os.ftruncate(self._descriptor, self._written)
@@ -217,11 +245,9 @@ def _next(path: Path, data: bytes, at: int) -> tuple[list[Entry], int] | None:
         raise WireError(f"{path.name}: {error.message}") from None
 
 
-def _frames(at_ms: Millis, rows: Sequence[Row]) -> bytes:
-    if len(rows) <= limits.LOG_FRAME_ROWS_MAX:
-        return encode_frame(at_ms, rows)
+def _frames(at_ms: Millis, rows: Sequence[Row]) -> list[bytes]:
     step = limits.LOG_FRAME_ROWS_MAX
-    return b"".join(encode_frame(at_ms, rows[start : start + step]) for start in range(0, len(rows), step))
+    return [encode_frame(at_ms, rows[start : start + step]) for start in range(0, len(rows), step)]
 
 
 def _close(descriptor: int) -> None:

@@ -55,6 +55,10 @@ class Signer:
         """Sign a text for a purpose."""
         return Signature(ALGORITHM, self.public_key, self._private.sign(_signed(purpose, text)))
 
+    def sign_note(self, text: bytes) -> bytes:
+        """Sign the text of a note as it is (C2SP signed-note); 64 octets. It begins with the name of a log."""
+        return self._private.sign(text)
+
     def sign_document(self, purpose: str, document: dict[str, Any]) -> dict[str, Any]:
         """Return the document with its signature. Errors: ValueError for what has no canonical form."""
         signature = self.sign(purpose, canonical(document))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class Role(Enum):
@@ -47,6 +47,10 @@ class Who(NamedTuple):
         if self.token:
             return f"token:{self.token}"
         return f"uid:{self.uid}" if self.uid >= 0 else f"name:{self.name.casefold()}"
+
+
+NODE: Final = Who("node")
+"""The node by itself."""
 
 
 def same_person(one: Who, other: Who, *, by_proof: bool) -> bool:

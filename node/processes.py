@@ -15,13 +15,17 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import uvloop
 from aiohttp import web
 
+from audit.sequencer import FOLDER as LOG_FOLDER
+from audit.sequencer import SPOOL_FOLDER, Round
 from core import clock, limits
 from core.config import Config
+from core.disk import free_bytes
 from core.errors import NodeError, Outcome
 from core.outcomes import STATUSES
 from core.store.engine import StorePanicError
@@ -30,9 +34,13 @@ from core.store.run_store import RunStore
 from node import serving, telemetry, wiring
 from node.duties import load_duties
 from node.http_front import PlainResponse
+from node.keeping import drop_logs
+from node.log_keeper import Clocks, LogKeeper
+from node.mirroring import keep_mirror
 from node.serving import Rates
 from node.site import Ports
 from node.telemetry import Counters
+from node.witness import LogWitness, load_witness
 from registry.registrar import bind_socket
 
 _LOG: Final = logging.getLogger("saltern.node")
@@ -132,13 +140,28 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
 
 
 async def run_keeper(child: Child, config: Config, management: socket.socket) -> None:
-    """What must be single: metrics, the slots of readers that were killed, dialogues whose time is over."""
+    """What must be single: the logs, metrics, the slots of readers that were killed, dialogues whose time is over."""
     store = wiring.open_store(config)
+    counters = Counters(wiring.run_folder(config), child.name)
+    sequencer = serving.make_sequencer(config, store)
+    clocks = Clocks(clock.now_ms, clock.monotonic_s)
+    keeping = LogKeeper(sequencer, clocks, partial(drop_logs, config, store), counters.log_round_failed)
+    witness = load_witness(config, keeping.note)
+    watched = (keeping,) if witness is None else (keeping, witness)
     run = serving.open_run_store(config)
-    runner = web.ServerRunner(web.Server(_management(config, store), access_log=None))
+    runner = web.ServerRunner(web.Server(_management(config, store, *watched), access_log=None))
     await runner.setup()
     await web.SockSite(runner, management).start()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)  # rounds of the sequencer make much that is gone with them
     child.tell()
+    duties = [
+        asyncio.create_task(_keep_logs(keeping, child, config)),
+        asyncio.create_task(keep_mirror(config, child.stopping)),
+    ]
+    if witness is not None:
+        keeping.published = partial(_tell_published, witness)
+        duties.append(asyncio.create_task(witness.run(child.stopping)))
     while not child.stopping.is_set():
         freed = store.check_readers() + run.check_readers()
         _sweep(run)
@@ -148,9 +171,39 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
             await asyncio.wait_for(child.stopping.wait(), limits.READER_CHECK_S)
         except TimeoutError:
             continue
+    await asyncio.gather(*duties)
     await runner.cleanup()
+    sequencer.close()
     run.close()
     store.close()
+
+
+def _tell_published(witness: LogWitness, done: Round) -> None:
+    for stream, month in done.published:
+        witness.published(stream, month)
+
+
+async def _keep_logs(keeping: LogKeeper, child: Child, config: Config) -> None:
+    """Publish the logs. A failure that is not expected ends the process: the supervisor starts another one."""
+    marker = wiring.run_folder(config) / "logs"
+    try:
+        _adopt_spool(config)
+        await asyncio.to_thread(keeping.begin, config, started=not marker.exists())
+        marker.touch(0o600)
+        await keeping.keep(child.stopping)
+    except Exception:
+        _LOG.exception("the logs are not published")
+        os._exit(_FAILED)
+
+
+def _adopt_spool(config: Config) -> None:
+    """Move the segments of an earlier version where they lie now."""
+    earlier, folder = config.data / LOG_FOLDER / SPOOL_FOLDER, config.data / SPOOL_FOLDER
+    if earlier.is_dir():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for path in earlier.iterdir():
+            path.rename(folder / path.name)
+        earlier.rmdir()
 
 
 def _sweep(run: RunStore) -> None:
@@ -160,17 +213,23 @@ def _sweep(run: RunStore) -> None:
         _LOG.error("challenges and sessions are not swept: %s", error.message)
 
 
-def _management(config: Config, store: LmdbEngine) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
+def _management(
+    config: Config, store: LmdbEngine, *others: telemetry.Collects
+) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
     policy, licence = wiring.policy(config), load_duties(config).licence
     collector = telemetry.Collector(
         wiring.run_folder(config), store, lambda party: policy.is_overdue(party, clock.now_ms()),
         lambda: None if licence is None else licence.days_left(clock.now_ms()),
+        disk=telemetry.Disk(
+            lambda: free_bytes(wiring.disks(config)),
+            config.integer("log.disk_stop"), config.integer("log.disk_reserve"),
+        ),
     )  # fmt: skip
 
     async def answer(request: web.BaseRequest) -> web.Response:
         if request.path == "/metrics":
             return PlainResponse(
-                body=telemetry.render(collector), headers={"Content-Type": "text/plain; version=0.0.4"}
+                body=telemetry.render(collector, *others), headers={"Content-Type": "text/plain; version=0.0.4"}
             )
         if request.path == "/healthz":
             return PlainResponse(text="ok\n")

@@ -31,6 +31,7 @@ from node import serving, wiring
 from node.duties import load_duties
 from node.lock import DataLock
 from node.processes import READY, Child, Sockets, end_with_parent, run_keeper, run_registrar, run_worker
+from node.signing import load_signer
 from node.site import Ports, site_info
 from node.telemetry import Counters
 
@@ -61,6 +62,7 @@ def serve(config: Config) -> int:
         raise ConfigError(f"no store in {config.data}; `saltern init DIR --prefix P` makes one")
     _raise_descriptors()
     wiring.tls_context(config)  # a certificate that cannot be used is found before anything starts
+    load_signer(config)  # and a key to sign the logs with
     warning = load_duties(config).warning(clock.now_ms())  # so is what a node in production lacks
     if warning is not None:
         _LOG.warning("%s", warning)
@@ -210,8 +212,8 @@ class _Supervisor:
         _LOG.info("%s is ready again", process.name)
 
     def _stop_all(self) -> None:
-        """End the workers first: a change under way still finds its registrar."""
-        for group in (self._workers, [self._registrar, self._keeper]):
+        """End the workers first: a change under way still finds its registrar. The keeper publishes what they did."""
+        for group in (self._workers, [self._registrar], [self._keeper]):
             for process in group:
                 _signal(process, signal.SIGTERM)
             deadline = clock.monotonic_s() + limits.DRAIN_S + 1

@@ -15,7 +15,7 @@ from tests.kit.node import Node
 
 def spool_folder(node: Node) -> Path:
     """Return the folder of the workers' segments."""
-    return node.folder / "data" / "log" / "spool"
+    return node.folder / "data" / "spool"
 
 
 def entries(node: Node) -> list[Entry]:

@@ -1,0 +1,47 @@
+"""The queue of the statutory logs, as the sequencer reads it: rows of LOG_QUEUE, in their order."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from core.clock import Millis
+from core.errors import StoreError
+from core.store.engine import Batch, Engine, Table
+from core.store.log_rows import LogEntry, LogRow, log_key, unpack_log_row
+from core.streams import Stream
+from core.who import NODE
+
+
+class LogQueue:
+    """The rows that wait."""
+
+    def __init__(self, store: Engine) -> None:
+        self._store = store
+
+    def read(self, after: int, count: int) -> list[tuple[int, LogRow]]:
+        """Return at most so many rows with numbers above ``after``, in order.
+
+        One that cannot be read is told as an entry of maintenance: nothing behind it waits for it.
+        """
+        with self._store.snapshot() as snapshot:
+            rows = list(islice(snapshot.scan(Table.LOG_QUEUE, log_key(after + 1)), count))
+        return [(int.from_bytes(key, "big"), _read(key, row)) for key, row in rows]
+
+    def remove(self, number: int) -> None:
+        """Take away all rows up to this one. Errors: StoreError."""
+        with self._store.snapshot() as snapshot:
+            keys = [key for key, _ in snapshot.scan(Table.LOG_QUEUE, log_key(0), log_key(number + 1))]
+        if keys:
+            batch = Batch()
+            for key in keys:
+                batch.put(Table.LOG_QUEUE, key, None)
+            self._store.commit(batch)
+
+
+def _read(key: bytes, row: bytes) -> LogRow:
+    try:
+        return unpack_log_row(row)
+    except StoreError as error:
+        number = str(int.from_bytes(key, "big"))
+        entry = LogEntry(Stream.MAINTENANCE.value, "queue.damaged", number, outcome="internal", reason=error.message)
+        return LogRow(Millis(0), NODE, "", b"", (entry,))
