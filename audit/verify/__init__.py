@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from audit.verify.chain import check_chain, check_drops
+from audit.verify.chain import Month, check_chain, check_drops
 from audit.verify.check import Checked, Given, check_month
 from audit.verify.export import check_export, read_manifest
 from audit.verify.find import Found, Scope, find, find_published
@@ -81,6 +81,11 @@ def _read_given(checkpoints: Iterable[tuple[str, bytes]], keys: Keys | None, fin
     return given
 
 
+def _host(origin: str) -> str:
+    """Return whose log it is."""
+    return origin.rpartition("/log/")[0]
+
+
 class _Run:
     """The logs of one verification. ``months``: those that could be read, by origin; ``streams``: for the report."""
 
@@ -110,7 +115,9 @@ class _Run:
             chained = [each.month for each in read if each.month.stream]
             check_chain(chained, by_origin, maintenance, self._findings)
         self._absent(by_origin)
-        self._together()
+        hosts = dict.fromkeys(_host(origin) for origin, each in self.months.items() if each.month.stream)
+        for host in hosts:
+            self._together([each.month for origin, each in self.months.items() if _host(origin) == host], by_origin)
 
     def _month(self, found: Found, name: str) -> Checked | None:
         checked = check_month(found, self._keys, self._known, self._findings)
@@ -194,9 +201,8 @@ class _Run:
                     f"{checkpoint.origin} was deleted, and the checkpoint on record does not fit this one",
                 )  # fmt: skip
 
-    def _together(self) -> None:
-        """Hold the streams against each other: all of them begin together, and go over to a month together."""
-        read = [each.month for each in self.months.values() if each.month.stream]
+    def _together(self, read: list[Month], drops: dict[str, Drop]) -> None:
+        """Hold the streams of a node against each other: all begin together, and go over to a month together."""
         for stream in dict.fromkeys(month.stream for month in read):
             own = sorted((month for month in read if month.stream == stream), key=lambda month: month.month)
             first, last = own[0], own[-1]
@@ -207,7 +213,8 @@ class _Run:
                     f"the log says that it begins here, while others are older ({earlier[0]}): history was replaced",
                 )  # fmt: skip
             later = [month for month in read if month.month > last.month]
-            begun = [month.label for month in later if month.checkpoint.size > 1]
+            gone = {origin.rpartition("/")[2] for origin in drops if origin.split("/")[-2] == stream}
+            begun = [month.label for month in later if month.checkpoint.size > 1 and month.month not in gone]
             if begun:
                 self._findings.problem(
                     f"{last.label}", f"此日志止于此月，而其他日志已到 {begun[-1]}：其后的月份缺失",
