@@ -17,6 +17,7 @@ from typing import Final
 from core.errors import NodeError
 
 _BESIDE: Final = ".new"
+_MADE_MAX: Final = 4_096
 
 
 class RewriteError(NodeError):
@@ -29,6 +30,9 @@ class RewriteError(NodeError):
 
 class Files:
     """The operations. Errors: OSError of the system, as it is."""
+
+    def __init__(self) -> None:
+        self._made: set[Path] = set()  # folders whose names are known to be durable
 
     def write(self, path: Path, data: bytes, mode: int = 0o644) -> Path:
         """Write and sync the content beside its place; return where."""
@@ -53,17 +57,23 @@ class Files:
             os.close(descriptor)
 
     def make_folder(self, folder: Path, mode: int = 0o755) -> None:
-        """Make a folder that may be there already; its name is durable."""
-        if folder.is_dir():
+        """Make a folder that may be there already; its name is durable, also if who made it came no further."""
+        if folder in self._made and folder.is_dir():
             return
-        self.make_folder(folder.parent)
-        folder.mkdir(mode=mode, exist_ok=True)
+        if not folder.is_dir():
+            self.make_folder(folder.parent)
+            folder.mkdir(mode=mode, exist_ok=True)
         self.sync_folder(folder.parent)
+        if len(self._made) >= _MADE_MAX:
+            self._made.clear()
+        self._made.add(folder)
 
     def write_at(self, path: Path, offset: int, data: bytes) -> None:
         """Have a private file end with this content from an offset on, synced."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            if os.fstat(descriptor).st_size < offset:  # what is missing would become zeros
+                raise OSError(f"{path} has less than {offset} octets: restore what was there")
             os.ftruncate(descriptor, offset)
             written = os.pwrite(descriptor, data, offset)
             if written != len(data):
