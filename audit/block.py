@@ -27,6 +27,7 @@ Reading is total: ``BlockError`` for what is no block.
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any, Final, NamedTuple
@@ -53,6 +54,16 @@ _CAUSES: Final = (
 
 class BlockError(ValueError):
     """A leaf is no block."""
+
+
+class _Zstandard(threading.local):
+    """A decompressor a thread: making one takes half as long as using it, and two threads must not share one."""
+
+    def __init__(self) -> None:
+        self.decompress = zstandard.ZstdDecompressor().decompress
+
+
+_ZSTANDARD: Final = _Zstandard()
 
 
 class Head(NamedTuple):
@@ -148,9 +159,26 @@ def read_head(leaf: bytes) -> Head:
 
 def open_block(leaf: bytes) -> Block:
     """Read a block. Errors: BlockError."""
+    return read_body(leaf, open_body(leaf))
+
+
+def open_body(leaf: bytes) -> bytes:
+    """Return the msgpack of a block's columns, in which every identifier stands as it was asked. Errors: BlockError.
+
+    Cost: a tenth of reading it; so who looks for an identifier looks there first.
+    """
+    read_head(leaf)
+    try:
+        body: bytes = _ZSTANDARD.decompress(leaf[_HEAD.size :], max_output_size=COLUMNS_BYTES_MAX)
+    except zstandard.ZstdError as error:
+        raise BlockError(f"the block cannot be read: {error}") from None
+    return body
+
+
+def read_body(leaf: bytes, body: bytes) -> Block:
+    """Read a block whose body is open already. Errors: BlockError."""
     head = read_head(leaf)
     try:
-        body = zstandard.ZstdDecompressor().decompress(leaf[_HEAD.size :], max_output_size=COLUMNS_BYTES_MAX)
         columns = msgpack.unpackb(body, strict_map_key=False)
         if len(columns) != _COLUMNS:
             raise ValueError(f"{len(columns)} columns")

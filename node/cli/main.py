@@ -15,6 +15,8 @@ from node.cli import (
     hold,
     incident,
     line,
+    log,
+    log_verify,
     lot,
     party,
     prefix,
@@ -169,6 +171,9 @@ cli.add_command(template.template)
 cli.add_command(incident.incident)
 cli.add_command(complaint.complaint)
 cli.add_command(line.line)
+cli.add_command(log.log)
+for command in (log_verify.verify, log_verify.prove):
+    log.log.add_command(command)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)
