@@ -36,6 +36,8 @@ from registry.complaint_pages import PATH as COMPLAINTS
 from registry.complaint_pages import ComplaintPages, ticket_address
 from registry.http_api import ManagementApi
 from registry.json_api import JsonApi as WritingApi
+from registry.json_api import origin_of
+from registry.notes import Notes
 from registry.rdap_api import SEGMENT as PREFIXES
 from registry.rdap_api import RegistrationData
 from resolver.browser import Browser
@@ -105,6 +107,7 @@ class Routes:
         callers: Callers,
         messages: Messages,
         management: ManagementApi,
+        notes: Notes,
         registrations: RegistrationData,
         complaints: ComplaintPages,
         description: bytes,
@@ -119,6 +122,7 @@ class Routes:
         self._callers = callers
         self._messages = messages
         self._management = management
+        self._notes = notes
         self._registrations = registrations
         self._complaints = complaints
         self._description = description
@@ -136,7 +140,7 @@ class Routes:
             else:
                 admit(caller)
         except NodeError as error:
-            await self._management.note_failed(error)
+            await self._notes.failed(error, origin_of(request))
             return self._challenged(request, problem_of(error, request.path))
         return None
 
@@ -159,7 +163,7 @@ class Routes:
             try:
                 request = await self._callers.identify(request)
             except NodeError as error:
-                await self._management.note_failed(error)
+                await self._notes.failed(error, origin_of(request))
                 return _unknown_caller(request, error)
         if path == "/api" or path.startswith("/api/"):
             return await self._api(request)

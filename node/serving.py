@@ -49,6 +49,8 @@ from registry.complaint_pages import ComplaintPages
 from registry.handle_api import HandleApi as WritingHandleApi
 from registry.http_api import ManagementApi
 from registry.json_api import JsonApi as WritingApi
+from registry.json_api import origin_of
+from registry.notes import Notes
 from registry.openapi import description
 from registry.rdap import Registrar as RdapRegistrar
 from registry.rdap_api import RegistrationData
@@ -228,6 +230,7 @@ def _handle_service(parts: _Parts) -> HandleService:
         sessions_offered=config.flag("handle.sessions"),
         require_here=parts.require_here,
         failures=parts.failures,
+        notes=Notes(parts.registrar),
     )
 
 
@@ -235,6 +238,7 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
     """What answers over HTTP."""
     store, registrar, resolver, turn = parts.store, parts.registrar, parts.resolver, parts.turn
     logins = Logins(parts.run, clock.now_ms)
+    notes = Notes(registrar)
     management = ManagementApi(
         parts.rules, store, registrar, root=parts.root, server_admins=wiring.server_admins(parts.config),
         now_ms=clock.now_ms, public_limits={"complaint.file": parts.filing, "complaint.status": parts.lookups},
@@ -248,13 +252,15 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
         public=PublicPages(load_duties(parts.config), public_key(parts.config), VERSION, clock.now_ms),
         sessions=SessionsApi(
             logins, parts.prover, server_key(parts.config), parts.require_here,
-            note_failed=management.note_failed, failures=parts.failures,
+            notes=notes, failures=parts.failures,
         ),
         callers=Callers(
-            store, resolver.records, parts.prover, logins, failures=parts.failures, now_ms=clock.now_ms
+            store, resolver.records, parts.prover, logins, failures=parts.failures, now_ms=clock.now_ms,
+            note_login=lambda identity, request: notes.logged_in(identity, origin_of(request)),
         ),
         messages=messages.answer,
         management=management,
+        notes=notes,
         registrations=RegistrationData(store, parts.rules, rdap_registrar(parts.config), limit=parts.lookups),
         complaints=ComplaintPages(
             store, registrar, days=parts.config.integer("complaint.days"), now_ms=clock.now_ms,

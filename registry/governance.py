@@ -31,6 +31,7 @@ from registry.commands import (
     LiftHold,
     MoveComplaint,
     MovePrefix,
+    NoteAct,
     NoteRefusal,
     OpenIncident,
     PlaceHold,
@@ -56,6 +57,7 @@ from registry.holds import lift_hold, place_hold
 from registry.incidents import close_incident, open_incident, report_incident, update_incident
 from registry.lot_events import record_events
 from registry.lots import create_lot, take_block
+from registry.notes import require_noted
 from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
 from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
 from registry.refusals import refusal
@@ -116,6 +118,9 @@ def decide(desk: Desk, command: Governance) -> Result:
     """Decide one act. Errors: NodeError for a refusal."""
     if isinstance(command, NoteRefusal):
         return Result(Outcome.OK)  # who asks the registrar writes it down, as all refusals
+    if isinstance(command, NoteAct):
+        require_noted(desk.standing, command.action)
+        return Result(Outcome.OK)
     act = _ACTS[type(command)]
     if act.events and getattr(command, "event", "") not in act.events:
         raise refusal("event", Outcome.INVALID_VALUE, choices=", ".join(act.events))
@@ -129,7 +134,7 @@ def decide(desk: Desk, command: Governance) -> Result:
 
 def call_of(command: Command) -> str:
     """Return the name of the management call that a command is."""
-    if isinstance(command, NoteRefusal):
+    if isinstance(command, NoteRefusal | NoteAct):
         return command.action
     act = _ACTS.get(type(command))
     if act is None:
@@ -140,7 +145,7 @@ def call_of(command: Command) -> str:
 
 def object_of(command: Command) -> str:
     """Return what a command is about: party, prefix, token or handle; empty where it makes one."""
-    if isinstance(command, NoteRefusal):
+    if isinstance(command, NoteRefusal | NoteAct):
         return command.object
     act = _ACTS.get(type(command))
     name = act.names if act else "prefix" if hasattr(command, "prefix") else "handle"

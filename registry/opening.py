@@ -33,6 +33,7 @@ from registry.commands import (
     Modify,
     MoveComplaint,
     MovePrefix,
+    NoteAct,
     NoteRefusal,
     OpenIncident,
     PlaceHold,
@@ -109,6 +110,7 @@ WITHOUT_LICENCE: Final[dict[type, tuple[bool, str]]] = {
     IssueBearer: (OPEN, "lets an auditor look; what is closed stays closed for a token"),
     RevokeBearer: (OPEN, "takes a right away"),
     NoteRefusal: (OPEN, "is written down in any case"),
+    NoteAct: (OPEN, "is written down in any case"),
 }
 """For each command whether it goes on, and why."""
 

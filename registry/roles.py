@@ -61,6 +61,7 @@ CALLS: Final = (
     Call("lot.take", _FILING, "为生产线取码段", "Give units of a lot to a line", _OWN),
     Call("lot.codes", _FILING, "取单元码", "Get unit codes of a lot", _OWN),
     Call("lot.events", _FILING, "上报单元事件", "Record what happened to units", _OWN),
+    Call("lot.rekey", frozenset((Role.LOCAL,)), "新增单元码主密钥", "Add a master key of unit codes"),
     Call("lot.show", _READING, "查看批次", "Show a lot", _OWN),
     Call("lot.list", _READING, "列出批次", "List lots", _OWN),
     Call("lot.blocks", _READING, "列出批次的码段", "List the blocks of a lot", _OWN),

@@ -192,7 +192,8 @@ class Office:
         return [(change.kind, change.identifier) for change in changes]
 
     def dump(self, *without: Table) -> dict[str, dict[bytes, bytes]]:
-        """Return all rows of all tables but some."""
+        """Return all rows of all tables but some; with the journal goes the queue of the log."""
+        without = (*without, Table.LOG_QUEUE) if Table.JOURNAL in without else without
         with self.store.snapshot() as snapshot:
             tables = {table.value: dict(snapshot.scan(table, b"")) for table in Table if table not in without}
             tables["changes"] = {b"%d" % serial: row for serial, row in snapshot.feed(Serial(0), 100_000)}

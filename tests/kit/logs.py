@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from audit.frame import Row
 from core.admission import Identity
-from core.errors import Outcome
+from core.errors import NodeError, Outcome
 from core.events import Via
 from node.turn import Turn
 
@@ -20,6 +20,16 @@ class NoLog:
         pass
 
     def record(self, via: Via, outcome: Outcome, peer: bytes, identifier: bytes, who: Identity | None) -> None:
+        pass
+
+
+class NoNotes:
+    """Takes every note of a log-in and keeps none."""
+
+    async def failed(self, error: NodeError, origin: object) -> None:
+        pass
+
+    async def logged_in(self, identity: Identity, origin: object) -> None:
         pass
 
 

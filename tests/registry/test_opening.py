@@ -26,6 +26,7 @@ from registry.commands import (
     IssueBearer,
     Modify,
     MovePrefix,
+    NoteAct,
     NoteRefusal,
     Put,
     PutBatch,
@@ -104,7 +105,7 @@ def test_a_command_is_refused_by_the_rule_as_the_table_says(kind: type) -> None:
 
 @pytest.mark.parametrize("kind", cases(), ids=lambda kind: kind.__name__)
 def test_registration_closes_at_midnight_and_writes_nothing(kind: type) -> None:
-    """What was done a millisecond before is refused at the first one after, and is but an entry of the journal."""
+    """What was done a millisecond before is refused at the first one after, and is but an entry of journal and log."""
     for command in cases()[kind]:
         actor = BEN if kind in (ReviewPrefix, VerifyParty) else ANNA
         assert at(licensed(), CLOSES - 1, command, actor).done
@@ -116,7 +117,7 @@ def test_registration_closes_at_midnight_and_writes_nothing(kind: type) -> None:
             assert (result.outcome, result.rule) == (Outcome.REGISTRATION_CLOSED, "licence")
             after = office.dump()
             changed = {name for name in before if before[name] != after[name]}
-            assert changed == {"journal", "meta"}
+            assert changed == {"journal", "log_queue", "meta"}
             entry = office.journal()[-1]
             assert (entry.rule, entry.outcome, entry.who.name) == ("licence", "registration-closed", actor.name)
             dates = ("2023-11-01", "自") if moment < OPENS else ("2024-01-31", "已于")
@@ -138,6 +139,7 @@ def test_what_goes_on_is_done_after_the_end() -> None:
         IssueBearer("auditor", "inspector"),
         RevokeBearer(token),
         NoteRefusal("party.show", "P000001", "forbidden", "role", "no"),
+        NoteAct("lot.rekey", "2"),
     ):
         assert at(office, CLOSES, command).done, command
     assert at(office, CLOSES, Home(OWN)).rule == "licence"

@@ -28,6 +28,7 @@ from registry.commands import (
     ImportPrefix,
     MoveComplaint,
     MovePrefix,
+    NoteAct,
     OpenIncident,
     PlaceHold,
     PublishTemplate,
@@ -108,7 +109,7 @@ ASK: dict[str, tuple[str, str, Any]] = {
 
 NOT_OVER_HTTP = {
     "party.identity", "party.rekey", "record.write", "complaint.contact", "prefix.export", "prefix.import",
-    "prefix.abandon",
+    "prefix.abandon", "lot.rekey",
 }  # fmt: skip
 FOR_ALL_OWN = ("party.list", "prefix.list", "lot.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
@@ -240,6 +241,16 @@ def test_a_record_is_written(world: World, asker: Asker) -> None:
     else:
         assert result.done is (asker.role is Role.OPERATOR or asker.own)
         assert result.done or result.outcome is Outcome.FORBIDDEN
+
+
+@every_asker
+@pytest.mark.parametrize("action", ["lot.rekey", "party.add", "", "x" * 100])
+def test_an_act_that_is_only_noted_is_one_of_this_machine(world: World, asker: Asker, action: str) -> None:
+    """New keys of unit codes are; nothing else is noted but that, and log-ins by who logs in."""
+    result = world.desk.run(NoteAct(action, "1"), asker.actor(world))
+    wrong = Outcome.INVALID_VALUE if action != "lot.rekey" else Outcome.FORBIDDEN
+    assert result.outcome in (wrong, Outcome.AUTHENTICATION_NEEDED)
+    assert world.desk.run(NoteAct(action, "1"), person("本机")).done is (action == "lot.rekey")
 
 
 @every_asker
