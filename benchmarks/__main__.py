@@ -12,14 +12,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import crowd, flood, latency, lots, machine, records, register, resolve, resolve_tcp, resolve_udp, store
+from benchmarks import (
+    crowd,
+    flood,
+    latency,
+    log_verify,
+    lots,
+    machine,
+    records,
+    register,
+    resolve,
+    resolve_tcp,
+    resolve_udp,
+    store,
+)
 from benchmarks.bench import Bench, filled, shuffled
 from benchmarks.load import NO_COMPILER, compile_programs
 from benchmarks.table import Row, render
 
 _OUT = Path("bench-out")
-_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots")
-_WITH_NODE = frozenset(_NAMES) - {"store", "lots"}
+_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots", "verify")
+_STORED_A_LEAF = 50  # a log of so many leaves less than records are stored
+_WITH_NODE = frozenset(_NAMES) - {"store", "lots", "verify"}
 _BUSY = 0.5
 
 
@@ -91,6 +105,10 @@ def _measure(folder: Path, plan: Plan, only: tuple[str, ...]) -> list[Row]:
         place = folder / "lots"
         for row in lots.measure(place, cores, stored=plan.records, rounds=plan.rounds, seconds=plan.seconds):
             done(row)
+        shutil.rmtree(place)
+    if "verify" in only:
+        place = folder / "verify"
+        done(*log_verify.measure(place, cores, leaves=plan.stored // _STORED_A_LEAF, rounds=plan.rounds))
         shutil.rmtree(place)
     if _WITH_NODE & set(only):
         _measure_resolution(folder, plan, only, cores, done)

@@ -225,6 +225,14 @@ LOG_RESYNC_BYTES: Final = 1_048_576  # that are searched for the next frame behi
 CLOCK_STEP_MS: Final = 10_000  # that the clock may move against the one that never jumps; more is written down
 LOG_RETRY_S: Final = 1.0  # how long a log that could not be written is let alone
 
+# --- reading the logs ------------------------------------------------------
+MIRROR_FILE_ROWS: Final = 1_000_000  # entries in one file of the mirror: what one sorts within MIRROR_MEMORY
+MIRROR_GROUP_ROWS: Final = 16_384  # in one row group: what is read for one identifier
+MIRROR_MEMORY: Final = "512MB"  # of DuckDB, beyond which it sorts on the disk
+MIRROR_EVERY_S: Final = 300  # how much of the newest is looked up in the log itself
+QUERY_MEMORY: Final = "1GB"
+EXPORT_FILE_ROWS: Final = 1_000_000  # of one file; Excel opens 1 048 576
+
 # --- governance ------------------------------------------------------------
 APPLICATION_STEPS: Final = 64  # of one prefix that its row keeps; the journal keeps all
 PARTY_STEPS: Final = 64  # of one verification, the same

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from audit.verify.chain import check_chain, check_drops
 from audit.verify.check import Checked, Given, check_month
-from audit.verify.export import check_export
+from audit.verify.export import check_export, read_manifest
 from audit.verify.find import Found, Scope, find, find_published
 from audit.verify.findings import Findings, Report
 from audit.verify.leaves import Drop
@@ -52,11 +52,13 @@ def verify(
         scope = find_published(Server(str(path), token), findings)
     else:
         scope = find(Path(path), findings)
+    manifests = [read_manifest(folder, label, findings) for folder, label in scope.exports]
     running = _Run(scope, keys, given, findings)
-    running.logs()
+    running.logs([known for each in manifests if each is not None for known in each.given])
     exports = {
-        label: check_export(folder, label, keys, running.months, findings) for folder, label in scope.exports
-    }  # fmt: skip
+        label: None if manifest is None else check_export(manifest, keys, running.months, findings)
+        for (_, label), manifest in zip(scope.exports, manifests, strict=True)
+    }
     proofs = {label: check_proof(file, label, keys, given, findings) for file, label in scope.proofs}
     if keys is None:
         findings.note(
@@ -86,10 +88,11 @@ class _Run:
         self._scope, self._keys, self._given, self._findings = scope, keys, given, findings
         self.months: dict[str, Checked] = {}
         self.streams: dict[str, dict[str, Any]] = {}
-        self._origins: set[str] = set()
+        self._known = given
 
-    def logs(self) -> None:
-        """Check all months, then what they say of each other."""
+    def logs(self, exported: list[Given]) -> None:
+        """Check all months, then what they say of each other. ``exported``: checkpoints of exports, to be held to."""
+        self._known = [*self._given, *exported]
         groups = {
             group.name: [self._month(found, group.name) for found in group.months] for group in self._scope.groups
         }
@@ -107,10 +110,10 @@ class _Run:
             chained = [each.month for each in read if each.month.stream]
             check_chain(chained, by_origin, maintenance, self._findings)
         self._absent(by_origin)
-        self._ends()
+        self._together()
 
     def _month(self, found: Found, name: str) -> Checked | None:
-        checked = check_month(found, self._keys, self._given, self._findings)
+        checked = check_month(found, self._keys, self._known, self._findings)
         told = self.streams.setdefault(name or "", {})
         month = found.month or found.place.label
         if checked is None:
@@ -191,16 +194,27 @@ class _Run:
                     f"{checkpoint.origin} was deleted, and the checkpoint on record does not fit this one",
                 )  # fmt: skip
 
-    def _ends(self) -> None:
-        """Tell of streams that end before the others: the newest month of one may have been taken away."""
-        newest: dict[str, str] = {}
-        for each in self.months.values():
-            if each.month.stream:
-                newest[each.month.stream] = max(newest.get(each.month.stream, ""), each.month.month)
-        for stream, month in newest.items():
-            if month < max(newest.values()):
+    def _together(self) -> None:
+        """Hold the streams against each other: all of them begin together, and go over to a month together."""
+        read = [each.month for each in self.months.values() if each.month.stream]
+        for stream in dict.fromkeys(month.stream for month in read):
+            own = sorted((month for month in read if month.stream == stream), key=lambda month: month.month)
+            first, last = own[0], own[-1]
+            earlier = [month.label for month in read if month.month < first.month]
+            if first.tree.begins and earlier:
+                self._findings.problem(
+                    f"{first.label} index 0", f"此日志声称自此开始，而其他日志更早（{earlier[0]}）：历史被替换",
+                    f"the log says that it begins here, while others are older ({earlier[0]}): history was replaced",
+                )  # fmt: skip
+            later = [month for month in read if month.month > last.month]
+            begun = [month.label for month in later if month.checkpoint.size > 1]
+            if begun:
+                self._findings.problem(
+                    f"{last.label}", f"此日志止于此月，而其他日志已到 {begun[-1]}：其后的月份缺失",
+                    f"the log ends with this month, while others go on ({begun[-1]}): later months are missing",
+                )  # fmt: skip
+            elif later:
                 self._findings.note(
-                    f"{stream} 止于 {month}，其他日志到 {max(newest.values())}：其后的月份可能被移走",
-                    f"{stream} ends with {month}, others reach {max(newest.values())}: later months may have been "
-                    "taken away",
+                    f"{last.label}：其他日志刚进入 {later[-1].month}",
+                    f"{last.label}: other logs have just begun {later[-1].month}",
                 )

@@ -31,6 +31,7 @@ class Given(NamedTuple):
 class Checked(NamedTuple):
     """A month that could be read, what is told of it, and what lies behind its checkpoint."""
 
+    place: Place
     month: Month
     document: dict[str, Any]
     beyond: Beyond
@@ -74,7 +75,7 @@ def check_month(found: Found, keys: Keys | None, given: list[Given], findings: F
     }
     if known:
         document["checkpoints"] = [each.checkpoint.size for each in known]
-    return Checked(Month(place.label, stream, month, checkpoint, used, tree), document, beyond)
+    return Checked(place, Month(place.label, stream, month, checkpoint, used, tree), document, beyond)
 
 
 def _keys_beside(place: Place, keys: Keys | None, findings: Findings) -> Keys:

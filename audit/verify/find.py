@@ -81,8 +81,9 @@ def _months_in(folder: Path) -> list[str]:
 
 
 def _listed(folder: Path) -> list[str]:
+    """Return the folders in a folder. What begins with a dot is on its way out (``audit/dropping.py``)."""
     try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     except OSError:
         return []
 

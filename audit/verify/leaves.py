@@ -34,7 +34,10 @@ class Drop(NamedTuple):
 
 
 class Leaves:
-    """Reads the leaves of one month in order. ``stream``: empty for a log that is not ours, whose leaves are opaque."""
+    """Reads the leaves of one month in order. ``stream``: empty for a log that is not ours, whose leaves are opaque.
+
+    ``entries``: acts and resolutions; what links the month to the one before is none.
+    """
 
     def __init__(self, stream: str, findings: Findings) -> None:
         self._stream = stream
@@ -71,13 +74,14 @@ class Leaves:
         if not isinstance(told, dict):
             self._unreadable(index, where, "不是 JSON 记录", "it is no entry in JSON")
             return
-        self.entries += 1
+        act = told.get("act")
+        begins = act == BEGIN and index == 0
+        self.entries += not begins
         if told.get("stream", self._stream) != self._stream:
             self._findings.problem(
                 f"{where} index {index}", "此条属于另一种日志", "this entry belongs to another of the logs"
             )
-        act = told.get("act")
-        if act == BEGIN and index == 0:
+        if begins:
             self.begins = True
         elif act == DROP and self._stream == _MAINTENANCE and len(self.drops) < DROPS_MAX:
             self._drop(told, f"{where} index {index}")

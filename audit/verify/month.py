@@ -19,7 +19,7 @@ from audit.verify.place import MissingError, Place, UnreadError
 
 BUNDLE_BYTES_MAX: Final = WIDTH * (2 + ENTRY_BYTES_MAX)
 TILE_BYTES: Final = WIDTH * HASH_BYTES
-LOST_MAX: Final = 1_000  # bundles that cannot be read, until a month is given up
+LOST_MAX: Final = 200  # bundles that cannot be read, until a month is given up
 SHOWN_MAX: Final = 3  # of many that differ in one tile
 
 

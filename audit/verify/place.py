@@ -71,9 +71,11 @@ def read_file(path: str | Path, most: int) -> bytes:
             raise UnreadError("不是普通文件", "this is no regular file")
         if about.st_size > most:
             raise _too_long(about.st_size, most)
-        data = os.read(opened, most + 1)
-        while len(data) <= most and (more := os.read(opened, most + 1 - len(data))):
-            data += more
+        wanted = about.st_size + 1  # one more than there is: a short read is the end of a regular file
+        data = os.read(opened, wanted)
+        while len(data) == wanted <= most:
+            data += os.read(opened, most + 1 - wanted)
+            wanted = most + 1
     except OSError as error:
         raise UnreadError(f"文件无法读取（{error}）", f"the file cannot be read ({error})") from None
     finally:

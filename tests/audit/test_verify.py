@@ -205,6 +205,7 @@ def test_an_honest_log_verifies(pattern: Logs) -> None:
     }  # fmt: skip
     told = report.streams["change"]["2026-10"]
     assert (told["size"], told["entries"], told["signed"], told["trusted"]) == (LEAVES, LEAVES - 1, True, True)
+    assert report.streams["change"]["2026-09"]["entries"] == 3
     assert "key given" in report.trust
     for part in ("change", CHANGED, "maintenance/2026-09"):
         alone = verify(pattern.log / part, pattern.keys)
@@ -332,13 +333,16 @@ def test_a_month_that_is_missing_is_named(logs: Logs, month: str) -> None:
 
 
 def test_the_newest_month_is_missed_by_a_checkpoint_of_it(logs: Logs) -> None:
-    """Else there is only a note, that other streams go on."""
+    """And by the other streams, which go on. Nothing else could show it."""
     kept = (logs.log / "change/2026-11/checkpoint").read_bytes()
     shutil.rmtree(logs.log / "change/2026-11")
-    report = verify(logs.log, logs.keys, [("kept", kept)])
-    assert [problem.where for problem in report.problems] == ["kept"]
-    assert "not here" in report.problems[0].what
-    assert any("change ends with 2026-10" in note for note in report.notes)
+    assert verify(logs.log / "change", logs.keys).ok
+    found = verify(logs.log / "change", logs.keys, [("kept", kept)]).problems
+    assert [problem.where for problem in found] == ["kept"]
+    assert "not here" in found[0].what
+    found = logs.verify().problems
+    assert [problem.where for problem in found] == [CHANGED]
+    assert "others go on (maintenance/2026-11)" in found[0].what
     shutil.rmtree(logs.log / "change")
     assert not verify(logs.log, logs.keys, [("kept", kept)]).ok
     (logs.log / "change").mkdir()
@@ -371,6 +375,21 @@ def test_a_stream_that_begins_again_is_caught(logs: Logs) -> None:
     sign_again(month, [begin, *leaves_of(month)[1:]], SEED)
     found = [problem for problem in logs.verify().problems if problem.where == "change/2026-11 index 0"]
     assert "chain of months is broken" in found[0].what
+    for older in MONTHS[:2]:
+        shutil.rmtree(logs.log / "change" / older)
+    found = logs.verify().problems
+    assert [problem.where for problem in found] == ["change/2026-11 index 0"]
+    assert "others are older (maintenance/2026-09)" in found[0].what
+
+
+def test_a_month_that_others_have_just_begun_is_noted(logs: Logs) -> None:
+    """Streams go over to a month one behind the other."""
+    month = logs.log / "maintenance/2026-11"
+    sign_again(month, leaves_of(month)[:1], SEED, Stream.MAINTENANCE)
+    shutil.rmtree(logs.log / "change/2026-11")
+    report = logs.verify()
+    assert report.ok
+    assert any("have just begun 2026-11" in note for note in report.notes)
 
 
 def test_the_first_leaf_is_a_checkpoint_or_the_beginning(logs: Logs) -> None:
