@@ -21,6 +21,7 @@ from node.cli import (
     party,
     prefix,
     record,
+    report,
     resolve,
     template,
     token,
@@ -174,6 +175,7 @@ cli.add_command(line.line)
 cli.add_command(log.log)
 for command in (log_verify.verify, log_verify.prove):
     log.log.add_command(command)
+cli.add_command(report.report)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)
