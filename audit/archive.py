@@ -1,8 +1,8 @@
 """A ZIP archive that is written as a stream, and what its files are: length, SHA-256, SM3.
 
 The same files give the same octets: their order is the caller's, their times are that of 1980-01-01, their names have
-no folder above. Memory: one part of a file, and about half a KiB for each file of the archive, since ZIP lists them at its
-end (APPNOTE 6.3.10 §4.3.12). SHA256SUMS and SM3SUMS list all files as ``sha256sum -c`` reads them.
+no folder above. Memory: one part of a file, and about half a KiB for each file of the archive, since ZIP lists them
+at its end (APPNOTE 6.3.10 §4.3.12). SHA256SUMS and SM3SUMS list all files as ``sha256sum -c`` reads them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Archive:
     def __init__(self, file: IO[bytes], look: Callable[[str, bytes], None]) -> None:
         self._zip = zipfile.ZipFile(file, "w", allowZip64=True)
         self._look = look
-        self._sums = [tempfile.TemporaryFile() for _ in SUMS]
+        self._sums = [tempfile.TemporaryFile() for _ in SUMS]  # noqa: SIM115 - closed when they are added
         self.files = 0
 
     def add(self, name: str, parts: Iterable[bytes], *, packed: bool = True) -> Member:

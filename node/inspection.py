@@ -29,7 +29,6 @@ Memory: one bundle of a log, and half a KiB a file.
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -37,9 +36,10 @@ from typing import IO, Any, Final, NamedTuple
 
 from audit.archive import Archive, Member
 from audit.counting import Counting
+from audit.export import Days
 from audit.inspection import Month, Part, needed, read_parts, take_months
 from audit.sequencer import FOLDER
-from core.clock import Millis, format_instant, shanghai_midnight
+from core.clock import DAY_MS, Millis, format_instant, shanghai_midnight
 from core.config import Config
 from core.signature import Signer
 from core.store.complaint_rows import unpack_complaint
@@ -62,29 +62,11 @@ FORMAT: Final = "saltern-inspection"
 FORMAT_VERSION: Final = 1
 PURPOSE: Final = "inspection"
 MANIFEST: Final = "manifest.json"
-_DAY_MS: Final = 86_400_000
 _TILES: Final = "tile/"
 _PLAIN: Final = ("tile/entries/",)
 
 Reading = Callable[[], AbstractContextManager[Snapshot]]
 """Opens the state of the store."""
-
-
-class Days(NamedTuple):
-    """Days in Asia/Shanghai, both inclusive."""
-
-    first: datetime.date
-    last: datetime.date
-
-    @property
-    def bounds_ms(self) -> tuple[int, int]:
-        """The first millisecond, and the first one behind them."""
-        return shanghai_midnight(self.first), shanghai_midnight(self.last) + _DAY_MS
-
-    @property
-    def months(self) -> tuple[str, str]:
-        """The first and the last month that they touch."""
-        return self.first.isoformat()[:7], self.last.isoformat()[:7]
 
 
 class Made(NamedTuple):
@@ -121,13 +103,15 @@ class _Pack:
         self._days = days
         self._now_ms = now_ms
         self._files: list[Member] = []
-        self._counting = Counting(*days.bounds_ms, watching.look)
+        self._counting = Counting(
+            shanghai_midnight(days.first), shanghai_midnight(days.last) + DAY_MS, watching.look
+        )  # fmt: skip
 
     def make(
         self, reading: Reading, signer: Signer, actor: str, begin: Callable[[int], Callable[[int], None]]
     ) -> Made:  # fmt: skip
         taken = take_months(self._config.data / FOLDER)
-        included = needed(taken, *self._days.months)
+        included = needed(taken, self._days.first.isoformat()[:7], self._days.last.isoformat()[:7])
         progress = begin(sum(month.checkpoint.size for month in included))
         for month in included:
             self._add_month(month, progress)

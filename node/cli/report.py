@@ -7,33 +7,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
+from audit.export import Days
 from core import clock
 from node.cli.acts import Desk, governed
 from node.cli.common import Commands
+from node.cli.log_export import Day
 from node.cli.new_file import new_file
-from node.inspection import Days, make_pack
+from node.inspection import make_pack
 from node.signing import load_signer
 from registry.commands import NoteAct
 from registry.notes import INSPECTION
-
-_YEARS = (1971, 2105)  # whose days format_utc() writes
-
-
-class _Day(click.ParamType[Any]):
-    """A day in Shanghai."""
-
-    name = "day"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime.date:
-        """Return the day. Errors: BadParameter."""
-        day = value if isinstance(value, datetime.date) else clock.parse_day(value)
-        if day is None or not _YEARS[0] <= day.year <= _YEARS[1]:
-            raise click.BadParameter(f"日期应为 YYYY-MM-DD。A day is YYYY-MM-DD, not {value!r}", ctx, param)
-        return day
 
 
 @click.group(cls=Commands)
@@ -43,9 +29,9 @@ def report() -> None:
 
 @report.command()
 @click.option(
-    "--from", "first", required=True, type=_Day(), metavar="D", help="首日（北京时间） First day, in Shanghai."
+    "--from", "first", required=True, type=Day(), metavar="D", help="首日（北京时间） First day, in Shanghai."
 )
-@click.option("--to", "last", required=True, type=_Day(), metavar="D", help="末日，含当日 Last day, inclusive.")
+@click.option("--to", "last", required=True, type=Day(), metavar="D", help="末日，含当日 Last day, inclusive.")
 @click.option(
     "--out", metavar="FILE", type=click.Path(path_type=Path), show_default="inspection-FROM-TO.zip",
     help="新文件，权限 0600；已存在则拒绝 A new file, mode 0600; one that exists is refused.",
