@@ -74,7 +74,8 @@ class LogFolder:
         """Publish resolutions, a time each, as blocks of at most 500; for the resolution log."""
         for start in range(0, len(rows), 500):
             pairs = [(at, 1) for at in times[start : start + 500]]
-            self.publish(*pack_blocks(pairs, rows[start : start + 500], self.client, NODE, VERSION))
+            blocks = pack_blocks(pairs, rows[start : start + 500], self.client, NODE, VERSION)
+            self.publish(*[leaf for leaf, _ in blocks])
 
     def entries(self, *documents: dict[str, Any]) -> None:
         """Publish entries, a leaf each; for the other three logs."""
