@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hmac import compare_digest
 from typing import Final
 
 HASH_BYTES: Final = 32
@@ -125,7 +124,7 @@ def check_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes], 
     found = leaf
     for each, is_left in _turns(index, size - 1, proof):
         found = node_hash(each, found) if is_left else node_hash(found, each)
-    if not compare_digest(found, root):
+    if found != root:
         raise ProofError("the proof leads to another root")
 
 
@@ -140,7 +139,7 @@ def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proo
     if old == new:
         if proof:
             raise ProofError("the proof has hashes left over")
-        if not compare_digest(old_root, new_root):
+        if old_root != new_root:
             raise ProofError("two trees of one size have different roots")
         return
     if not proof:
@@ -151,7 +150,7 @@ def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proo
     for each, is_left in _turns((old - 1) >> shared, (new - 1) >> shared, others):
         before = node_hash(each, before) if is_left else before
         after = node_hash(each, after) if is_left else node_hash(after, each)
-    if not (compare_digest(before, old_root) and compare_digest(after, new_root)):
+    if (before, after) != (old_root, new_root):
         raise ProofError("the proof leads to other roots")
 
 

@@ -30,7 +30,7 @@ from typing import Final, NamedTuple, Protocol
 
 from audit.block import pack_blocks
 from audit.checkpoint import Checkpoint, parse_checkpoint
-from audit.clients import UNKNOWN, Client, client_of
+from audit.clients import ADDRESS_BYTES, UNKNOWN, Client, Clients
 from audit.cutting import cut_blocks
 from audit.entry import Software, dump, entry_document
 from audit.files import Files
@@ -41,6 +41,7 @@ from audit.side import month_folder, month_key, pack_side
 from audit.spool_reading import Fault, Taken, remove_read, take
 from core import limits
 from core.clock import Millis, month_after, month_start, shanghai_month
+from core.errors import NodeError
 from core.peer import address_of
 from core.store.log_rows import LogEntry, LogRow
 from core.streams import Stream
@@ -57,7 +58,7 @@ _NOTES: Final = "notes"
 _PORT_BYTES: Final = 2
 
 
-class SequencerError(Exception):
+class SequencerError(NodeError):
     """The logs are not as the sequencer left them, or another one is at work: a person has to look."""
 
 
@@ -125,8 +126,8 @@ class Sequencer:
         self._noted = 0  # notes that are decided
         self._name = secrets.token_hex(8)
         self._marks: dict[str, str] = {}
-        self._clients: dict[bytes, Client] = {}
         self._client_key = b""
+        self._clients = Clients(b"", 0)
         self._growths: dict[Stream, Growth] = {}
         self._state: Pending | None = None
         self._lock = -1
@@ -198,19 +199,19 @@ class Sequencer:
             return self._begin(shanghai_month(now_ms), now_ms, None)
         gathered = _Gathered(state.month)
         queue = self._take_queue(gathered, state)
-        taken = self._take_spool(gathered, state)
+        segments = self._take_spool(gathered, state)
         notes = self._take_notes(gathered)
         over = now_ms >= gathered.end_ms + limits.LOG_MONTH_GRACE_MS
-        if gathered.any or taken.offsets != state.segments:
+        if gathered.any or segments != state.segments:
             self._marks[_NOTES] = f"{self._name} {self._noted + notes}"
-            done = self._commit(self._pending_of(gathered, state, queue, taken))
+            done = self._commit(self._pending_of(gathered, state, queue, segments))
             return Round(done, gathered.more or over or bool(gathered.later_ms))
         if over or gathered.later_ms:
             return self._begin(_next_month(state.month, gathered.later_ms, now_ms, over=over), now_ms, state)
         self._take_away(state)
         return Round((), more=False)
 
-    def _pending_of(self, gathered: _Gathered, state: Pending, queue: int, taken: Taken) -> Pending:
+    def _pending_of(self, gathered: _Gathered, state: Pending, queue: int, segments: dict[str, int]) -> Pending:
         appends, sides = [], []
         for stream, leaves in gathered.leaves.items():
             if not leaves:
@@ -221,7 +222,7 @@ class Sequencer:
             if records:
                 sides.append(Side(stream.value, state.month, self._side_size(stream, state.month), records))
         return state._replace(
-            newest_ms=max(state.newest_ms, gathered.newest_ms), queue=queue, segments=taken.offsets,
+            newest_ms=max(state.newest_ms, gathered.newest_ms), queue=queue, segments=segments,
             marks=state.marks | self._marks, appends=appends, sides=sides,
         )  # fmt: skip
 
@@ -265,22 +266,34 @@ class Sequencer:
             reached = number
         return reached
 
-    def _take_spool(self, gathered: _Gathered, state: Pending) -> Taken:
+    def _take_spool(self, gathered: _Gathered, state: Pending) -> dict[str, int]:
+        """Add what the workers logged; return how far each segment is read. In pieces, whose rows go at once."""
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        taken = take(self._spool, state.segments, gathered.end_ms, limits.LOG_ROUND_ROWS)
-        software = self._publisher.software
-        for times, rows in cut_blocks(taken.frames):
-            latest = times[-1][0]
-            for leaf, addresses in pack_blocks(times, rows, self._client, software.node, software.version):
-                gathered.add(Stream.RESOLUTION, leaf, addresses, latest)
-        for fault in taken.faults:
-            _LOG.error("%s: %d octets from %d on: %s", fault.segment, fault.octets, fault.offset, fault.what)
-            at_ms = max(gathered.newest_ms, state.newest_ms)
-            gathered.add(Stream.MAINTENANCE, self._leaf(_fault_entry(fault), at_ms), [], at_ms)
+        offsets, rows = state.segments, 0
+        while True:
+            taken = take(self._spool, offsets, gathered.end_ms, limits.LOG_TAKEN_ROWS)
+            offsets = taken.offsets
+            rows += self._add_taken(gathered, taken)
+            if not taken.more or rows >= limits.LOG_ROUND_ROWS:
+                break
         if taken.later_ms is not None:
             gathered.later_ms.append(taken.later_ms)
         gathered.more = gathered.more or taken.more
-        return taken
+        return offsets
+
+    def _add_taken(self, gathered: _Gathered, taken: Taken) -> int:
+        """Add blocks, and an entry for what could not be read; return how many entries the blocks have."""
+        software, entries = self._publisher.software, 0
+        for times, rows in cut_blocks(taken.frames):
+            entries += len(rows)
+            latest = times[-1][0]
+            for leaf, addresses in pack_blocks(times, rows, self._clients, software.node, software.version):
+                gathered.add(Stream.RESOLUTION, leaf, addresses, latest)
+        for fault in taken.faults:
+            _LOG.error("%s: %d octets from %d on: %s", fault.segment, fault.octets, fault.offset, fault.what)
+            at_ms = max(gathered.newest_ms, self.newest_ms)
+            gathered.add(Stream.MAINTENANCE, self._leaf(_fault_entry(fault), at_ms), [], at_ms)
+        return entries
 
     def _take_notes(self, gathered: _Gathered) -> int:
         """Add notes; return how many."""
@@ -310,16 +323,8 @@ class Sequencer:
     def _client_of_peer(self, peer: bytes) -> tuple[Client, list[bytes], int]:
         """Return the client, its address where it is known, and the port."""
         address = address_of(peer)
-        client = self._client(address)
+        client = self._clients[address] if len(address) in ADDRESS_BYTES else UNKNOWN
         return client, [] if client is UNKNOWN else [address], int.from_bytes(peer[:_PORT_BYTES], "big")
-
-    def _client(self, address: bytes) -> Client:
-        found = self._clients.get(address)
-        if found is None:
-            if len(self._clients) >= limits.LOG_CLIENTS_KEPT:
-                self._clients.clear()
-            found = self._clients[address] = client_of(self._client_key, address)
-        return found
 
     # --- publication ---
     def _commit(self, pending: Pending) -> tuple[tuple[Stream, str], ...]:
@@ -435,7 +440,7 @@ class Sequencer:
         key = month_key(self._files, month_folder(self._data, pending.month))
         if key != self._client_key:
             self._client_key = key
-            self._clients.clear()
+            self._clients = Clients(key, limits.LOG_CLIENTS_KEPT)
         touched = {append.stream for append in pending.appends}
         for stream in Stream:
             if stream.value not in touched and stream not in self._growths:

@@ -196,7 +196,10 @@ class Edge(NamedTuple):
 
 
 def read_edge(read: Callable[[str], bytes], size: int) -> Edge:
-    """Read the right edge of a tree from its tiles. Errors: TileError; those of read."""
+    """Read the right edge of a tree from its tiles, as subtree_of does: compare its root with what was signed.
+
+    Errors: TileError; those of read.
+    """
     reading = _reader(read, size)
     return Edge(
         size,

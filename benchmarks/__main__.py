@@ -16,6 +16,7 @@ from benchmarks import (
     crowd,
     flood,
     latency,
+    log_cost,
     log_verify,
     lots,
     machine,
@@ -31,7 +32,7 @@ from benchmarks.load import NO_COMPILER, compile_programs
 from benchmarks.table import Row, render
 
 _OUT = Path("bench-out")
-_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots", "verify")
+_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots", "log", "verify")
 _STORED_A_LEAF = 50  # a log of so many leaves less than records are stored
 _WITH_NODE = frozenset(_NAMES) - {"store", "lots", "verify"}
 _BUSY = 0.5
@@ -139,6 +140,8 @@ def _measure_resolution(
             done(register.measure_singles(bench))
         if "flood" in only:
             done(*flood.measure(bench), crowd.measure(bench))
+        if "log" in only:
+            done(*log_cost.measure(bench))
 
 
 def _notes(about: dict[str, object]) -> str:

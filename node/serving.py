@@ -15,6 +15,7 @@ from audit.spool import Spool
 from core import clock, limits
 from core.caller import Callers
 from core.config import Config
+from core.disk import DiskGuard
 from core.errors import NodeError
 from core.hdl.dialogues import Dialogues
 from core.hdl.exchange import Transport
@@ -36,6 +37,7 @@ from node.handle_udp import UdpFront
 from node.http_connections import Connections
 from node.http_front import HttpFront
 from node.http_quick import QuickFront
+from node.log_api import LogApi
 from node.public_pages import PublicPages
 from node.routes import Routes
 from node.sessions_api import SessionsApi
@@ -105,7 +107,9 @@ def open_run_store(config: Config) -> RunStore:
 
 def make_spool(config: Config, worker: str) -> Spool:
     """The first half of a worker's resolution log."""
-    return Spool(config.data / SPOOL_FOLDER, worker, config.integer("log.sync_interval") / 1_000)
+    guard = DiskGuard(wiring.disks(config), config.integer("log.disk_reserve"))
+    sync_s = config.integer("log.sync_interval") / 1_000
+    return Spool(config.data / SPOOL_FOLDER, worker, sync_s, has_room=guard.has_room)
 
 
 def make_sequencer(config: Config, store: LmdbEngine) -> Sequencer:
@@ -266,6 +270,7 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
             store, registrar, days=parts.config.integer("complaint.days"), now_ms=clock.now_ms,
             filing=parts.filing, lookups=parts.lookups,
         ),
+        logs=LogApi(parts.config.data / "log", management.require),
         description=description(VERSION),
         ready=lambda: turn.writable and _can_read(store),
     )  # fmt: skip

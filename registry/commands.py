@@ -196,6 +196,21 @@ class LiftHold(NamedTuple):
     order: str
 
 
+class HoldLog(NamedTuple):
+    """Keep the log of a month beyond its time, by order. ``log``: ``registration/2026-03``. ``order``: its number."""
+
+    log: str
+    order: str
+    reason: str
+
+
+class ReleaseLog(NamedTuple):
+    """Let the log of a month go in its time. ``order``: as of LiftHold."""
+
+    log: str
+    order: str
+
+
 class AddTemplate(NamedTuple):
     """File a version of a metadata template as a draft, or another draft in its place. ``form``: JSON."""
 
@@ -355,7 +370,7 @@ Governance = (
     AddParty | AmendParty | VerifyParty | ConfirmParty | ReadIdentity | RekeyParties
     | ApplyPrefix | ReviewPrefix | SitePrefix | MovePrefix
     | IssueBearer | RevokeBearer
-    | PlaceHold | LiftHold
+    | PlaceHold | LiftHold | HoldLog | ReleaseLog
     | AddTemplate | PublishTemplate | WithdrawTemplate
     | OpenIncident | UpdateIncident | ReportIncident | CloseIncident
     | CreateLot | TakeBlock | RecordEvents

@@ -25,6 +25,7 @@ from registry.commands import (
     ExportPrefix,
     FileComplaint,
     Governance,
+    HoldLog,
     ImportLines,
     ImportPrefix,
     IssueBearer,
@@ -40,6 +41,7 @@ from registry.commands import (
     ReadIdentity,
     RecordEvents,
     RekeyParties,
+    ReleaseLog,
     ReportIncident,
     Result,
     ReviewPrefix,
@@ -55,6 +57,7 @@ from registry.complaints import file_complaint, move_complaint, read_contact
 from registry.desk import Desk
 from registry.holds import lift_hold, place_hold
 from registry.incidents import close_incident, open_incident, report_incident, update_incident
+from registry.log_holds import hold_log, release_log
 from registry.lot_events import record_events
 from registry.lots import create_lot, take_block
 from registry.notes import require_noted
@@ -101,6 +104,8 @@ _ACTS: Final[dict[type, _Act]] = {
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
     PlaceHold: _Act("hold.place", place_hold, "target"),
     LiftHold: _Act("hold.lift", lift_hold, "target"),
+    HoldLog: _Act("log.hold", hold_log, "log"),
+    ReleaseLog: _Act("log.release", release_log, "log"),
     AddTemplate: _Act("template.add", add_template),
     PublishTemplate: _Act("template.publish", publish_template, "code"),
     WithdrawTemplate: _Act("template.withdraw", withdraw_template, "code"),

@@ -42,7 +42,7 @@ from registry.management import HANDLES, JSON, OPERATIONS, PLACEHOLDERS, Asked, 
 from registry.members import Members, read_body, read_query
 from registry.reading import COUNT, Page, View
 from registry.roles import CALL_NAMED, allows
-from registry.standing import require_role, standing_of
+from registry.standing import Standing, require_role, standing_of
 
 _HEADERS: Final[Headers] = (("Content-Type", JSON), ("Cache-Control", "no-store"))  # a token is shown once
 _REFUSED: Final = (Outcome.FORBIDDEN, Outcome.ACCESS_DENIED)
@@ -137,6 +137,20 @@ class ManagementApi:
         self._public_limits.get(operation.call, NO_LIMIT).take(request.peer)
 
     # --- reading ---
+    async def require(self, request: HttpRequest, call: str, about: str) -> None:
+        """Look whether somebody may make a read that is answered elsewhere; a refusal is written down.
+
+        Errors: NodeError for anybody, and for who may not.
+        """
+        actor = admit(request)
+        try:
+            with self._store.snapshot() as snapshot:
+                self._standing(snapshot, call, actor)
+        except NodeError as error:
+            if error.ended in _REFUSED:
+                await self._registrar.call(Request(_note(call, about, error), actor, sent=origin_of(request)))
+            raise
+
     async def _read(
         self, request: HttpRequest, operation: Operation, members: Members, actor: Actor
     ) -> dict[str, Any]:  # fmt: skip
@@ -144,7 +158,8 @@ class ManagementApi:
             return await self._document(operation, members, actor)
         except NodeError as error:
             if error.ended in _REFUSED:
-                note = _note(operation, members, error)
+                about = next((members[name] for name in operation.placeholders), "")
+                note = _note(operation.call, about, error)
                 await self._registrar.call(Request(note, actor, sent=origin_of(request)))
             raise
 
@@ -165,10 +180,15 @@ class ManagementApi:
     def _look(self, operation: Operation, members: Members, actor: Actor) -> dict[str, Any] | Page:
         assert operation.read is not None
         with self._store.snapshot() as snapshot:
-            records = ServedRecords(snapshot, self._rules, self._root)
-            standing = standing_of(actor, records, self._server_admins, self._now_ms())
-            require_role(standing, allows(CALL_NAMED[operation.call], standing.role))
+            standing = self._standing(snapshot, operation.call, actor)
             return operation.read(View(snapshot, standing, self._rules, members, self._now_ms(), self._keys))
+
+    def _standing(self, snapshot: Snapshot, call: str, actor: Actor) -> Standing:
+        """Return in which role somebody makes a call. Errors: NodeError if he may not."""
+        records = ServedRecords(snapshot, self._rules, self._root)
+        standing = standing_of(actor, records, self._server_admins, self._now_ms())
+        require_role(standing, allows(CALL_NAMED[call], standing.role))
+        return standing
 
 
 def _find(path: str) -> tuple[Mapping[str, Operation], Members] | None:
@@ -201,9 +221,8 @@ def _told(result: Result, path: str) -> Response:
     )  # fmt: skip
 
 
-def _note(operation: Operation, members: Members, error: NodeError) -> NoteRefusal:
-    about = next((members[name] for name in operation.placeholders), "")
-    return NoteRefusal(operation.call, about, error.ended.value, str(error.fields.get("rule", "")), error.message)
+def _note(call: str, about: str, error: NodeError) -> NoteRefusal:
+    return NoteRefusal(call, about, error.ended.value, str(error.fields.get("rule", "")), error.message)
 
 
 def _not_allowed(request: HttpRequest, operations: Mapping[str, Operation]) -> Response:

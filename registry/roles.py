@@ -69,6 +69,9 @@ CALLS: Final = (
     Call("hold.place", _FILING, "依令停止解析", "Place a hold by order of the regulator"),
     Call("hold.lift", _FILING, "依令恢复解析", "Lift a hold"),
     Call("hold.list", _READING, "列出停止解析的对象", "List what is on hold"),
+    Call("log.hold", _FILING, "依令保全日志", "Keep the log of a month beyond its time, by order"),
+    Call("log.release", _FILING, "解除日志保全", "Release a log from legal hold"),
+    Call("log.holds", _READING, "列出保全的日志", "List logs on legal hold"),
     Call("token.issue", _FILING, "签发令牌", "Issue a token"),
     Call("token.revoke", _FILING, "吊销令牌", "Revoke a token"),
     Call("token.list", _INSPECTING, "列出令牌", "List tokens"),
@@ -96,6 +99,7 @@ CALLS: Final = (
     Call("report.inspection", frozenset((Role.LOCAL,)), "制作检查材料包", "Make the pack for an inspection"),
     Call("change.list", _INSPECTING, "查看变更流", "Read the change feed"),
     Call("journal.list", _INSPECTING, "查看操作与拒绝记录", "Read the journal of acts and refusals"),
+    Call("log.read", _INSPECTING, "读取留存日志", "Read the statutory logs"),
 )
 
 CALL_NAMED: Final = {call.name: call for call in CALLS}

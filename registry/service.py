@@ -244,7 +244,7 @@ class _Work:
                 return Result(Outcome.AUTHENTICATION_NEEDED, name)
             standing = self._registry.standing_for_records(self._actor, self._records, self._now_ms)
             self.who = standing.who
-            require_open(self._registry.policy.registration, command, self._now_ms)
+            require_open(self._registry.policy, command, self._now_ms)
             self._every_right = standing.role in _EVERY_RIGHT
             if self._actor.bearer:
                 self._party = standing.party
@@ -262,7 +262,7 @@ class _Work:
         try:
             desk = self._registry.desk(self.staging, self._actor, self._now_ms, self._stage_prefix)
             self.who = desk.who
-            require_open(desk.policy.registration, command, self._now_ms)
+            require_open(desk.policy, command, self._now_ms)
             with self.staging.whole():
                 match command:
                     case Home():

@@ -25,7 +25,7 @@ from core.store.log_rows import LAST_LOG_KEY, LogRow, log_key, pack_log_row
 from core.store.prefix_rows import pack_count, unpack_count
 from core.store.record_rows import RecordRows, logged_row, pack_record, prefix_range, record_key, unpack_values
 from core.wire.valuetypes import HS_VLIST
-from registry.streams import RECORD_CHANGE, RECORD_CREATE, RECORD_DELETE, STREAMS
+from registry.streams import LOT_CREATE, RECORD_CHANGE, RECORD_CREATE, RECORD_DELETE, STREAMS
 
 _CREATED = int(ChangeKind.RECORD_CREATED)
 _SERIAL_BYTES = 8  # the key of a change
@@ -35,6 +35,7 @@ _sha256 = hashlib.sha256
 _REGISTRATION: Final = STREAMS[RECORD_CREATE].value
 _CHANGE: Final = (STREAMS[RECORD_CHANGE].value, RECORD_CHANGE)
 _DELETE: Final = (STREAMS[RECORD_DELETE].value, RECORD_DELETE)
+_LOT: Final = (STREAMS[LOT_CREATE].value, LOT_CREATE)
 _DONE: Final = ("ok", "", "", b"")  # outcome, rule, reason and evidence of a LogEntry
 _NOT_LOGGED: Final = frozenset((
     Table.META, Table.JOURNAL, Table.LOG_QUEUE, Table.TOKENS, Table.TOKEN_TIMES, Table.ANSWERS, Table.COUNTERS,
@@ -252,9 +253,13 @@ class Staging:
 
     # --- the statutory log
     def noted(self) -> list[Noted]:
-        """Return what was noted of records since it was asked for last."""
+        """Return what was noted of records, and of lots of an import, since it was asked for last."""
         noted, self._noted = self._noted, []
         return noted
+
+    def note_lot(self, lot: bytes, row: bytes) -> None:
+        """Note a lot that came with an import: as a record, each is an entry."""
+        self._noted.append((*_LOT, lot.decode(), b"", hashlib.sha256(row).digest(), *_DONE))
 
     def act_digests(self) -> tuple[bytes, bytes]:
         """Return the digests of all rows that the last act changed, as they were before it and as they are behind it.

@@ -14,6 +14,7 @@ RECORD_CREATE: Final = "record.create"
 RECORD_CHANGE: Final = "record.change"
 RECORD_DELETE: Final = "record.delete"
 RECORD_WRITE: Final = "record.write"
+LOT_CREATE: Final = "lot.create"
 LOGIN: Final = "login"
 COUNTED: Final = "refusals.counted"
 
@@ -37,7 +38,7 @@ _GROUPS: Final = (
     ),
     _Group(
         Stream.REGISTRATION, "an identifier, a lot or a template is new; of a batch of records the refusal",
-        (RECORD_CREATE, RECORD_WRITE, "lot.create", "template.add"),
+        (RECORD_CREATE, RECORD_WRITE, LOT_CREATE, "template.add"),
     ),
     _Group(
         Stream.CHANGE, "what is known of a party, and how surely, is another",
@@ -65,7 +66,7 @@ _GROUPS: Final = (
     ),
     _Group(
         Stream.MAINTENANCE, "orders of the regulator",
-        ("hold.place", "hold.lift"),
+        ("hold.place", "hold.lift", "log.hold", "log.release"),
     ),
     _Group(
         Stream.MAINTENANCE, "how the node runs, and what is said of it",
@@ -80,6 +81,7 @@ _GROUPS: Final = (
             "party.show", "party.list", "prefix.show", "prefix.list", "lot.codes", "lot.show", "lot.list", "lot.blocks",
             "lot.unit", "hold.list", "token.list", "template.show", "template.list", "incident.show", "incident.list",
             "incident.form", "complaint.status", "complaint.list", "complaint.show", "change.list", "journal.list",
+            "log.holds", "log.read",
         ),
     ),
     _Group(

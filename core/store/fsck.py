@@ -5,9 +5,9 @@ no answer stands alone; counters count; the feed has no gap and ends at the seri
 tokens and their times belong together; a prefix that is homed or suspended by its
 application is so in its row, and no other is; parties that are named are there; the
 journal has no gap and ends at its number; so does the queue of the log, of which the lowest may be
-gone; the counts of holds count; complaints that wait are
-listed with their deadlines, and complaints counted by their states; a version of a metadata
-template that a record is bound to is there and was published, and versions are counted by their
+gone; the counts of holds count; a hold of a log is under its name; complaints that wait are listed
+with their deadlines, and complaints counted by their states; a version of a metadata template that
+a record is bound to is there and was published, and versions are counted by their
 parties; incidents are as many as were numbered, those that are open are listed, and each of their
 reports is there as it was signed; a prefix is being imported where a transfer is under way, and
 history came with one; no key is in a table that it does not fit, and none was made in another mode
@@ -46,6 +46,7 @@ from core.store.incident_rows import (
     unpack_report,
 )
 from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unpack_entry
+from core.store.log_hold_rows import unpack_log_hold
 from core.store.log_rows import LAST_LOG_KEY, unpack_log_row
 from core.store.log_rows import NUMBER_BYTES as LOG_NUMBER_BYTES
 from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
@@ -214,6 +215,14 @@ def _holds(snapshot: Snapshot) -> Iterator[str]:
         return
     if counts != HoldCounts(*(counted[kind] for kind in HoldKind)):
         yield f"holds: {counts} is not how many there are"
+
+
+def _log_holds(snapshot: Snapshot) -> Iterator[str]:
+    for key, row in snapshot.scan(Table.LOG_HOLDS, b""):
+        try:
+            unpack_log_hold(key, row)
+        except StoreError as error:
+            yield f"log_holds {key!r}: {error.message}"
 
 
 def _templates(snapshot: Snapshot) -> Iterator[str]:
@@ -433,6 +442,7 @@ _CHECKS: Final = (
     _applications,
     _bearers,
     _holds,
+    _log_holds,
     _templates,
     _incidents,
     _complaints,

@@ -16,6 +16,7 @@ from node.cli import (
     incident,
     line,
     log,
+    log_retention,
     log_verify,
     lot,
     party,
@@ -173,7 +174,10 @@ cli.add_command(incident.incident)
 cli.add_command(complaint.complaint)
 cli.add_command(line.line)
 cli.add_command(log.log)
-for command in (log_verify.verify, log_verify.prove):
+for command in (
+    log_verify.verify, log_verify.prove,
+    log_retention.retention, log_retention.hold_month, log_retention.release_month,
+):  # fmt: skip
     log.log.add_command(command)
 cli.add_command(report.report)
 cli.add_command(trail.changes)

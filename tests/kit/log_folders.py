@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.block import pack_blocks
 from audit.checkpoint import Checkpoint
-from audit.clients import Client, client_of
+from audit.clients import Client, Clients
 from audit.entry import dump
 from audit.frame import Row
 from audit.merkle import leaf_hash
@@ -41,6 +41,7 @@ class LogFolder:
         self.stream, self.month = stream, month
         self.origin = f"{host}/log/{stream.value}/{month}"
         self.clients_key = clients_key
+        self._clients = Clients(clients_key, 100_000)
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
         self.key = ed25519_key(self.origin, self._private.public_key().public_bytes_raw())
         self.leaves: list[bytes] = []
@@ -74,8 +75,8 @@ class LogFolder:
         """Publish resolutions, a time each, as blocks of at most 500; for the resolution log."""
         for start in range(0, len(rows), 500):
             pairs = [(at, 1) for at in times[start : start + 500]]
-            blocks = pack_blocks(pairs, rows[start : start + 500], self.client, NODE, VERSION)
-            self.publish(*[leaf for leaf, _ in blocks])
+            blocks = pack_blocks(pairs, rows[start : start + 500], self._clients, NODE, VERSION)
+            self.publish(*(leaf for leaf, _ in blocks))
 
     def entries(self, *documents: dict[str, Any]) -> None:
         """Publish entries, a leaf each; for the other three logs."""
@@ -83,7 +84,7 @@ class LogFolder:
 
     def client(self, address: bytes) -> Client:
         """Return the client of address octets, by the key of this month."""
-        return client_of(self.clients_key, address)
+        return self._clients[address]
 
     def remove_partials(self) -> None:
         """Remove the partial tiles that a full one stands for, as a log may."""
