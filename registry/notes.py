@@ -1,6 +1,6 @@
 """What was done or refused elsewhere than in the registrar, and is passed on to it to be written down.
 
-A log-in is decided by a worker, a key of unit codes made by the command line.
+A log-in is decided by a worker, a key of unit codes and a pack for an inspector are made by the command line.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from registry.standing import Standing, require_role
 from registry.streams import LOGIN
 
 LOT_REKEY = "lot.rekey"
+INSPECTION = "report.inspection"
+_AT_THIS_MACHINE = (LOT_REKEY, INSPECTION)
 
 
 class Registrar(Protocol):
@@ -53,7 +55,7 @@ def require_noted(standing: Standing, action: str) -> None:
     """Errors: NodeError for what is no note, or not that of who asks."""
     if action == LOGIN:
         require_role(standing, bool(standing.who.name))
-    elif action == LOT_REKEY:
-        require_role(standing, allows(CALL_NAMED[LOT_REKEY], standing.role))
+    elif action in _AT_THIS_MACHINE:
+        require_role(standing, allows(CALL_NAMED[action], standing.role))
     else:
-        raise refusal("event", Outcome.INVALID_VALUE, choices=f"{LOGIN}, {LOT_REKEY}")
+        raise refusal("event", Outcome.INVALID_VALUE, choices=", ".join((LOGIN, *_AT_THIS_MACHINE)))

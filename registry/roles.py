@@ -96,6 +96,7 @@ CALLS: Final = (
     Call("complaint.answer", _FILING, "答复投诉", "Answer a complaint"),
     Call("complaint.reject", _FILING, "不予受理投诉", "Reject a complaint"),
     Call("complaint.close", _FILING, "办结投诉", "Close a complaint"),
+    Call("report.inspection", frozenset((Role.LOCAL,)), "制作检查材料包", "Make the pack for an inspection"),
     Call("change.list", _INSPECTING, "查看变更流", "Read the change feed"),
     Call("journal.list", _INSPECTING, "查看操作与拒绝记录", "Read the journal of acts and refusals"),
     Call("log.read", _INSPECTING, "读取留存日志", "Read the statutory logs"),

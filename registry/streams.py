@@ -61,6 +61,10 @@ _GROUPS: Final = (
         ("party.identity", "complaint.contact", "prefix.export"),
     ),
     _Group(
+        Stream.MAINTENANCE, "an inspection was served",
+        ("report.inspection",),
+    ),
+    _Group(
         Stream.MAINTENANCE, "orders of the regulator",
         ("hold.place", "hold.lift", "log.hold", "log.release"),
     ),

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from audit.checkpoint import Checkpoint
 from audit.verify.chain import Month, check_chain, check_drops
 from audit.verify.check import Checked, Given, check_month
 from audit.verify.export import check_export, read_manifest
@@ -24,8 +25,9 @@ from audit.verify.find import Found, Scope, find, find_published
 from audit.verify.findings import Findings, Report
 from audit.verify.leaves import Drop
 from audit.verify.offline import check_proof
+from audit.verify.pack import Pack, check_pack, check_pack_manifest, is_pack, pack_above, read_pack
 from audit.verify.place import Folder, Server
-from audit.verify.trust import STREAMS, Keys, open_checkpoint, read_keys
+from audit.verify.trust import STREAMS, Keys, open_checkpoint, read_keys, stream_and_month
 
 SELF_ONLY: Final = "仅自身一致 consistent with itself only"
 BY_KEY: Final = "以给定的公钥为准 by the key given"
@@ -42,7 +44,8 @@ def verify(
 ) -> Report:  # fmt: skip
     """Verify what lies at a path or an address.
 
-    ``path``: folder ``log/``, of a stream or of a month, an export, a proof, a folder of these, or ``http(s)://…/log/``.
+    ``path``: folder ``log/``, of a stream or of a month, an export, a pack for an inspection, a proof, a folder of
+    these, or ``http(s)://…/log/``.
     ``keys``: trusted. ``checkpoints``: known from elsewhere, with the names of their files. ``token``: for a server.
     Memory: flat. Errors: ValueError for an address that is none.
     """
@@ -52,12 +55,18 @@ def verify(
         scope = find_published(Server(str(path), token), findings)
     else:
         scope = find(Path(path), findings)
+    packs = {label: read_pack(folder, label, findings) for folder, label in scope.exports if is_pack(folder)}
+    scope = scope._replace(exports=[each for each in scope.exports if each[1] not in packs])
     manifests = [read_manifest(folder, label, findings) for folder, label in scope.exports]
-    running = _Run(scope, keys, given, findings)
+    running = _Run(scope, keys, given, findings, _left_out(path, list(packs.values()), keys, findings))
     running.logs([known for each in manifests if each is not None for known in each.given])
     exports = {
         label: None if manifest is None else check_export(manifest, keys, running.months, findings)
         for (_, label), manifest in zip(scope.exports, manifests, strict=True)
+    }
+    exports |= {
+        label: None if pack is None else check_pack(pack, keys, running.months, findings)
+        for label, pack in packs.items()
     }
     proofs = {label: check_proof(file, label, keys, given, findings) for file, label in scope.proofs}
     if keys is None:
@@ -67,6 +76,22 @@ def verify(
         )
     trust = BY_KEY if keys is not None else BY_CHECKPOINT if given else SELF_ONLY
     return Report(trust, running.streams, exports, proofs, findings.problems, findings.notes, findings.count)
+
+
+def _left_out(
+    path: str | Path, packs: list[Pack | None], keys: Keys | None, findings: Findings
+) -> dict[str, Checkpoint]:  # fmt: skip
+    """Return the checkpoints of months that packs leave out; of the pack, too, that a log lies in."""
+    above = None if packs or str(path).startswith(("http://", "https://")) else pack_above(Path(path))
+    if above is not None and (pack := read_pack(above, "..", findings)) is not None:
+        check_pack_manifest(pack, keys, findings)
+        packs.append(pack)
+        findings.note(
+            "日志在检查材料包中：清单的签名已检查，其他文件未检查；校验整个包请指定其目录",
+            "the log lies in a pack: the signature of its manifest was checked, its other files were not; name the "
+            "folder of the pack to verify all of it",
+        )
+    return {origin: left for pack in packs if pack is not None for origin, left in pack.left_out().items()}
 
 
 def _read_given(checkpoints: Iterable[tuple[str, bytes]], keys: Keys | None, findings: Findings) -> list[Given]:
@@ -89,8 +114,12 @@ def _host(origin: str) -> str:
 class _Run:
     """The logs of one verification. ``months``: those that could be read, by origin; ``streams``: for the report."""
 
-    def __init__(self, scope: Scope, keys: Keys | None, given: list[Given], findings: Findings) -> None:
+    def __init__(
+        self, scope: Scope, keys: Keys | None, given: list[Given], findings: Findings, left_out: dict[str, Checkpoint]
+    ) -> None:  # fmt: skip
         self._scope, self._keys, self._given, self._findings = scope, keys, given, findings
+        self._left_out = left_out
+        self._not_packed = {stream_and_month(origin) for origin in left_out}
         self.months: dict[str, Checked] = {}
         self.streams: dict[str, dict[str, Any]] = {}
         self._known = given
@@ -113,7 +142,7 @@ class _Run:
                 )
                 continue
             chained = [each.month for each in read if each.month.stream]
-            check_chain(chained, by_origin, maintenance, self._findings)
+            check_chain(chained, by_origin, maintenance, self._findings, self._left_out)
         self._absent(by_origin)
         hosts = dict.fromkeys(_host(origin) for origin, each in self.months.items() if each.month.stream)
         for host in hosts:
@@ -156,7 +185,7 @@ class _Run:
             "删除记录取自相邻的维护日志 ../maintenance",
             "deletions were looked up in the maintenance log beside, ../maintenance",
         )
-        check_chain([each.month for each in read], {}, True, self._findings)
+        check_chain([each.month for each in read], {}, True, self._findings, self._left_out)
         return read
 
     def _beyond(self, read: list[Checked], alone: bool) -> None:
@@ -185,10 +214,12 @@ class _Run:
             return
         for given in self._given:
             checkpoint = given.checkpoint
-            drop = drops.get(checkpoint.origin)
+            drop, left = drops.get(checkpoint.origin), self._left_out.get(checkpoint.origin)
             if checkpoint.origin in self.months:
                 continue
-            if drop is None:
+            if left is not None:
+                self._hold_left_out(given, left)
+            elif drop is None:
                 self._findings.problem(
                     given.name, f"此检查点的日志 {checkpoint.origin} 不在此处：月份缺失或被替换",
                     f"the log of this checkpoint, {checkpoint.origin}, is not here: the month is missing or replaced",
@@ -201,6 +232,20 @@ class _Run:
                     f"{checkpoint.origin} was deleted, and the checkpoint on record does not fit this one",
                 )  # fmt: skip
 
+    def _hold_left_out(self, given: Given, left: Checkpoint) -> None:
+        """Hold a given checkpoint against that of a month that is not in the pack."""
+        if given.checkpoint.size > left.size or (given.checkpoint.size == left.size and given.checkpoint != left):
+            self._findings.problem(
+                given.name, f"与清单中 {left.origin} 的检查点不符：日志被回退，或节点签发了互相矛盾的检查点",
+                f"it does not fit the checkpoint of {left.origin} in the manifest: the log was rolled back, or the "
+                "node signed checkpoints that contradict each other",
+            )  # fmt: skip
+        else:
+            self._findings.note(
+                f"{given.name}：{left.origin} 未收入此包，未能重新计算",
+                f"{given.name}: {left.origin} is not in this pack, nothing could be computed",
+            )
+
     def _together(self, read: list[Month], drops: dict[str, Drop]) -> None:
         """Hold the streams of a node against each other: all begin together, and go over to a month together."""
         for stream in dict.fromkeys(month.stream for month in read):
@@ -212,7 +257,10 @@ class _Run:
                     f"{first.label} index 0", f"此日志声称自此开始，而其他日志更早（{earlier[0]}）：历史被替换",
                     f"the log says that it begins here, while others are older ({earlier[0]}): history was replaced",
                 )  # fmt: skip
-            later = [month for month in read if month.month > last.month]
+            later = [
+                month for month in read
+                if month.month > last.month and (stream, month.month) not in self._not_packed
+            ]  # fmt: skip
             gone = {origin.rpartition("/")[2] for origin in drops if origin.split("/")[-2] == stream}
             begun = [month.label for month in later if month.checkpoint.size > 1 and month.month not in gone]
             if begun:

@@ -8,6 +8,7 @@ six months of the Measures were over.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from audit.checkpoint import Checkpoint
@@ -18,6 +19,10 @@ from audit.verify.trust import Keys, open_checkpoint, stream_and_month
 
 KEPT_MONTHS: Final = 6  # whole calendar months that a log is kept at least (Measures art. 13-15)
 _SHANGHAI: Final = datetime.timezone(datetime.timedelta(hours=8))
+
+
+Checkpoints = Mapping[str, Checkpoint]
+"""By origin."""
 
 
 class Month(NamedTuple):
@@ -31,10 +36,12 @@ class Month(NamedTuple):
     tree: Tree
 
 
-def check_chain(months: list[Month], drops: dict[str, Drop], maintenance: bool, findings: Findings) -> None:
+def check_chain(
+    months: list[Month], drops: dict[str, Drop], maintenance: bool, findings: Findings, left_out: Checkpoints
+) -> None:  # fmt: skip
     """Check the months of one stream, ascending. ``drops``: deletions on record, by origin.
 
-    ``maintenance``: whether a maintenance log was there to be asked.
+    ``maintenance``: whether a maintenance log was there to be asked. ``left_out``: of months that a pack leaves out.
     """
     there = {month.checkpoint.origin: month for month in months}
     before: Month | None = None
@@ -52,7 +59,7 @@ def check_chain(months: list[Month], drops: dict[str, Drop], maintenance: bool, 
         elif named.origin in there and there[named.origin] is not month:
             _check_link(month, there[named.origin], before, named, findings)
         else:
-            _check_gone(month, before, named, findings, drops=drops, maintenance=maintenance)
+            _check_gone(month, before, named, findings, drops=drops, maintenance=maintenance, left_out=left_out)
         before = month
 
 
@@ -129,7 +136,7 @@ def _check_link(month: Month, old: Month, before: Month | None, named: Checkpoin
 
 def _check_gone(
     month: Month, before: Month | None, named: Checkpoint, findings: Findings, *, drops: dict[str, Drop],
-    maintenance: bool,
+    maintenance: bool, left_out: Checkpoints,
 ) -> None:  # fmt: skip
     """Check a month that is named and not there."""
     where = f"{month.label} index 0"
@@ -138,8 +145,10 @@ def _check_gone(
             before.label, f"{month.label} 的首条跳过了此月，指向 {named.origin}",
             f"the first entry of {month.label} passes over this month and names {named.origin}",
         )  # fmt: skip
-    drop = drops.get(named.origin)
-    if drop is None:
+    drop, left = drops.get(named.origin), left_out.get(named.origin)
+    if drop is None and left is not None:
+        _check_left_out(month, left, named, findings)
+    elif drop is None:
         found = (
             ("维护日志中没有其删除记录", "the maintenance log has no entry of its deletion") if maintenance
             else ("此处没有维护日志可查其删除记录", "there is no maintenance log here that could tell of its deletion")
@@ -154,6 +163,20 @@ def _check_gone(
             f"the checkpoint of the deletion is not the one that {month.label} begins with: what was deleted is not "
             "the month that was published",
         )  # fmt: skip
+
+
+def _check_left_out(month: Month, left: Checkpoint, named: Checkpoint, findings: Findings) -> None:
+    """Check a month that a pack leaves out, whose checkpoint it has."""
+    if left != named:
+        findings.problem(
+            f"{month.label} index 0", f"首条的检查点不是清单中 {named.origin} 的那个：月份的链断了",
+            f"the first entry is not the checkpoint of {named.origin} that the manifest has: the chain is broken",
+        )  # fmt: skip
+    else:
+        findings.note(
+            f"{named.origin} 未收入此包，其检查点与 {month.label} 首条相符",
+            f"{named.origin} is not in this pack; its checkpoint is the one that {month.label} begins with",
+        )
 
 
 def check_drops(drops: list[Drop], there: dict[str, Month], findings: Findings) -> dict[str, Drop]:

@@ -11,7 +11,7 @@ import datetime
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -31,7 +31,40 @@ _VERSION: Final = 1
 _SIGNED: Final = b"saltern log-export\n"
 _KEY_ID_DIGITS: Final = 32
 _CHUNK: Final = 1_048_576
-_CAUSES: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+CAUSES: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+
+class Signed(Protocol):
+    """A manifest. ``where``: its path; ``signed``: the octets that ``signature`` is over."""
+
+    @property
+    def where(self) -> str: ...
+    @property
+    def signed(self) -> bytes: ...
+    @property
+    def signature(self) -> dict[str, Any]: ...
+
+
+class Lying(Protocol):
+    """Where files of a manifest lie."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def label(self) -> str: ...
+
+
+class Listed(Protocol):
+    """A file as a manifest has it. Digests: hexadecimal."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def octets(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def sm3(self) -> str: ...
 
 
 class ExportedMonth(NamedTuple):
@@ -101,7 +134,7 @@ def read_manifest(folder: Path, label: str, findings: Findings) -> Manifest | No
         )  # fmt: skip
     except UnreadError as error:
         findings.problem(f"{label}/{MANIFEST}", error.zh, error.en)
-    except _CAUSES as error:
+    except CAUSES as error:
         findings.problem(
             f"{label}/{MANIFEST}", f"清单无法读取（{error!r}）", f"the manifest cannot be read ({error!r})"
         )  # fmt: skip
@@ -109,7 +142,7 @@ def read_manifest(folder: Path, label: str, findings: Findings) -> Manifest | No
 
 
 def _month(told: dict[str, Any]) -> ExportedMonth:
-    """Errors: _CAUSES."""
+    """Errors: CAUSES."""
     note = str(told["checkpoint"]).encode()
     checkpoint = open_checkpoint(note, Keys()).checkpoint
     if (told["origin"], told["size"]) != (checkpoint.origin, checkpoint.size):
@@ -124,7 +157,7 @@ def _month(told: dict[str, Any]) -> ExportedMonth:
 
 
 def _file(told: dict[str, Any]) -> ExportedFile:
-    """Errors: _CAUSES."""
+    """Errors: CAUSES."""
     return ExportedFile(
         _plain(told["name"]), int(told["entries"]), int(told["bytes"]), str(told["sha256"]), str(told["sm3"])
     )  # fmt: skip
@@ -141,13 +174,13 @@ def check_export(
     manifest: Manifest, keys: Keys | None, months: dict[str, Checked], findings: Findings
 ) -> dict[str, Any]:  # fmt: skip
     """Check an export. ``months``: of the logs at hand, by origin, which were held against its checkpoints."""
-    signed = _check_signature(manifest, keys, findings)
+    signed = check_signature(manifest, keys, findings)
     for month in manifest.months:
         _check_month(manifest, month, keys, findings)
     _check_left_out(manifest, months, findings)
     whole = True
     for file in manifest.files:
-        whole = _check_file(manifest, file, findings) and whole
+        whole = check_file(manifest, file, findings) and whole
     _check_counts(manifest, findings)
     _check_names(manifest, findings)
     compared = 0
@@ -170,7 +203,8 @@ def check_export(
     }
 
 
-def _check_signature(manifest: Manifest, keys: Keys | None, findings: Findings) -> bool:
+def check_signature(manifest: Signed, keys: Keys | None, findings: Findings) -> bool:
+    """Whether a manifest is signed, by one of the keys where there are any."""
     told = manifest.signature
     try:
         public = base64.b64decode(told["public_key"], validate=True)
@@ -180,7 +214,7 @@ def _check_signature(manifest: Manifest, keys: Keys | None, findings: Findings) 
         Ed25519PublicKey.from_public_bytes(public).verify(
             base64.b64decode(told["value"], validate=True), manifest.signed
         )  # fmt: skip
-    except (*_CAUSES, InvalidSignature):
+    except (*CAUSES, InvalidSignature):
         findings.problem(
             manifest.where, "清单的签名不对：签发之后清单被改动",
             "the signature of the manifest is wrong: the manifest was altered after it was signed",
@@ -228,7 +262,8 @@ def _check_left_out(manifest: Manifest, months: dict[str, Checked], findings: Fi
             )  # fmt: skip
 
 
-def _check_file(manifest: Manifest, file: ExportedFile, findings: Findings) -> bool:
+def check_file(manifest: Lying, file: Listed, findings: Findings) -> bool:
+    """Whether a file is what its manifest says. Memory: _CHUNK."""
     where = f"{manifest.label}/{file.name}"
     sha256, sm3, octets = hashlib.sha256(), hashes.Hash(hashes.SM3()), 0
     try:

@@ -16,6 +16,7 @@ MONTH: Final = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
 FOLDERS_MAX: Final = 20_000  # looked into: four streams of a thousand months, and exports beside them
 DEPTH_MAX: Final = 5  # folders below the path
 MANIFEST: Final = "manifest.json"
+LOG: Final = "log"
 PROOF_SUFFIX: Final = ".tlog-proof"
 _MONTHLY: Final = ("checkpoint", "tile", "vkey")
 _NO_LOGS: Final = frozenset({"tile", "timestamps"})
@@ -108,7 +109,8 @@ class _Search:
         label = plain(os.path.relpath(folder, self._base))
         if _there(folder / MANIFEST):
             self._scope.exports.append((folder, plain(folder.name) if folder == self._base else label))
-            return
+            if not _there(folder / LOG):  # of a pack; an export has no log
+                return
         below = _listed(folder)
         months = [name for name in below if name not in _NO_LOGS and _is_month(folder / name)]
         stream = folder.name if folder.name in STREAMS else ""

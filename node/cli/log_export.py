@@ -25,7 +25,7 @@ from node.log_reading import log_reader
 from node.signing import load_signer
 
 
-class _Day(click.ParamType[Any]):
+class Day(click.ParamType[Any]):
     """A day in Shanghai."""
 
     name = "day"
@@ -40,8 +40,8 @@ class _Day(click.ParamType[Any]):
 
 @click.command()
 @click.option("--stream", required=True, type=StreamName(), help="哪一种日志 Which log.")
-@click.option("--from", "first", required=True, metavar="D", type=_Day(), help="首日（上海） First day, in Shanghai.")
-@click.option("--to", "last", required=True, metavar="D", type=_Day(), help="末日，含当日 Last day, inclusive.")
+@click.option("--from", "first", required=True, metavar="D", type=Day(), help="首日（上海） First day, in Shanghai.")
+@click.option("--to", "last", required=True, metavar="D", type=Day(), help="末日，含当日 Last day, inclusive.")
 @click.option(
     "--format", "form", required=True, metavar="|".join(FORMS), type=Nearest(FORMS), help="文件格式 Form of the files."
 )

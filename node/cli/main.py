@@ -22,6 +22,7 @@ from node.cli import (
     party,
     prefix,
     record,
+    report,
     resolve,
     template,
     token,
@@ -178,6 +179,7 @@ for command in (
     log_retention.retention, log_retention.hold_month, log_retention.release_month,
 ):  # fmt: skip
     log.log.add_command(command)
+cli.add_command(report.report)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)

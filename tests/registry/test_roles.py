@@ -113,7 +113,7 @@ ASK: dict[str, tuple[str, str, Any]] = {
 
 NOT_OVER_HTTP = {
     "party.identity", "party.rekey", "record.write", "complaint.contact", "prefix.export", "prefix.import",
-    "prefix.abandon", "lot.rekey", "log.read",
+    "prefix.abandon", "lot.rekey", "report.inspection", "log.read",
 }  # fmt: skip
 FOR_ALL_OWN = ("party.list", "prefix.list", "lot.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
@@ -249,13 +249,14 @@ def test_a_record_is_written(world: World, asker: Asker) -> None:
 
 
 @every_asker
-@pytest.mark.parametrize("action", ["lot.rekey", "party.add", "", "x" * 100])
+@pytest.mark.parametrize("action", ["lot.rekey", "report.inspection", "party.add", "", "x" * 100])
 def test_an_act_that_is_only_noted_is_one_of_this_machine(world: World, asker: Asker, action: str) -> None:
-    """New keys of unit codes are; nothing else is noted but that, and log-ins by who logs in."""
+    """New keys of unit codes and packs for inspectors are; nothing else is noted but log-ins, by who logs in."""
     result = world.desk.run(NoteAct(action, "1"), asker.actor(world))
-    wrong = Outcome.INVALID_VALUE if action != "lot.rekey" else Outcome.FORBIDDEN
+    noted = action in ("lot.rekey", "report.inspection")
+    wrong = Outcome.FORBIDDEN if noted else Outcome.INVALID_VALUE
     assert result.outcome in (wrong, Outcome.AUTHENTICATION_NEEDED)
-    assert world.desk.run(NoteAct(action, "1"), person("本机")).done is (action == "lot.rekey")
+    assert world.desk.run(NoteAct(action, "1"), person("本机")).done is noted
 
 
 @every_asker
