@@ -17,7 +17,6 @@ from typing import Final
 from core.errors import NodeError
 
 _BESIDE: Final = ".new"
-_MADE_MAX: Final = 4_096
 
 
 class RewriteError(NodeError):
@@ -30,9 +29,6 @@ class RewriteError(NodeError):
 
 class Files:
     """The operations. Errors: OSError of the system, as it is."""
-
-    def __init__(self) -> None:
-        self._made: set[Path] = set()  # folders whose names are known to be durable
 
     def write(self, path: Path, data: bytes, mode: int = 0o644) -> Path:
         """Write and sync the content beside its place; return where."""
@@ -57,16 +53,12 @@ class Files:
             os.close(descriptor)
 
     def make_folder(self, folder: Path, mode: int = 0o755) -> None:
-        """Make a folder that may be there already; its name is durable, also if who made it came no further."""
-        if folder in self._made and folder.is_dir():
+        """Make a folder that may be there already; the name of one that is made is durable."""
+        if folder.is_dir():
             return
-        if not folder.is_dir():
-            self.make_folder(folder.parent)
-            folder.mkdir(mode=mode, exist_ok=True)
+        self.make_folder(folder.parent)
+        folder.mkdir(mode=mode, exist_ok=True)
         self.sync_folder(folder.parent)
-        if len(self._made) >= _MADE_MAX:
-            self._made.clear()
-        self._made.add(folder)
 
     def write_at(self, path: Path, offset: int, data: bytes) -> None:
         """Have a private file end with this content from an offset on, synced."""

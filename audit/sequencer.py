@@ -99,6 +99,7 @@ class Sequencer:
         self._client_key = b""
         self._clients = Clients(b"", 0)
         self._growths: dict[Stream, Growth] = {}
+        self._durable: set[Path] = set()  # folders of the month whose names are
         self._state: Pending | None = None
         self._lock = -1
 
@@ -214,6 +215,7 @@ class Sequencer:
         if before is not None:
             fresh = fresh._replace(queue=before.queue, segments=before.segments, marks=before.marks)
         self._growths.clear()
+        self._durable.clear()
         return Round(self._commit(fresh), more=True)
 
     # --- gathering ---
@@ -326,7 +328,7 @@ class Sequencer:
         for side in pending.sides:
             path = month_folder(self._data, side.month) / side.stream
             self._files.write_at(path, side.offset, side.data)
-            self._files.sync_folder(path.parent)
+            self._sync(path.parent)
         partial: list[Path] = []
         growing: list[tuple[Path, list[list[File]], Checkpoint]] = []
         for append in pending.appends:
@@ -335,7 +337,7 @@ class Sequencer:
             partial += [folder / path for path in superseded_between(append.first, end)]
             growth = self._growth_at(pending, append)
             if growth is None:  # it is published; who did it may not have come so far as to sync the name
-                self._files.sync_folder(folder)
+                self._sync(folder)
                 continue
             grown = growth.grow(append.leaves)
             growing.append((folder, grown, Checkpoint(_origin(pending, append.stream), growth.size, growth.root())))
@@ -356,7 +358,15 @@ class Sequencer:
                 self._files.write_new(folder / path, data)
                 folders.add((folder / path).parent)
         for folder in sorted(folders):
-            self._files.sync_folder(folder)
+            self._sync(folder)
+
+    def _sync(self, folder: Path) -> None:
+        """Make the names in a folder durable, and its own one: who made it may not have come so far."""
+        self._files.sync_folder(folder)
+        while folder != self._data and folder not in self._durable:
+            self._files.sync_folder(folder.parent)
+            self._durable.add(folder)
+            folder = folder.parent
 
     def _publish_checkpoint(self, folder: Path, checkpoint: Checkpoint) -> None:
         key = ed25519_key(checkpoint.origin, self._publisher.public)
@@ -365,7 +375,7 @@ class Sequencer:
         if key.vkey not in known:  # the node has a key of its own from the first month on, and may get another one
             self._files.replace(folder / VKEY, "".join(f"{line}\n" for line in (*known, key.vkey)).encode())
         self._files.replace(folder / CHECKPOINT, sign_note(checkpoint.text, key, self._publisher.sign))
-        self._files.sync_folder(folder)
+        self._sync(folder)
 
     def _growth_at(self, pending: Pending, append: Append) -> Growth | None:
         """Return the log that is to get these leaves; None if it has them. Errors: SequencerError."""
@@ -400,6 +410,7 @@ class Sequencer:
         except SideError as error:
             raise SequencerError(f"月度密钥已损坏。The month's key is damaged: {error}") from None
         if key != self._client_key:
+            self._sync(month_folder(self._data, pending.month))
             self._client_key = key
             self._clients = Clients(key, limits.LOG_CLIENTS_KEPT)
         touched = {append.stream for append in pending.appends}

@@ -6,6 +6,7 @@ checkpoint that was ever published.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import itertools
 import json
@@ -20,10 +21,12 @@ from audit.checkpoint import Checkpoint, parse_checkpoint
 from audit.clients import UNKNOWN, client_of
 from audit.entry import Software
 from audit.files import Files
+from audit.frame import encode_frame
 from audit.merkle import Frontier, leaf_hash
 from audit.note import ed25519_key, open_note
 from audit.sequencer import Publisher, Sequencer
 from audit.side import KEY_FILE, month_folder, read_key, read_side
+from audit.spool import MAGIC
 from audit.tile import bundle_path, tile_path, tiles_between, unpack_bundle
 from core.clock import Millis
 from core.store.engine import Batch, Engine, Table
@@ -185,12 +188,11 @@ def assert_side_table(data: Path, month: Month) -> None:
     assert [(index, [client_of(key, each).hashed.hex() for each in addresses]) for index, addresses in have] == wanted
 
 
-def assert_nothing_is_left_over(data: Path) -> None:
-    """No temporary name, no partial tile whose full one is there, no row, no segment that is read to its end."""
+def assert_nothing_is_left_over(data: Path, *, partial: bool = False) -> None:
+    """No temporary name; no partial tile whose full one is there, unless they may be."""
     for path in data.rglob("*"):
         assert not path.name.startswith("."), path
-        assert not (path.name.endswith(".p") and path.with_name(path.name[:-2]).exists()), path
-        assert not path.name.endswith(".new") or path.parent.name == "spool", path
+        assert partial or not (path.name.endswith(".p") and path.with_name(path.name[:-2]).exists()), path
 
 
 # --- checkpoints and octets that were ever there ---
@@ -244,3 +246,32 @@ def run_out(sequencer: Sequencer, now_ms: int) -> int:
         count += 1
         assert count < 1_000, "rounds go on for ever"
     return count
+
+
+# --- what a worker left ---
+
+
+class Segment:
+    """A segment of the spool that is written frame by frame. ``held``: by a worker that lives."""
+
+    def __init__(self, data: Path, worker: str, at_ms: int, *, held: bool = True) -> None:
+        folder = data / "spool"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = folder / f"{worker}-{at_ms:013}.spool"
+        self.file = self.path.open("xb", buffering=0)
+        if held:
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+        self.file.write(MAGIC)
+
+    def add(self, at_ms: int, *names: str, peer: bytes = PEER) -> None:
+        """Write the frame of one turn."""
+        self.file.write(frame_of(at_ms, *names, peer=peer))
+
+    def end(self) -> None:
+        """The worker ends, or rotates."""
+        self.file.close()
+
+
+def frame_of(at_ms: int, *names: str, peer: bytes = PEER) -> bytes:
+    """Return the frame of one turn that asked for these."""
+    return encode_frame(at_ms, [(1, "ok", peer, name.encode(), "") for name in names])
