@@ -21,7 +21,7 @@ from audit.checkpoint import Checkpoint
 from audit.verify.chain import Month, check_chain, check_drops
 from audit.verify.check import Checked, Given, check_month
 from audit.verify.export import check_export, read_manifest
-from audit.verify.find import Found, Scope, find, find_published
+from audit.verify.find import Found, Group, Scope, find, find_published
 from audit.verify.findings import Findings, Report
 from audit.verify.leaves import Drop
 from audit.verify.offline import check_proof
@@ -127,9 +127,7 @@ class _Run:
     def logs(self, exported: list[Given]) -> None:
         """Check all months, then what they say of each other. ``exported``: checkpoints of exports, to be held to."""
         self._known = [*self._given, *exported]
-        groups = {
-            group.name: [self._month(found, group.name) for found in group.months] for group in self._scope.groups
-        }
+        groups = {group.name: self._group(group) for group in self._scope.groups}
         drops, maintenance = self._drops(groups)
         by_origin = check_drops(drops, {origin: each.month for origin, each in self.months.items()}, self._findings)
         for group in self._scope.groups:
@@ -147,6 +145,13 @@ class _Run:
         hosts = dict.fromkeys(_host(origin) for origin, each in self.months.items() if each.month.stream)
         for host in hosts:
             self._together([each.month for origin, each in self.months.items() if _host(origin) == host], by_origin)
+
+    def _group(self, group: Group) -> list[Checked | None]:
+        """Check the months of a stream, the newest first: one that ends meanwhile is read once it has ended."""
+        checked = [self._month(found, group.name) for found in reversed(group.months)]
+        for stream, months in self.streams.items():
+            self.streams[stream] = dict(sorted(months.items()))
+        return checked[::-1]
 
     def _month(self, found: Found, name: str) -> Checked | None:
         checked = check_month(found, self._keys, self._known, self._findings)
@@ -248,8 +253,9 @@ class _Run:
 
     def _together(self, read: list[Month], drops: dict[str, Drop]) -> None:
         """Hold the streams of a node against each other: all begin together, and go over to a month together."""
+        read = sorted(read, key=lambda month: month.month)
         for stream in dict.fromkeys(month.stream for month in read):
-            own = sorted((month for month in read if month.stream == stream), key=lambda month: month.month)
+            own = [month for month in read if month.stream == stream]
             first, last = own[0], own[-1]
             earlier = [month.label for month in read if month.month < first.month]
             if first.tree.begins and earlier:
