@@ -204,6 +204,8 @@ def _block(head: Head, columns: list[Any]) -> Block:
         identifiers, who,
     )  # fmt: skip
     lengths = {len(column) for column in block[2:8]}
+    if not all(type(network) is bytes and len(network) in (3, 6) for network in networks):
+        raise ValueError("a client's network is none")
     texts = isinstance(vias, bytes) and all(type(each) is bytes for each in identifiers)
     named = all(type(each) is str for each in (*names, *who.values())) and all(0 <= row < head.rows for row in who)
     if lengths != {head.rows} or not texts or not named or len(hashes) != HASH_BYTES * len(networks):
