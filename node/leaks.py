@@ -1,9 +1,12 @@
 """Proves of octets that leave this node that no secret of it is inside: keys, secrets of administrators, tokens.
 
 A secret is looked for as it is, in hexadecimal digits of either case, and in base64 of either alphabet at each of the
-three places that it can have in a longer text. Of a private key the numbers are looked for, and the lines of its PEM
-text. A secret of 16 octets or more is found by its pieces: all pieces of GRAM octets are in one set, and data is looked
-up at such steps that a secret within it cannot be passed over. So the cost does not depend on how many there are.
+three places that it can have in a longer text.
+Of a private key the secret numbers are looked for, also in the lines of its PEM text. Nothing that a stranger can know
+is taken for a secret: he could have it logged, and no pack would ever be made again.
+
+A secret of 16 octets or more is found by its pieces: all pieces of GRAM octets are in one set, and data is looked up
+at such steps that a secret within it cannot be passed over. So the cost does not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -28,11 +31,10 @@ SECRET_OCTETS_MIN: Final = 16  # of what is looked for; shorter ones could stand
 _FILE_BYTES_MAX: Final = 1_048_576
 _TAIL: Final = 128  # octets that are looked at again with the next ones; the text of a token takes 64
 _SETTINGS: Final = ("node.signing_key", "party.keys", "lots.keys", "handle.server_key", "https.key")
-_MARKER: Final = b"PRIVATE KEY-----"
+_PRIVATE: Final = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", re.DOTALL)
 _PUBLIC: Final = (b"-----BEGIN CERTIFICATE", b"-----BEGIN PUBLIC KEY", b"-----BEGIN RSA PUBLIC KEY")
 _KEY_LINE: Final = re.compile(rb"[0-9]+ +([0-9a-fA-F]{32,})")
 _TOKEN: Final = re.compile(rb"saltern_[0-9a-f]{12}_[A-Za-z0-9_-]{43}")
-_PEM_LINE: Final = 40  # characters of a line that are taken as a part of a key
 
 
 class Secret(NamedTuple):
@@ -74,8 +76,6 @@ class Watch:
             self._where, self._tail = where, b""
         data = self._tail + data
         self._tail = data[-self._tail_octets :]
-        if _MARKER in data:
-            raise LeakError(where, "PRIVATE KEY")
         if b"saltern_" in data:
             self._look_for_tokens(where, data)
         if self._grams.isdisjoint([data[at : at + GRAM] for at in range(0, len(data) - GRAM + 1, self._step)]):
@@ -129,9 +129,10 @@ def _content(file: Path) -> bytes:
 def secrets_of(file: Path, content: bytes) -> Iterator[Secret]:
     """Yield the secrets that a file holds: of a private key its numbers, of a file of keys each, else all of it."""
     name = file.name
-    if _MARKER in content:
-        yield from (Secret(name, octets) for octets in _numbers(content))
-        yield from (Secret(name, line) for line in content.splitlines() if _is_pem_line(line))
+    if blocks := _PRIVATE.findall(content):
+        numbers = _numbers(content)
+        yield from (Secret(name, octets) for octets in numbers)
+        yield from (Secret(name, line) for block in blocks for line in _lines(block.split(), numbers))
     elif content.startswith(_PUBLIC):
         return
     elif lines := [match for line in content.splitlines() if (match := _KEY_LINE.fullmatch(line.strip()))]:
@@ -142,8 +143,20 @@ def secrets_of(file: Path, content: bytes) -> Iterator[Secret]:
         yield Secret(name, content.strip())
 
 
-def _is_pem_line(line: bytes) -> bool:
-    return len(line) >= _PEM_LINE and not line.startswith(b"-----")
+def _lines(lines: list[bytes], numbers: list[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a private key in PEM, as far as they are secret: what strangers know must not be found.
+
+    Of a key that cannot be read here all lines.
+    """
+    body, forms = b"".join(lines), [form for number in numbers for form in _forms(number)]
+    if not numbers:
+        yield from lines
+    for form in forms:
+        begin = body.find(form)
+        at = 0
+        for line in lines if begin >= 0 else ():
+            yield body[max(at, begin) : min(at + len(line), begin + len(form))]
+            at += len(line)
 
 
 def _numbers(content: bytes) -> list[bytes]:
@@ -156,8 +169,9 @@ def _numbers(content: bytes) -> list[bytes]:
         case ed25519.Ed25519PrivateKey() | x25519.X25519PrivateKey():
             return [key.private_bytes_raw()]
         case rsa.RSAPrivateKey():
-            numbers = key.private_numbers()
-            return [_octets(number) for number in (numbers.d, numbers.p, numbers.q)]
+            all_of = key.private_numbers()
+            secret = (all_of.d, all_of.p, all_of.q, all_of.dmp1, all_of.dmq1, all_of.iqmp)
+            return [_octets(number) for number in secret]
         case ec.EllipticCurvePrivateKey():
             return [_octets(key.private_numbers().private_value)]
         case dsa.DSAPrivateKey():
