@@ -42,6 +42,7 @@ VERSION: Final = 1
 ROWS_MAX: Final = 500
 LEAF_BYTES_MAX: Final = 65_535
 COLUMNS_BYTES_MAX: Final = 4_194_304  # of what one leaf holds; 500 identifiers and names of 2 048 octets take half
+CUT_BYTES: Final = 2_048  # of the identifier of an entry that is too long for a leaf by itself
 _HEAD: Final = struct.Struct(">BHQQ")
 _COLUMNS: Final = 10
 _NOBODY: Final = 0xFFFF
@@ -104,6 +105,10 @@ def pack_blocks(
     leaf, addresses = _pack(times, rows, clients, node, version)
     if len(leaf) <= LEAF_BYTES_MAX:
         return [(leaf, addresses)]
+    if len(rows) == 1:  # longer than anything that is written here: it must not keep the others waiting
+        via, outcome, peer, identifier, who = rows[0]
+        row: Row = (via, outcome, peer, identifier[:CUT_BYTES], who[: CUT_BYTES // 4])
+        return [_pack(times, [row], clients, node, version)]
     half = len(rows) // 2
     first, second = _split(times, half)
     return [
@@ -199,6 +204,8 @@ def _block(head: Head, columns: list[Any]) -> Block:
         identifiers, who,
     )  # fmt: skip
     lengths = {len(column) for column in block[2:8]}
+    if not all(type(network) is bytes and len(network) in (3, 6) for network in networks):
+        raise ValueError("a client's network is none")
     texts = isinstance(vias, bytes) and all(type(each) is bytes for each in identifiers)
     named = all(type(each) is str for each in (*names, *who.values())) and all(0 <= row < head.rows for row in who)
     if lengths != {head.rows} or not texts or not named or len(hashes) != HASH_BYTES * len(networks):

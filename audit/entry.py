@@ -9,20 +9,24 @@
 UTF-8, names in order, no blanks, no floats; what is not there is null. ``req``: number of the request in the order in
 which this node decided; of a resolution ``<index of the leaf>.<row>``. ``up``: what the upstream acknowledged it by.
 A leaf of registration, maintenance and change is one such text; one of resolution is a block (``audit/block.py``),
-whose rows are told in the same schema.
+whose rows are told in the same schema. A text that would make a leaf longer than a log can hold is cut, and ends with
+the SHA-256 of all of it: ``… sha256:<hex>``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any, Final, NamedTuple
 
 from audit.clients import Client, format_network
+from audit.tile import ENTRY_BYTES_MAX
 from core.clock import format_instant
 from core.store.log_rows import LogEntry
 from core.who import Role, Who
 
 VERSION: Final = 1
+_CUT_CHARS: Final = 400  # of each of ten texts or so, an octet as six at most: a third of a leaf
 
 
 class Software(NamedTuple):
@@ -33,8 +37,27 @@ class Software(NamedTuple):
 
 
 def dump(document: dict[str, Any]) -> bytes:
-    """Return the canonical JSON of an entry."""
+    """Return the canonical JSON of an entry. Bounds: ENTRY_BYTES_MAX octets, whatever it says."""
+    leaf = _canonical(document)
+    return leaf if len(leaf) <= ENTRY_BYTES_MAX else _canonical(_cut(document))
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(errors="replace")
+
+
+def _cut(document: dict[str, Any]) -> dict[str, Any]:
+    """Return it with each long text cut."""
+    cut: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, dict):
+            cut[name] = _cut(value)
+        elif isinstance(value, str) and len(value) > _CUT_CHARS:
+            digest = hashlib.sha256(value.encode(errors="replace")).hexdigest()
+            cut[name] = f"{value[:_CUT_CHARS]}… sha256:{digest}"
+        else:
+            cut[name] = value
+    return cut
 
 
 def entry_document(

@@ -53,7 +53,7 @@ class Files:
             os.close(descriptor)
 
     def make_folder(self, folder: Path, mode: int = 0o755) -> None:
-        """Make a folder that may be there already; its name is durable."""
+        """Make a folder that may be there already; the name of one that is made is durable."""
         if folder.is_dir():
             return
         self.make_folder(folder.parent)
@@ -64,6 +64,8 @@ class Files:
         """Have a private file end with this content from an offset on, synced."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            if os.fstat(descriptor).st_size < offset:  # what is missing would become zeros
+                raise OSError(f"{path} has less than {offset} octets: restore what was there")
             os.ftruncate(descriptor, offset)
             written = os.pwrite(descriptor, data, offset)
             if written != len(data):

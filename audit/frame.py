@@ -6,10 +6,12 @@
 | 4 | CRC-32 of the payload (ISO 3309), big-endian |
 | n | payload: msgpack ``[at_ms, [[via, outcome, peer, identifier, who], …]]`` |
 
-``at_ms``: Unix milliseconds of the whole turn. ``via``: number of ``core.events.Via``.
+``at_ms``: Unix milliseconds of the whole turn, below 2**32 s. ``via``: number of ``core.events.Via``.
 ``outcome``: value of ``Outcome``, text. ``peer``: octets as in ``core/peer.py``.
 ``identifier``: as asked, octets, at most LOGGED_IDENTIFIER_BYTES. ``who``: the proven
 identity as INDEX:HANDLE, empty for nobody.
+
+The first nine octets of the payload stand in no UTF-8: who searches for a frame finds none that somebody asked for.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import msgpack
 import msgspec
 
 from core import limits
-from core.clock import Millis
+from core.clock import Millis, read_millis
 from core.errors import Outcome, WireError
 from core.events import Via
 
@@ -34,6 +36,7 @@ _HEAD: Final = struct.Struct(">II")
 HEAD_BYTES: Final = _HEAD.size
 _PAYLOAD_BEGIN: Final = b"\x92\xcf"  # two members, the first one a number of eight octets: a time of our days
 _UNPACK: Final = msgspec.msgpack.Decoder(tuple[int, list[Row]]).decode
+_PEER_BYTES: Final = {0, 6, 18}
 _PACK: Final = msgpack.Packer().pack
 _CAUSES: Final = (ValueError, msgspec.MsgspecError, RecursionError)
 
@@ -103,8 +106,11 @@ def _payload(payload: bytes) -> tuple[int, Sequence[Row]]:
     """Errors: WireError."""
     try:
         at_ms, rows = _UNPACK(payload)
-        if at_ms < 0:
-            raise ValueError("no time")
+        read_millis(at_ms)
+        if not _PEER_BYTES.issuperset({len(row[2]) for row in rows}):
+            raise ValueError("no peer")
+        if max([len(row[3]) for row in rows], default=0) > limits.LOGGED_IDENTIFIER_BYTES:
+            raise ValueError("an identifier is too long")
         for via in {row[0] for row in rows}:
             Via(via)
         for outcome in {row[1] for row in rows}:

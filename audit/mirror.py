@@ -101,32 +101,35 @@ def bring_up_to_date(log: Path, mirror: Path, comparison: Comparison, now_ms: in
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = mirror / TEMPORARY
     shutil.rmtree(temporary, ignore_errors=True)
-    made, faults = 0, []
+    made = 0
+    faults: list[LogReadError] = []
     kept = set(months(log, Stream.RESOLUTION))
     for gone in [each for each in folder.iterdir() if each.name not in kept]:
         _remove(gone)
     temporary.mkdir(mode=0o700)
+    connection = connect(limits.MIRROR_MEMORY, temporary)
     try:
         for month in sorted(kept):
             try:
                 opened = open_month(log, Stream.RESOLUTION, month)
                 if opened is not None:
-                    made += _mirror_month(opened, folder / month, temporary, comparison, now_ms)
+                    made += _mirror_month(opened, folder / month, _Maker(connection, temporary, comparison), now_ms)
             except LogReadError as error:
                 faults.append(error)
     finally:
+        connection.close()
         shutil.rmtree(temporary, ignore_errors=True)
     if faults:
         raise faults[0]
     return made
 
 
-def _mirror_month(log: MonthLog, folder: Path, temporary: Path, comparison: Comparison, now_ms: int) -> int:
+def _mirror_month(log: MonthLog, folder: Path, maker: _Maker, now_ms: int) -> int:
     folder.mkdir(mode=0o700, exist_ok=True)
-    parts = good_parts(log, folder, case_sensitive=comparison.case_sensitive)
+    parts = good_parts(log, folder, case_sensitive=maker.comparison.case_sensitive)
     joined = _to_join(parts, now_ms // HOUR_MS)
     left = [part for part in parts if not any(part.first in leaves for leaves in joined)]
-    writer = _Writer(log, folder, temporary, comparison)
+    writer = _Writer(log, folder, maker)
     for leaves in (*gaps(parts, log.size), *joined):
         writer.write(leaves)
     wanted = {part.path(folder) for part in (*left, *writer.made)}
@@ -157,15 +160,22 @@ def _to_join(parts: Sequence[Part], hour_now: int) -> list[range]:
     return found
 
 
+class _Maker(NamedTuple):
+    """What a run makes files with. ``temporary``: a folder that goes with the run."""
+
+    connection: Any
+    temporary: Path
+    comparison: Comparison
+
+
 class _Writer:
     """Writes leaves that follow each other to files, each of one hour and of at most MIRROR_FILE_ROWS entries."""
 
-    def __init__(self, log: MonthLog, folder: Path, temporary: Path, comparison: Comparison) -> None:
+    def __init__(self, log: MonthLog, folder: Path, maker: _Maker) -> None:
         self._log = log
         self._folder = folder
-        self._temporary = temporary
-        self._comparison = comparison
-        self._lines = temporary / "lines"
+        self._maker = maker
+        self._lines = maker.temporary / "lines"
         self._file: IO[str] | None = None
         self._first = self._rows = self._earliest = self._latest = 0
         self.made: list[Part] = []
@@ -196,7 +206,7 @@ class _Writer:
             earliest, latest = min(earliest, self._earliest), max(latest, self._latest)
         self._earliest, self._latest, self._rows = earliest, latest, self._rows + rows
         assert self._file is not None
-        self._file.write(_lines(index, block, self._comparison.fold))
+        self._file.write(_lines(index, block, self._maker.comparison.fold))
 
     def _end(self, end: int) -> None:
         """Make a file of the leaves before this one; none where they hold no entry."""
@@ -204,15 +214,13 @@ class _Writer:
         self._file.close()
         if not self._rows:
             return
-        tag = tag_of(self._log, self._log.leaf_hash(end - 1), case_sensitive=self._comparison.case_sensitive)
+        tag = tag_of(self._log, self._log.leaf_hash(end - 1), case_sensitive=self._maker.comparison.case_sensitive)
         part = Part(self._first, end, self._rows, self._earliest, self._latest, tag)
-        written = self._temporary / "part"
-        _write_parquet(self._lines, written, self._temporary)
+        written = self._maker.temporary / "part"
+        _write_parquet(self._maker.connection, self._lines, written)
         place = part.path(self._folder)
         place.parent.mkdir(mode=0o700, exist_ok=True)
-        written.replace(place)
-        for folder in (place.parent, self._folder):
-            _sync(folder)
+        written.replace(place)  # the folder is not synced: a file that a crash takes away is made again
         self.made.append(part)
 
 
@@ -240,7 +248,7 @@ def _lines(index: int, block: Block, fold: Callable[[bytes], bytes]) -> str:
     return "".join(lines)
 
 
-def _write_parquet(lines: Path, target: Path, temporary: Path) -> None:
+def _write_parquet(connection: Any, lines: Path, target: Path) -> None:
     """Sort rows into a Parquet file, and sync it. Errors: duckdb.Error, OSError."""
     columns = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in _COLUMNS.items())
     source = (
@@ -249,12 +257,9 @@ def _write_parquet(lines: Path, target: Path, temporary: Path) -> None:
     )
     form = f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {limits.MIRROR_GROUP_ROWS})"
     ordered = f"SELECT * FROM {source} ORDER BY key, leaf, row"  # noqa: S608 - paths and names of ours, quoted
-    connection = connect(limits.MIRROR_MEMORY, temporary)
-    try:
-        connection.execute(f"COPY ({ordered}) TO {sql_text(str(target))} {form}")
-    finally:
-        connection.close()
-    _sync(target)
+    connection.execute(f"COPY ({ordered}) TO {sql_text(str(target))} {form}")
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:
@@ -262,14 +267,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # --- asking ------------------------------------------------------------------

@@ -51,8 +51,8 @@ class Side(NamedTuple):
 class Pending(NamedTuple):
     """One round. ``host``: begins the names of the month's logs; ``newest_ms``: newest entry of all so far.
 
-    ``queue``: number of the last row that was read; ``segments``: how far each segment was. ``marks``: what the keeper
-    remembers from one start to the next.
+    ``queue``: number of the last row that was read; ``segments``: how far each segment was. ``sizes``: entries of each
+    log of the month, with this round. ``marks``: what the keeper remembers from one start to the next.
     """
 
     month: str
@@ -60,6 +60,7 @@ class Pending(NamedTuple):
     newest_ms: int
     queue: int
     segments: dict[str, int]
+    sizes: dict[str, int]
     marks: dict[str, str]
     appends: list[Append]
     sides: list[Side]

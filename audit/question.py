@@ -22,7 +22,7 @@ from core.ident.handle import PREFIX_HANDLES
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _PREFIX_HANDLES: Final = PREFIX_HANDLES + b"/"
-BEGIN_ACTION: Final = "log.begin"
+_BEGIN: Final = b'"act":"log.begin"'
 _NETWORK_BITS: Final = {4: 24, 6: 48}
 _NETWORK_BYTES: Final = {4: 3, 6: 6}
 _TIME_MEMBER: Final = b'"t":"'
@@ -206,7 +206,9 @@ class Sieve:
                 yield Found(self._month, index, row, row_document(block, index, row))
 
     def _sift_entry(self, index: int, leaf: bytes) -> Iterator[Found]:
-        begin = leaf.rfind(_TIME_MEMBER) + len(_TIME_MEMBER)  # quotes inside a text are escaped: it is a member
+        if index == 0 and _BEGIN in leaf:  # quotes inside a text are escaped: what is found is a member
+            return
+        begin = leaf.rfind(_TIME_MEMBER) + len(_TIME_MEMBER)
         if begin < len(_TIME_MEMBER):
             raise self._damaged(index, BlockError("it has no time"))
         if not self._since <= leaf[begin : begin + _TIME_CHARS] < self._until:
@@ -216,7 +218,7 @@ class Sieve:
             asked = self._asks_for(entry)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._damaged(index, error) from None
-        if asked and not (index == 0 and entry["act"] == BEGIN_ACTION):
+        if asked:
             yield Found(self._month, index, None, entry)
 
     def _asks_for(self, entry: dict[str, Any]) -> bool:

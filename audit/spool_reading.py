@@ -4,7 +4,8 @@
    locked will not grow: it is removed once all of it is sequenced.
 2. A frame that is not whole ends a segment that grows: the rest is on its way. At the end of one that does not, it was
    torn by a crash before its answers left: a Fault says so.
-3. A frame that is damaged is a Fault, and reading goes on with the next whole one.
+3. A frame that is damaged is a Fault, and reading goes on with the next whole one; so is a first line that is none.
+   No identifier can pass for a frame: a frame has a time of our days, whose octets no UTF-8 has (``audit/frame.py``).
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from audit.files import Files
 from audit.frame import HEAD_BYTES, Row, find_frame, read_frame
 from audit.spool import MAGIC, segments
 from core import limits
 from core.errors import WireError
+
+_WINDOW_BYTES: Final = HEAD_BYTES + limits.LOG_FRAME_BYTES_MAX + limits.LOG_RESYNC_BYTES
+"""Of a segment that begins with no whole frame, so much is looked at: a frame that begins within the first
+LOG_RESYNC_BYTES of it is there as a whole."""
 
 
 class Frame(NamedTuple):
@@ -78,22 +84,22 @@ def _time_of(frame: Frame) -> int:
     return frame.at_ms
 
 
-def remove_read(folder: Path, offsets: Mapping[str, int]) -> list[str]:
+def remove_read(files: Files, folder: Path, offsets: Mapping[str, int]) -> list[str]:
     """Remove the segments that nobody writes and that were read to their end; return their names. Errors: OSError."""
     removed = []
     for path in segments(folder):
         with path.open("rb") as file:
             if _is_written(file.fileno()) or path.stat().st_size > offsets.get(path.name, 0):
                 continue
-            path.unlink()
+            files.remove(path)
         removed.append(path.name)
     return removed
 
 
 def _is_written(descriptor: int) -> bool:
-    """Whether a worker holds the segment."""
+    """Whether a worker holds the segment. The lock that finds it out is shared: readers do not disturb each other."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     return False
@@ -127,24 +133,21 @@ class _Segment:
                 return frames
             if found:
                 asked = limits.SEGMENT_READ_BYTES
-            elif len(data) == asked == limits.SEGMENT_READ_BYTES:
-                asked = HEAD_BYTES + limits.LOG_FRAME_BYTES_MAX + limits.LOG_RESYNC_BYTES
+            elif len(data) == asked < _WINDOW_BYTES:
+                asked = _WINDOW_BYTES
             elif not self._mend(data, growing):
                 return frames
         self.more = True
         return frames
 
     def _begin(self, growing: bool) -> bool:
-        """Step over the first line. False where there is nothing behind it."""
+        """Step over the first line; False where it is not there yet. One that is wrong is left to be mended."""
         head = os.pread(self._descriptor, len(MAGIC), 0)
         if head == MAGIC:
             self.offset = len(MAGIC)
-            return True
-        if not growing and head:
-            size = os.fstat(self._descriptor).st_size
-            self.faults.append(Fault(self._name, 0, size, "no segment of the spool"))
-            self.offset = size
-        return False
+        elif not head or (growing and MAGIC.startswith(head)):
+            return False
+        return True
 
     def _frames(self, data: bytes, rows_max: int) -> list[Frame]:
         """Return the whole frames that the data begins with."""
@@ -172,9 +175,14 @@ class _Segment:
         if not data:
             return False
         behind = find_frame(data, 1)
-        if behind is None and growing:
+        if behind is not None:
+            octets = behind
+        elif len(data) == _WINDOW_BYTES:
+            octets = limits.LOG_RESYNC_BYTES
+        elif growing:
             return False  # it may yet be whole
-        octets = len(data) if behind is None else behind
+        else:
+            octets = len(data)
         self.faults.append(Fault(self._name, self.offset, octets, _what_is_wrong(data, torn=behind is None)))
         self.offset += octets
         return True

@@ -30,6 +30,7 @@ from node import VERSION
 
 _LOG: Final = logging.getLogger("saltern.log")
 _CONFIGURATION: Final = "configuration"
+_START: Final = "start"
 
 
 Drop = Callable[[Callable[[], RetentionClocks], Publish], Dropped]
@@ -78,34 +79,35 @@ class LogKeeper:
         self._watch = ClockWatch(clocks)
         self._failed = failed
         self._failing = False
+        self._beginning: tuple[Config, str] | None = None
 
     def note(self, act: str, about: str = "", reason: str = "", *, stream: Stream = Stream.MAINTENANCE) -> None:
         """Have something that the node did written into its logs."""
         self._sequencer.note(LogEntry(stream.value, act, about, reason=reason), self._clocks.now_ms())
 
-    def begin(self, config: Config, *, started: bool) -> None:
-        """Publish what a crash left, and write down what is new.
+    def begin(self, config: Config, start: str) -> None:
+        """Publish what a crash left, and write down what is new, as soon as the logs can be read.
 
-        ``started``: the node did, and not the keeper alone.
+        ``start``: names this start of the node, and not that of the keeper alone.
         """
+        self._beginning = config, start
         self.run()
-        self._believed_ms = self._sequencer.newest_ms
-        now_ms, newest_ms = self._clocks.now_ms(), self._sequencer.newest_ms
-        if started:
-            self.note("node.start", reason=f"version {VERSION}")
+
+    def _note_beginning(self, config: Config, start: str) -> None:
+        """Note what was not noted before. Each mark is decided with its entry: whatever is killed, it is once."""
+        now_ms, newest_ms, marks = self._clocks.now_ms(), self._sequencer.newest_ms, self._sequencer.marks
+        if marks.get(_START) != start:
+            entry = LogEntry(Stream.MAINTENANCE.value, "node.start", "", reason=f"version {VERSION}")
+            self._sequencer.note(entry, now_ms, (_START, start))
         if now_ms < newest_ms - limits.CLOCK_STEP_MS:
             self.note("clock.behind", reason=f"{newest_ms - now_ms} ms before the newest entry")
-        self._note_configuration(config)
-
-    def _note_configuration(self, config: Config) -> None:
-        digest, before = config_digest(config), self._sequencer.marks.get(_CONFIGURATION, "")
+        digest, before = config_digest(config), marks.get(_CONFIGURATION, "")
         if digest != before:
             entry = LogEntry(
                 Stream.CHANGE.value, "configuration.change", "node.toml",
                 before=bytes.fromhex(before), after=bytes.fromhex(digest),
             )  # fmt: skip
-            self._sequencer.note(entry, self._clocks.now_ms())
-            self._sequencer.mark(_CONFIGURATION, digest)
+            self._sequencer.note(entry, now_ms, (_CONFIGURATION, digest))
 
     def collect(self) -> Iterator[Metric]:
         """Yield how long ago the logs were published last, be it that nothing waited."""
@@ -133,20 +135,28 @@ class LogKeeper:
             self.note("clock.step", reason=f"{step_ms} ms")
             self._believed_ms = self._believe_ms()
             self._believed_at_s = self._clocks.monotonic_s()
-        more = True
-        while more:
-            try:
-                done = self._sequencer.round(self._clocks.now_ms())
-            except (OSError, NodeError) as error:
-                self._tell(error)
-                return
-            more = done.more
-            if done.published:
-                self.published(done)
-        self._done_at_s = self._clocks.monotonic_s()
+        while self._round():
+            pass
+
+    def _round(self) -> bool:
+        """Run one round; return whether another one has work."""
+        try:
+            done = self._sequencer.round(self._clocks.now_ms())
+        except (OSError, NodeError) as error:
+            self._tell(error)
+            return False
+        if done.published:
+            self.published(done)
         if self._failing:
             self._failing = False
-            _LOG.warning("the logs are published again")
+            _LOG.warning("日志恢复发布。The logs are published again")
+        self._done_at_s = self._clocks.monotonic_s()
+        if self._beginning is not None:
+            self._believed_ms = self._sequencer.newest_ms
+            self._note_beginning(*self._beginning)
+            self._beginning = None
+            return True
+        return done.more
 
     def _run_and_drop(self) -> None:
         """Run rounds; and now and then drop what may go."""

@@ -12,6 +12,7 @@ import ctypes
 import gc
 import logging
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -185,15 +186,23 @@ def _tell_published(witness: LogWitness, done: Round) -> None:
 
 async def _keep_logs(keeping: LogKeeper, child: Child, config: Config) -> None:
     """Publish the logs. A failure that is not expected ends the process: the supervisor starts another one."""
-    marker = wiring.run_folder(config) / "logs"
     try:
         _adopt_spool(config)
-        await asyncio.to_thread(keeping.begin, config, started=not marker.exists())
-        marker.touch(0o600)
+        await asyncio.to_thread(keeping.begin, config, _name_of_start(config))
         await keeping.keep(child.stopping)
     except Exception:
         _LOG.exception("the logs are not published")
         os._exit(_FAILED)
+
+
+def _name_of_start(config: Config) -> str:
+    """Return what names this start of the node: the first keeper makes it, the next ones find it."""
+    path = wiring.run_folder(config) / "start"
+    name = path.read_text() if path.exists() else ""
+    if not name:
+        name = secrets.token_hex(8)
+        path.write_text(name)
+    return name
 
 
 def _adopt_spool(config: Config) -> None:

@@ -6,8 +6,9 @@
 2. A refusal is an entry in the stream of what was refused; of a batch one for all of its items. What is
    temporary is none, nor a dry run, nor an answer that is given again.
 3. SOURCE_REFUSALS_KEPT_PER_S of one source, REFUSALS_KEPT_PER_S of all; of what strangers can cause
-   LOGIN_REFUSALS_KEPT_PER_S beside them. What is beyond is counted, and how many they were is an entry of its
-   source as soon as a group runs in a later second; sources beyond REFUSAL_SOURCES_MAX are counted as one.
+   SOURCE_LOGIN_REFUSALS_KEPT_PER_S and LOGIN_REFUSALS_KEPT_PER_S beside them. What is beyond is
+   counted, and how many they were is an entry of its source as soon as a group runs in a later
+   second; sources beyond REFUSAL_SOURCES_MAX are counted as one.
 4. What is counted is a part of the group: if that fails, nothing of it was counted.
 """
 
@@ -62,7 +63,10 @@ _IPV6_NETWORK: Final = 8  # octets that one source cannot choose; the rest of an
 
 
 class _Beyond(NamedTuple):
-    """Refusals of one source that were counted only. ``origin`` and ``who`` of the first."""
+    """Refusals of one source that were counted only.
+
+    ``origin``: of the first. ``who``: nobody where the source is an address, which may have been many.
+    """
 
     refusals: int
     since_ms: Millis
@@ -71,17 +75,18 @@ class _Beyond(NamedTuple):
 
 
 class _Quota:
-    """Refusals of one second, and what was beyond. ``kept``: how many are written down."""
+    """Refusals of one second, and what was beyond. ``kept``: how many are written down; ``of_one``: of one source."""
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self, kept: int, of_one: int) -> None:
         self._kept = kept
+        self._of_one = of_one
         self._second = 0
         self._taken: dict[bytes, int] = {}
         self._beyond: dict[bytes, _Beyond] = {}
 
     def copy(self) -> _Quota:
         """Return one that goes on from here."""
-        other = _Quota(self._kept)
+        other = _Quota(self._kept, self._of_one)
         other._second, other._taken, other._beyond = self._second, dict(self._taken), dict(self._beyond)
         return other
 
@@ -90,12 +95,12 @@ class _Quota:
         self._turn(now_ms)
         source = _source(origin, who)
         taken = self._taken.get(source, 0)
-        if taken < limits.SOURCE_REFUSALS_KEPT_PER_S and sum(self._taken.values()) < self._kept:
+        if taken < self._of_one and sum(self._taken.values()) < self._kept:
             self._taken[source] = taken + 1
             return True
         if source not in self._beyond and len(self._beyond) >= limits.REFUSAL_SOURCES_MAX:
             source, origin, who = b"", Origin(), Who()
-        known = self._beyond.get(source, _Beyond(0, now_ms, origin, who))
+        known = self._beyond.get(source, _Beyond(0, now_ms, origin, Who() if origin.peer else who))
         self._beyond[source] = known._replace(refusals=known.refusals + 1)
         return False
 
@@ -118,8 +123,8 @@ class Logbook:
 
     def __init__(self, rules: HandleRules) -> None:
         self._rules = rules
-        self._known = _Quota(limits.REFUSALS_KEPT_PER_S)
-        self._strangers = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S)
+        self._known = _Quota(limits.REFUSALS_KEPT_PER_S, limits.SOURCE_REFUSALS_KEPT_PER_S)
+        self._strangers = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S, limits.SOURCE_LOGIN_REFUSALS_KEPT_PER_S)
 
     def begin(self, staging: Staging, now_ms: Millis) -> Logbook:
         """Return the book of one group; it takes the place of this one once the group is committed."""

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from audit.checkpoint import Checkpoint
-from audit.verify.chain import check_chain, check_drops
+from audit.verify.chain import Month, check_chain, check_drops
 from audit.verify.check import Checked, Given, check_month
 from audit.verify.export import check_export, read_manifest
-from audit.verify.find import Found, Scope, find, find_published
+from audit.verify.find import Found, Group, Scope, find, find_published
 from audit.verify.findings import Findings, Report
 from audit.verify.leaves import Drop
 from audit.verify.offline import check_proof
@@ -106,6 +106,11 @@ def _read_given(checkpoints: Iterable[tuple[str, bytes]], keys: Keys | None, fin
     return given
 
 
+def _host(origin: str) -> str:
+    """Return whose log it is."""
+    return origin.rpartition("/log/")[0]
+
+
 class _Run:
     """The logs of one verification. ``months``: those that could be read, by origin; ``streams``: for the report."""
 
@@ -122,9 +127,7 @@ class _Run:
     def logs(self, exported: list[Given]) -> None:
         """Check all months, then what they say of each other. ``exported``: checkpoints of exports, to be held to."""
         self._known = [*self._given, *exported]
-        groups = {
-            group.name: [self._month(found, group.name) for found in group.months] for group in self._scope.groups
-        }
+        groups = {group.name: self._group(group) for group in self._scope.groups}
         drops, maintenance = self._drops(groups)
         by_origin = check_drops(drops, {origin: each.month for origin, each in self.months.items()}, self._findings)
         for group in self._scope.groups:
@@ -139,7 +142,16 @@ class _Run:
             chained = [each.month for each in read if each.month.stream]
             check_chain(chained, by_origin, maintenance, self._findings, self._left_out)
         self._absent(by_origin)
-        self._together()
+        hosts = dict.fromkeys(_host(origin) for origin, each in self.months.items() if each.month.stream)
+        for host in hosts:
+            self._together([each.month for origin, each in self.months.items() if _host(origin) == host], by_origin)
+
+    def _group(self, group: Group) -> list[Checked | None]:
+        """Check the months of a stream, the newest first: one that ends meanwhile is read once it has ended."""
+        checked = [self._month(found, group.name) for found in reversed(group.months)]
+        for stream, months in self.streams.items():
+            self.streams[stream] = dict(sorted(months.items()))
+        return checked[::-1]
 
     def _month(self, found: Found, name: str) -> Checked | None:
         checked = check_month(found, self._keys, self._known, self._findings)
@@ -239,11 +251,11 @@ class _Run:
                 f"{given.name}: {left.origin} is not in this pack, nothing could be computed",
             )
 
-    def _together(self) -> None:
-        """Hold the streams against each other: all of them begin together, and go over to a month together."""
-        read = [each.month for each in self.months.values() if each.month.stream]
+    def _together(self, read: list[Month], drops: dict[str, Drop]) -> None:
+        """Hold the streams of a node against each other: all begin together, and go over to a month together."""
+        read = sorted(read, key=lambda month: month.month)
         for stream in dict.fromkeys(month.stream for month in read):
-            own = sorted((month for month in read if month.stream == stream), key=lambda month: month.month)
+            own = [month for month in read if month.stream == stream]
             first, last = own[0], own[-1]
             earlier = [month.label for month in read if month.month < first.month]
             if first.tree.begins and earlier:
@@ -255,7 +267,8 @@ class _Run:
                 month for month in read
                 if month.month > last.month and (stream, month.month) not in self._not_packed
             ]  # fmt: skip
-            begun = [month.label for month in later if month.checkpoint.size > 1]
+            gone = {origin.rpartition("/")[2] for origin in drops if origin.split("/")[-2] == stream}
+            begun = [month.label for month in later if month.checkpoint.size > 1 and month.month not in gone]
             if begun:
                 self._findings.problem(
                     f"{last.label}", f"此日志止于此月，而其他日志已到 {begun[-1]}：其后的月份缺失",

@@ -21,7 +21,7 @@ from audit.checkpoint import Checkpoint
 from audit.verify.check import Checked, Given
 from audit.verify.find import MANIFEST
 from audit.verify.findings import Findings
-from audit.verify.place import UnreadError, read_file
+from audit.verify.place import UnreadError, open_file, read_file
 from audit.verify.rows import FORMS, Rows
 from audit.verify.trust import CHECKPOINT_BYTES_MAX, Keys, open_checkpoint, stream_and_month
 
@@ -31,7 +31,7 @@ _VERSION: Final = 1
 _SIGNED: Final = b"saltern log-export\n"
 _KEY_ID_DIGITS: Final = 32
 _CHUNK: Final = 1_048_576
-CAUSES: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+CAUSES: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 class FileFacts(NamedTuple):
@@ -43,14 +43,17 @@ class FileFacts(NamedTuple):
 
 
 class ExportedMonth(NamedTuple):
-    """A month as a manifest has it. ``note``: its checkpoint, verbatim; ``file``: where that lies, too."""
+    """A month as a manifest has it. ``note``: its checkpoint, verbatim; ``file``: where that lies, too.
+
+    ``ends``: leaf and row of the first entry, and of the last; empty where there is none.
+    """
 
     month: str
     checkpoint: Checkpoint
     note: bytes
     file: str
     entries: int
-    ends: tuple[Any, ...]
+    ends: tuple[str, str, str, str]
 
 
 class ExportedFile(NamedTuple):
@@ -119,9 +122,13 @@ def _month(told: dict[str, Any]) -> ExportedMonth:
     checkpoint = open_checkpoint(note, Keys()).checkpoint
     if (told["origin"], told["size"]) != (checkpoint.origin, checkpoint.size):
         raise ValueError(f"{told['origin']} {told['size']}")
-    ends = tuple(told[name] for name in ("first_leaf", "first_row", "last_leaf", "last_row"))
+    first, first_row, last, last_row = (
+        "" if told[name] is None else str(told[name]) for name in ("first_leaf", "first_row", "last_leaf", "last_row")
+    )
     name = _plain(told["checkpoint_file"])
-    return ExportedMonth(str(told["month"]), checkpoint, note, name, int(told["entries"]), ends)
+    return ExportedMonth(
+        str(told["month"]), checkpoint, note, name, int(told["entries"]), (first, first_row, last, last_row)
+    )
 
 
 def _file(told: dict[str, Any]) -> ExportedFile:
@@ -237,17 +244,16 @@ def check_file(folder: Path, label: str, name: str, told: FileFacts, findings: F
     where = f"{label}/{name}"
     sha256, sm3, octets = hashlib.sha256(), hashes.Hash(hashes.SM3()), 0
     try:
-        with (folder / name).open("rb") as opened:
+        with open_file(folder / name) as opened:
             while chunk := opened.read(_CHUNK):
                 sha256.update(chunk)
                 sm3.update(chunk)
                 octets += len(chunk)
+    except UnreadError as error:
+        findings.problem(where, error.zh, error.en)
+        return False
     except OSError as error:
-        findings.problem(
-            where,
-            f"文件缺失或无法读取（{error.strerror}）",
-            f"the file is missing or cannot be read ({error.strerror})",
-        )
+        findings.problem(where, f"文件无法读取（{error}）", f"the file cannot be read ({error})")
         return False
     found = FileFacts(octets, sha256.hexdigest(), sm3.finalize().hex())
     names = ("bytes", "SHA-256", "SM3")

@@ -8,7 +8,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from audit.verify.findings import Findings
+from audit.verify.findings import Findings, plain
 from audit.verify.place import Folder, Place, Published, Server, UnreadError
 from audit.verify.trust import STREAMS
 
@@ -53,14 +53,14 @@ class Scope(NamedTuple):
 def find(path: Path, findings: Findings) -> Scope:
     """Find out what lies under a path."""
     if path.is_file():
-        return Scope([], [], [(path, path.name)])
+        return Scope([], [], [(path, plain(path.name))])
     if not path.is_dir():
         findings.problem(str(path), "此路径不存在", "there is nothing at this path")
         return Scope([], [], [])
     path = path.resolve()
     if _is_month(path):
         stream = path.parent.name if path.parent.name in STREAMS else ""
-        label = f"{stream}/{path.name}" if stream else path.name
+        label = f"{stream}/{path.name}" if stream else plain(path.name)
         found = Found(Folder(path, label), stream, path.name if MONTH.fullmatch(path.name) else "")
         return Scope([Group(stream, [found], alone=True)], [], [])
     base = path.parent if path.name in STREAMS or any(_months_in(path)) else path
@@ -74,7 +74,14 @@ def find(path: Path, findings: Findings) -> Scope:
 
 
 def _is_month(folder: Path) -> bool:
-    return any((folder / name).exists() for name in _MONTHLY) and not (folder / MANIFEST).exists()
+    return any(_there(folder / name) for name in _MONTHLY) and not _there(folder / MANIFEST)
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _months_in(folder: Path) -> list[str]:
@@ -99,10 +106,10 @@ class _Search:
         self._left -= 1
         if self._left < 0 or depth > DEPTH_MAX:
             return
-        label = os.path.relpath(folder, self._base)
-        if (folder / MANIFEST).exists():
-            self._scope.exports.append((folder, label))
-            if not (folder / LOG).is_dir():  # of a pack; an export has no log
+        label = plain(os.path.relpath(folder, self._base))
+        if _there(folder / MANIFEST):
+            self._scope.exports.append((folder, plain(folder.name) if folder == self._base else label))
+            if not _there(folder / LOG):  # of a pack; an export has no log
                 return
         below = _listed(folder)
         months = [name for name in below if name not in _NO_LOGS and _is_month(folder / name)]
@@ -110,12 +117,12 @@ class _Search:
         if months:
             named = [name for name in below if name in months or (stream and MONTH.fullmatch(name))]
             found = [
-                Found(Folder(folder / name, f"{label}/{name}"), stream, name if MONTH.fullmatch(name) else "")
+                Found(Folder(folder / name, f"{label}/{plain(name)}"), stream, name if MONTH.fullmatch(name) else "")
                 for name in named
             ]
             self._scope.groups.append(Group(label, found, folder=folder))
         for proof in sorted(folder.glob(f"*{PROOF_SUFFIX}")):
-            self._scope.proofs.append((proof, os.path.relpath(proof, self._base)))
+            self._scope.proofs.append((proof, plain(os.path.relpath(proof, self._base))))
         streams = set(below) & set(STREAMS)
         for name in below:
             if name not in months:

@@ -9,6 +9,13 @@ NOTES_MAX: Final = 200
 _SHOWN: Final = ("index", "size", "entries", "rows", "root", "signed", "trusted")
 
 
+def plain(text: str) -> str:
+    """Return a text that steers no terminal and can be encoded: other characters as ``\\x1b``. Names are not ours."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 class Problem(NamedTuple):
     """Something is wrong. ``where``: file and index of the leaf; ``what``: Chinese, then English."""
 
@@ -27,13 +34,13 @@ class Findings:
     def problem(self, where: str, zh: str, en: str) -> None:
         """Add a problem."""
         self.count += 1
-        found = Problem(where, f"{zh}。{en}.")
+        found = Problem(plain(where), plain(f"{zh}。{en}."))
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append(found)
 
     def note(self, zh: str, en: str) -> None:
         """Add a note; one that was made already is not made again."""
-        told = f"{zh}。{en}."
+        told = plain(f"{zh}。{en}.")
         if told not in self.notes and len(self.notes) < NOTES_MAX:
             self.notes.append(told)
 
@@ -84,7 +91,7 @@ class Report(NamedTuple):
                 f"另有 {self.found - len(self.problems)} 处问题。{self.found - len(self.problems)} more problems."
             )
         lines += [f"说明 Note: {note}" for note in self.notes]
-        return "\n".join(lines)
+        return "\n".join(part for line in lines for part in map(plain, line.split("\n")))
 
 
 def _line(told: dict[str, Any]) -> str:

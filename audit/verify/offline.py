@@ -72,8 +72,10 @@ def _compare(known: Given, checkpoint: Checkpoint, label: str, findings: Finding
 
 
 def _shown(entry: bytes) -> Any:
-    """Return the JSON of an entry; of anything else its length."""
+    """Return the JSON of an entry; of anything else, or what cannot be printed, its length."""
     try:
-        return json.loads(entry)
+        shown = json.loads(entry)
+        json.dumps(shown, ensure_ascii=False, indent=2).encode()
+        return shown
     except (ValueError, RecursionError):
         return f"{len(entry)} octets"

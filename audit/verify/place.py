@@ -14,7 +14,7 @@ import urllib.parse
 import urllib.request
 import zlib
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 TIMEOUT_S: Final = 30.0  # for one answer of a server to begin, and for each part of it
 LISTING_BYTES_MAX: Final = 1_048_576  # of the months that a server has; 4 streams of 1 000 years take half of it
@@ -83,6 +83,20 @@ def read_file(path: str | Path, most: int) -> bytes:
     if len(data) > most:
         raise _too_long(len(data), most)
     return data
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading, and nothing that would be waited for. Errors: UnreadError."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if stat.S_ISREG(os.fstat(opened).st_mode):
+            return os.fdopen(opened, "rb")
+        os.close(opened)
+    except FileNotFoundError:
+        raise MissingError from None
+    except (OSError, ValueError) as error:
+        raise UnreadError(f"文件无法读取（{error}）", f"the file cannot be read ({error})") from None
+    raise UnreadError("不是普通文件", "this is no regular file")
 
 
 def _too_long(octets: int, most: int) -> UnreadError:

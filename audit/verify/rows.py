@@ -75,8 +75,10 @@ class Rows:
             each.month: _entries(months[each.checkpoint.origin].place, each.checkpoint.size, manifest)
             for each in manifest.months if each.checkpoint.origin in months
         }  # fmt: skip
+        self._months = {each.month for each in manifest.months}
         self._left = dict.fromkeys(self._logs, True)
         self._counts: dict[str, int] = {}
+        self._ends: dict[str, tuple[str, ...]] = {}
 
     def check(self) -> int:
         """Compare all rows; return how many were the same as their entries."""
@@ -95,7 +97,10 @@ class Rows:
             try:
                 for row in _READERS[self._manifest.form](path, where):
                     rows += 1
+                    if row.month not in self._months:
+                        raise RowsError(f"{row.where}: {row.month}")
                     self._counts[row.month] = self._counts.get(row.month, 0) + 1
+                    self._ends[row.month] = (*self._ends.get(row.month, row.place)[:2], *row.place)
                     same += self._compare(row)
             except (RowsError, OSError, csv.Error, UnicodeDecodeError) as error:
                 self._findings.problem(where, f"文件无法读取（{error}）", f"the file cannot be read ({error})")
@@ -150,6 +155,11 @@ class Rows:
                 self._findings.problem(
                     where, f"清单说有 {month.entries} 条，实有 {self._counts.get(month.month, 0)} 条",
                     f"the manifest says {month.entries} entries, there are {self._counts.get(month.month, 0)}",
+                )  # fmt: skip
+            if self._ends.get(month.month, ("", "", "", "")) != month.ends:
+                self._findings.problem(
+                    where, "清单所说的首条与末条不是文件中的首条与末条",
+                    "the first and the last entry are not those that the manifest says",
                 )  # fmt: skip
             if month.month not in self._logs:
                 self._findings.note(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from core.clock import Millis
 from core.errors import StoreError
 from core.store.engine import Batch, Engine, Table
@@ -19,13 +17,20 @@ class LogQueue:
         self._store = store
 
     def read(self, after: int, count: int) -> list[tuple[int, LogRow]]:
-        """Return at most so many rows with numbers above ``after``, in order.
+        """Return rows with numbers above ``after``, in order, until they have ``count`` entries or more.
 
         One that cannot be read is told as an entry of maintenance: nothing behind it waits for it.
         """
+        found: list[tuple[int, LogRow]] = []
+        entries = 0
         with self._store.snapshot() as snapshot:
-            rows = list(islice(snapshot.scan(Table.LOG_QUEUE, log_key(after + 1)), count))
-        return [(int.from_bytes(key, "big"), _read(key, row)) for key, row in rows]
+            for key, packed in snapshot.scan(Table.LOG_QUEUE, log_key(after + 1)):
+                if entries >= count:
+                    break
+                row = _read(key, packed)
+                entries += len(row.entries)
+                found.append((int.from_bytes(key, "big"), row))
+        return found
 
     def remove(self, number: int) -> None:
         """Take away all rows up to this one. Errors: StoreError."""

@@ -128,6 +128,8 @@ def query(
 
     Example: saltern log query --from 2026-11-01 --to 2026-11-21 --identifier 88.118.7/SKU01 --json
     """
+    if identifier == "":
+        raise click.BadParameter("标识为空。The identifier is empty", param_hint="--identifier")
     if since_ms >= until_ms:
         raise click.UsageError("--from 晚于 --to。--from lies behind --to")
     config = load_config(config_file, overrides)

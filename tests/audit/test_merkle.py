@@ -214,9 +214,11 @@ def test_a_hash_has_32_octets(wrong: bytes) -> None:
     for before, after, path in ((wrong, root, proof), (old_root, wrong, proof), (old_root, root, [wrong])):
         with pytest.raises(ProofError):
             check_consistency(1, 2, before, after, path)
-    for same in (1, 2):
+    for size in (1, 2):
         with pytest.raises(ProofError):
-            check_consistency(same, same, wrong, wrong, [])
+            check_consistency(size, size, wrong, wrong, [])
+    with pytest.raises(ProofError):
+        check_inclusion(0, 1, wrong, [], wrong)
 
 
 def test_equal_sizes_have_equal_roots_and_an_empty_proof() -> None:
@@ -234,6 +236,23 @@ def test_an_empty_proof_proves_nothing(old: int, new: int) -> None:
     for new_root in (root_of(HASHES[:new]), root_of(HASHES[:old])):
         with pytest.raises(ProofError):
             check_consistency(old, new, root_of(HASHES[:old]), new_root, [])
+
+
+def test_a_proof_is_as_long_as_the_way_to_the_root() -> None:
+    """No node passes for a leaf or a root, even where all the hashes fit: the sizes say how many there must be."""
+    two, four = root_of(HASHES[:2]), root_of(HASHES[:4])
+    other = HASHES[9]
+    check_consistency(3, 4, root_of(HASHES[:3]), four, [HASHES[2], HASHES[3], two])
+    for index, size, leaf, proof, root in ((0, 1, HASHES[1], [HASHES[0]], two), (0, 4, four, [], four)):
+        with pytest.raises(ProofError):
+            check_inclusion(index, size, leaf, proof, root)
+    for old_root, new_root, proof in (
+        (node_hash(other, root_of(HASHES[:3])), node_hash(other, four), [HASHES[2], HASHES[3], two, other]),
+        (HASHES[2], HASHES[2], [HASHES[2]]),
+        (HASHES[2], node_hash(HASHES[2], HASHES[3]), [HASHES[2], HASHES[3]]),
+    ):
+        with pytest.raises(ProofError):
+            check_consistency(3, 4, old_root, new_root, proof)
 
 
 def test_a_proof_of_the_largest_tree_is_taken_and_no_longer_one() -> None:

@@ -135,8 +135,9 @@ def test_a_witness_signs_the_text_and_the_time() -> None:
     for wrong in (bytes(8) + good[8:], good[:8] + OTHER.sign(TEXT.encode()), bytes([255]) * 8 + good[8:]):
         with pytest.raises(NoteError):
             open_note(SIGNED + signature_line(WITNESS_KEY, wrong).encode(), [KEY, WITNESS_KEY])
-    with pytest.raises(NoteError):
-        sign_note(TEXT, WITNESS_KEY, OTHER.sign)
+    for length in (64, 72):
+        with pytest.raises(NoteError):
+            sign_note(TEXT, WITNESS_KEY, lambda _, length=length: bytes(length))  # type: ignore[misc]
 
 
 def test_one_key_under_two_names_has_two_ids() -> None:

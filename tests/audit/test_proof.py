@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from audit.checkpoint import parse_checkpoint
 from audit.merkle import ProofError, check_inclusion, inclusion_proof, leaf_hash
 from audit.note import NOTE_BYTES_MAX, open_note, parse_vkey
-from audit.proof import EXTRA_BYTES_MAX, Proof, dump_proof, load_proof
+from audit.proof import EXTRA_BYTES_MAX, PROOF_BYTES_MAX, Proof, dump_proof, load_proof
 from audit.tile import subtree_of
 from tests.kit.trees import published
 from tests.kit.vectors import load
@@ -75,7 +75,9 @@ def test_any_octets_are_a_file_or_none(data: bytes, place: int) -> None:
 def test_the_longest_file_fits() -> None:
     """The longest entry, 64 hashes, the longest checkpoint; nothing longer, and no hash of another length."""
     extra, hashes, checkpoint = bytes(EXTRA_BYTES_MAX), [bytes(32)] * 64, bytes(NOTE_BYTES_MAX)
-    assert load_proof(dump_proof(2**63 - 2, hashes, checkpoint, extra)).extra == extra
+    longest = dump_proof(2**63 - 2, hashes, checkpoint, extra)
+    assert load_proof(longest).extra == extra
+    assert len(longest) <= PROOF_BYTES_MAX
     for wrong in (
         (-1, hashes, checkpoint, extra),
         (2**63 - 1, hashes, checkpoint, extra),

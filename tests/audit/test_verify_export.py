@@ -103,7 +103,8 @@ def rewrite(folder: Path, change: Change, seed: bytes = SEED) -> None:
         }  # fmt: skip
         told["entries"] = len(lines)
         for month in told["months"]:
-            month["entries"] = sum(json.loads(line)["month"] == month["month"] for line in lines)
+            leaves = [told["index"] for told in map(json.loads, lines) if told["month"] == month["month"]]
+            month |= {"entries": len(leaves), "first_leaf": leaves[0], "last_leaf": leaves[-1]}
 
     sign_again(folder, said, seed)
 
@@ -126,6 +127,7 @@ def test_honest_exports_verify_beside_their_log_and_alone(pattern: tuple[Path, s
         alone = verify(folder, read_keys(vkey))
         assert alone.problems == []
         assert [told["compared"] for told in alone.exports.values()] == [0]
+    assert list(verify(data / "exports/change-csv").exports) == ["change-csv"]
     assert any("the log is not here" in note for note in verify(data / "exports/change-csv").notes)
     assert "consistent with itself only" in verify(data / "exports/change-csv").trust
 
@@ -210,6 +212,7 @@ def test_an_export_of_a_log_that_was_rewritten_shows_it(spoilt: Path, pattern: t
     ("change", "what"),
     [
         (lambda told: told.update(entries=told["entries"] + 1), "the counts differ"),
+        (lambda told: told["months"][1].update(last_leaf=9), "not those that the manifest says"),
         (lambda told: told["months"].pop(), "leaves out log/change/2026-11"),
         (lambda told: told["months"][0].update(size=3), "manifest cannot be read"),
         (lambda told: told["files"][0].update(name="../export/change-0001.jsonl"), "manifest cannot be read"),
@@ -236,8 +239,9 @@ def test_files_of_an_export_that_are_missing_or_strange_are_named(spoilt: Path, 
         (spoilt / "export" / name).write_bytes(octets)
     (spoilt / "export/more.csv").write_text("x")
     assert "more.csv: " in words(verify(spoilt / "export", keys))
-    (spoilt / "export/manifest.json").write_text("[" * 100_000)
-    assert "manifest cannot be read" in words(verify(spoilt / "export", keys))
+    for text in ("[" * 100_000, '{"format": "saltern-log-export", "version": 1, "entries": 1e999}', "[]", "{}", "\xff"):
+        (spoilt / "export/manifest.json").write_text(text, "latin-1")
+        assert "manifest cannot be read" in words(verify(spoilt / "export", keys))
 
 
 def test_a_block_that_cannot_be_opened_is_told(pattern: tuple[Path, str], tmp_path: Path) -> None:

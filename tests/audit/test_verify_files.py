@@ -466,3 +466,35 @@ def test_its_memory_is_flat(tmp_path: Path) -> None:
         peaks.append(int(ended.stdout))
         shutil.rmtree(made.folder)
     assert peaks[1] - peaks[0] < 4_096  # KiB; eight bundles more are 80 MB
+
+
+# --- nothing raises ---
+
+
+@given(st.data())
+def test_no_content_of_any_file_raises(small: Small, data: st.DataObject) -> None:
+    """Whatever stands in the checkpoint, the key, a leaf, the first leaf; names as strange as a disk takes them."""
+    leaf = st.binary(max_size=60) | st.sampled_from(
+        [
+            b'{"act":"log.drop","obj":1,"res":{"reason":"a 1 b"}}', b'{"act":"log.drop","res":[]}', b'{"t":"\\ud800"}',
+            b"[" * 5_000, b"9" * 5_000, b'{"act":"log.begin","stream":[]}', b"\x01" + bytes(40), b"",
+        ]
+    )  # fmt: skip
+    place = small.folder.parent.parent / "any"
+    stream = data.draw(st.sampled_from(Stream))
+    made = LogFolder(place, stream, MONTH, before=data.draw(leaf) or b"x")
+    try:
+        made.publish(*data.draw(st.lists(leaf, max_size=4)))
+        (place / "one.tlog-proof").write_bytes(a_proof(made, 0))
+        path = made.folder / data.draw(st.sampled_from(("checkpoint", "vkey", "checkpoint.cosigned", "none")))
+        if path.name != "none":
+            path.write_bytes(data.draw(st.binary(max_size=300)))
+        (made.folder / "tile/\x1b[2J\udcff").write_bytes(b"x")
+        keys = data.draw(st.sampled_from((None, read_keys(small.keys_text))))
+        report = verify(place, keys)
+    finally:
+        shutil.rmtree(place)
+    assert not report.ok
+    text = report.text() + json.dumps(report.document(), ensure_ascii=False)
+    assert text.encode()
+    assert "\x1b" not in text

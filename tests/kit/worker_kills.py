@@ -28,7 +28,7 @@ from tests.kit.handle_client import read_message
 from tests.kit.handle_messages import Flag, Message
 from tests.kit.handle_node import question
 from tests.kit.node import Node
-from tests.kit.spools import entries_by_worker
+from tests.kit.spools import entries, entries_by_worker, keeping_segments
 
 PREFIX = "88.118.7"
 HOST = "127.0.0.1"
@@ -96,6 +96,11 @@ def endure_kills(
     Each time every client must be answered again before the next one is killed. ``newest``: kill
     always the one that was started last, which so never grows old.
     """
+    with keeping_segments(node):
+        return _endure_kills(node, rounds, chance, every_s, newest=newest)
+
+
+def _endure_kills(node: Node, rounds: int, chance: random.Random, every_s: float, *, newest: bool) -> Endured:
     kills = Kills(node)
     datagrams = _Datagrams(kills)
     streams = [_Stream(kills, kind, number) for kind in _KINDS for number in range(STREAMS)]
@@ -140,10 +145,8 @@ def _await_all(kills: Kills, clients: list[_Client]) -> None:
 
 
 def _check_log(node: Node, clients: list[_Client]) -> int:
-    """Every answer that a client got is in the spool, once; return how many."""
-    logged = Counter(
-        entry.identifier.decode() for worker in entries_by_worker(node).values() for entry in worker
-    )  # fmt: skip
+    """Every answer that a client got is in the log, once; return how many."""
+    logged = Counter(entry.identifier.decode() for entry in entries(node))
     answered = [name for client in clients for name in client.answered]
     missing = [name for name in answered if name not in logged]
     assert not missing, f"{len(missing)} of {len(answered)} answers are not in the log: {missing[:5]}"

@@ -86,6 +86,7 @@ MISUSES = [
     (("query", "--from", "2026-02-30"), "2026-02-30"),
     (("query", "--from", "2026-11-02", "--to", "2026-11-01"), "--from"),
     (("query", "--client", "2001:db8::/64"), "/48"),
+    (("query", "--identifier", ""), "--identifier"),
     (("qery",), "query"),
     (("export", "--stream", "chnge", "--from", "2026-11-01", "--to", "2026-11-01"), "change?"),
     (("export", "--stream", "change", "--from", "2026-11-01T00:00", "--to", "2026-11-01"), "YYYY-MM-DD"),

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.checkpoint import cosignature_time, parse_checkpoint
-from audit.note import ed25519_key, open_note
+from audit.note import ed25519_key, open_note, parse_vkey
 from core.config import Config
 from core.errors import ConfigError
 from core.streams import Stream
@@ -23,6 +24,7 @@ from node.telemetry import render
 from node.witness import FORK, LogWitness, load_witness
 from node.witness_times import LogName, Pace, Timetable
 from tests.kit.log_folders import LogFolder
+from tests.kit.node import Node
 from tests.kit.witnesses import KEY, NOW_S, PRIVATE, Server, witness
 
 MONTH = "2026-11"
@@ -311,6 +313,24 @@ def test_a_note_of_another_witness_is_replaced(tmp_path: Path) -> None:
     assert run(scenario, tmp_path).notes == []
 
 
+def test_only_a_larger_checkpoint_replaces_what_is_kept(tmp_path: Path) -> None:
+    """An answer that was long under way does not put an older one in its place."""
+
+    async def scenario(world: World) -> None:
+        async with world.client() as client:
+            log = LogName(Stream.CHANGE, MONTH)
+            await world.until(1)
+            early = client._read(log)
+            assert early is not None
+            answer = (world.log.folder / "checkpoint.cosigned").read_bytes().removeprefix(early.note)
+            world.grow(client, b"x")
+            await world.until(2)
+            client._keep(log, early, answer)
+            assert world.cosigned() == 2
+
+    run(scenario, tmp_path)
+
+
 def test_it_ends_at_once_while_the_witness_keeps_silent(tmp_path: Path) -> None:
     """A question under way is given up."""
 
@@ -365,6 +385,31 @@ def test_the_endpoint_says_what_the_witness_says(tmp_path: Path) -> None:
                 assert response.status == 503
 
     run(scenario, tmp_path)
+
+
+def test_a_real_node_has_its_logs_cosigned(tmp_path: Path) -> None:
+    """The keeper publishes, sends, and keeps; all with the key of the node, which the witness was told once."""
+    node = Node(tmp_path / "node", "88.118", log__witness_key="witness.vkey")
+    (node.folder / "witness.vkey").write_text(f"{KEY.vkey}\n")
+    key = serialization.load_pem_private_key((node.folder / "keys" / "node.pem").read_bytes(), None)
+    log = ed25519_key("88.118/log/change/2026-01", key.public_key().public_bytes_raw())
+    logs = node.folder / "data" / "log"
+
+    async def served() -> None:
+        async with Server(witness(tmp_path / "held", log)).running() as server:
+            node.settings["log.witness"] = server.url
+            await asyncio.to_thread(node.start)
+            try:
+                async with asyncio.timeout(30):
+                    while len(list(logs.glob("*/*/checkpoint.cosigned"))) < len(Stream):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+            finally:
+                await asyncio.to_thread(node.stop)
+
+    asyncio.run(served())
+    for path in logs.glob("*/*/checkpoint.cosigned"):
+        vkey = parse_vkey((path.parent / "vkey").read_text().strip())
+        assert set(open_note(path.read_bytes(), [vkey, KEY]).signed_by) == {vkey, KEY}
 
 
 # --- when --------------------------------------------------------------------

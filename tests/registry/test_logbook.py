@@ -318,11 +318,15 @@ def test_what_writes_nothing_leaves_nothing() -> None:
     token = Token("one", bytes(32))
     assert new(office, Put("88.118.7/T", URL), token=token)
     assert new(office, CreateLot(LOT_FORM), token=token._replace(key="lot"))
+    assert new(office, PlaceHold("88.118.7/H", "令1", "x"), token=token._replace(key="hold"))
+    assert new(office, Put("88.118.7/OLD", URL), token=token._replace(key="refused"))
     assert new(office, TakeBlock(LOT, "L4", 10, token="t"))
     assert new(office, RecordEvents(LOT, EVENTS, False))
     for command, more in (
         (Put("88.118.7/T", URL), {"token": token}),
         (CreateLot(LOT_FORM), {"token": token._replace(key="lot")}),
+        (PlaceHold("88.118.7/H", "令1", "x"), {"token": token._replace(key="hold")}),
+        (Put("88.118.7/OLD", URL), {"token": token._replace(key="refused")}),
         (Put("88.118.7/U", URL), {"dry_run": True}),
         (Put("99.1/U", URL), {"dry_run": True}),
         (PlaceHold("88.118.7/T", "令1", "x"), {"dry_run": True}),
@@ -461,7 +465,7 @@ def test_a_flood_of_one_source_is_counted_and_hides_nobody_else() -> None:
     more = office.log()[known + len(rows) :]
     assert counted(more) == [("tcp", TCP.peer, f"{120 - kept} refusals were not entered one by one, since {since}")]
     assert more[0].entries[0].stream == "maintenance"
-    assert more[0].who == Who(name="999:0.NA/88.118")
+    assert more[0].who == Who()
     office.now = Millis(office.now + 1_000)
     run(office, [Request(Put("88.118.7/M", URL), ANNA)])
     assert len(counted(office.log()[known:])) == 1
@@ -492,6 +496,16 @@ def test_strangers_have_a_number_of_their_own_and_few_are_remembered() -> None:
     assert told[-1][:2] == ("", b"")
     assert told[-1][2].startswith("100 refusals ")
     assert sum(int(reason.split()[0]) for _, _, reason in told) == sources - limits.LOGIN_REFUSALS_KEPT_PER_S
+
+
+def test_one_stranger_does_not_hide_another() -> None:
+    """Whoever fails first and most has not the room of all."""
+    office = office_of_records()
+    known = len(office.log())
+    failed = NoteRefusal(LOG_IN, "300:0.NA/88.118", "authentication-failed", "", "no")
+    run(office, [Request(failed, ANONYMOUS, sent=strangers(number)) for number in [1] * 100 + [2]])
+    peers = [row.peer for row in office.log()[known:]]
+    assert peers == [strangers(1).peer] * limits.SOURCE_LOGIN_REFUSALS_KEPT_PER_S + [strangers(2).peer]
 
 
 def test_addresses_of_one_network_are_one_source() -> None:
