@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from audit.checkpoint import Checkpoint
 from audit.verify.check import Checked
-from audit.verify.export import CAUSES, MANIFEST_BYTES_MAX, check_file, check_signature
+from audit.verify.export import CAUSES, MANIFEST_BYTES_MAX, FileFacts, check_file, check_signature
 from audit.verify.find import MANIFEST
 from audit.verify.findings import Findings
 from audit.verify.place import UnreadError, read_file
@@ -40,15 +40,6 @@ class PackedMonth(NamedTuple):
     included: bool
 
 
-class PackedFile(NamedTuple):
-    """A file of a pack. Digests: hexadecimal."""
-
-    name: str
-    octets: int
-    sha256: str
-    sm3: str
-
-
 class Pack(NamedTuple):
     """A manifest, read and believed in nothing yet. ``label``: of its folder, for people."""
 
@@ -57,7 +48,7 @@ class Pack(NamedTuple):
     first: str
     last: str
     months: list[PackedMonth]
-    files: list[PackedFile]
+    files: dict[str, FileFacts]
     signed: bytes
     signature: dict[str, Any]
 
@@ -97,7 +88,7 @@ def read_pack(folder: Path, label: str, findings: Findings) -> Pack | None:
         signed = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
         return Pack(
             folder, label, str(document["from"]), str(document["to"]), [_month(each) for each in document["months"]],
-            [_file(each) for each in document["files"]], _SIGNED + signed, signature,
+            dict(map(_file, document["files"])), _SIGNED + signed, signature,
         )  # fmt: skip
     except UnreadError as error:
         findings.problem(f"{label}/{MANIFEST}", error.zh, error.en)
@@ -120,9 +111,9 @@ def _month(told: dict[str, Any]) -> PackedMonth:
     return PackedMonth(*named, checkpoint, note, _inside(told["checkpoint_file"]), told["included"] is True)
 
 
-def _file(told: dict[str, Any]) -> PackedFile:
+def _file(told: dict[str, Any]) -> tuple[str, FileFacts]:
     """Errors: CAUSES."""
-    return PackedFile(_inside(told["name"]), int(told["bytes"]), str(told["sha256"]), str(told["sm3"]))
+    return _inside(told["name"]), FileFacts(int(told["bytes"]), str(told["sha256"]), str(told["sm3"]))
 
 
 def _inside(name: Any) -> str:
@@ -140,11 +131,10 @@ def check_pack(pack: Pack, keys: Keys | None, months: dict[str, Checked], findin
     signed = check_pack_manifest(pack, keys, findings)
     for month in pack.months:
         _check_month(pack, month, months, findings)
-    for file in pack.files:
-        check_file(pack, file, findings)
-    known = {MANIFEST, *(each.name for each in pack.files)}
+    for name, facts in pack.files.items():
+        check_file(pack.folder, pack.label, name, facts, findings)
     for name in _names(pack.folder, ""):
-        if name not in known:
+        if name not in pack.files and name != MANIFEST:
             findings.problem(
                 f"{pack.label}/{name}", "清单中没有此文件：没有任何保证",
                 "the manifest does not have this file: nothing vouches for it",
@@ -160,7 +150,7 @@ def check_pack(pack: Pack, keys: Keys | None, months: dict[str, Checked], findin
 
 def check_pack_manifest(pack: Pack, keys: Keys | None, findings: Findings) -> bool:
     """Check who signed a manifest, and the checkpoints in it; return whether that of the manifest is right."""
-    signed = check_signature(pack, keys, findings)
+    signed = check_signature(pack.where, pack.signed, pack.signature, keys, findings)
     for month in pack.months:
         opened = open_checkpoint(month.note, keys or Keys())
         if opened.fault is not None:
