@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 HASH_BYTES: Final = 8
 KEY_BYTES: Final = 32
+ADDRESS_BYTES: Final = frozenset((4, 16))
 _NETWORK_BYTES: Final = {4: 3, 16: 6}
 _NETWORK_BITS: Final = {3: 24, 6: 48}
 _PACKED_BYTES: Final = {3: 4, 6: 16}
@@ -34,6 +35,22 @@ def client_of(key: bytes, address: bytes) -> Client:
     if octets is None:
         return UNKNOWN
     return Client(hmac.digest(key, address, "sha256")[:HASH_BYTES], address[:octets])
+
+
+class Clients(dict[bytes, Client]):
+    """The clients of a month by their addresses: made when they are asked for, so many kept."""
+
+    def __init__(self, key: bytes, kept: int) -> None:
+        super().__init__()
+        self._key = key
+        self._kept = kept
+
+    def __missing__(self, address: bytes) -> Client:
+        """Make and keep one."""
+        if len(self) >= self._kept:
+            self.clear()
+        client = self[address] = client_of(self._key, address)
+        return client
 
 
 def format_network(network: bytes) -> str:

@@ -14,10 +14,12 @@ import os
 from pathlib import Path
 from typing import Final
 
+from core.errors import NodeError
+
 _BESIDE: Final = ".new"
 
 
-class RewriteError(Exception):
+class RewriteError(NodeError):
     """A published file would get other octets."""
 
     def __init__(self, path: Path) -> None:

@@ -37,9 +37,9 @@ SIGNATURE_BYTES: Final = 64
 TIME_BYTES: Final = 8
 TEXT_BYTES_MAX: Final = 65_536  # octets of a text; an entry of a log, which a checkpoint may become, has less
 LINES_MAX: Final = 64  # lines of signatures; at least 16 must be taken
-LINE_BYTES_MAX: Final = 8_192  # octets of one; a signature of ML-DSA-44 takes 3 244 characters
+LINE_CHARS_MAX: Final = 8_192  # characters of one; a signature of ML-DSA-44 takes 3 244 characters
 NAME_CHARS_MAX: Final = 1_024  # characters of a key's name; a host and a path
-NOTE_BYTES_MAX: Final = TEXT_BYTES_MAX + 1 + LINES_MAX * LINE_BYTES_MAX
+NOTE_BYTES_MAX: Final = 1_048_576  # octets of a whole one; text and lines of their bounds have less
 _DASH: Final = "\u2014 "
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{8}")
@@ -103,7 +103,7 @@ def _key(name: str, kind: int, public: bytes) -> NoteKey:
 
 def parse_vkey(text: str) -> NoteKey:
     """Read a key as ``NoteKey.vkey`` writes it. Errors: NoteError, also for kinds other than 01 and 04."""
-    if len(text) > LINE_BYTES_MAX or text.count("+") < 2:
+    if text.count("+") < 2:
         raise NoteError("the key is not a name, an id and a public key with + between them")
     name, key_id, encoded = text.split("+", 2)
     octets = decode_base64(encoded)
@@ -125,8 +125,8 @@ def sign_note(text: str, key: NoteKey, sign: Sign) -> bytes:
 
 def signature_line(key: NoteKey, blob: bytes) -> str:
     """Return a line with its line feed. ``blob``: as the kind has it. Errors: NoteError for one of another length."""
-    if len(blob) != _BLOB_BYTES[key.kind]:
-        raise NoteError(f"the signature has not {_BLOB_BYTES[key.kind]} octets")
+    if len(blob) != _BLOB_BYTES.get(key.kind):
+        raise NoteError("the signature has not as many octets as one of its kind")
     return f"{_DASH}{key.name} {base64.b64encode(key.key_id + blob).decode()}\n"
 
 
@@ -173,7 +173,7 @@ def _split(data: bytes) -> tuple[str, list[str]]:
 
 def _parse_line(line: str) -> SignatureLine:
     name, blank, encoded = line.removeprefix(_DASH).partition(" ")
-    if not line.startswith(_DASH) or not blank or len(line) > LINE_BYTES_MAX:
+    if not line.startswith(_DASH) or not blank or len(line) > LINE_CHARS_MAX:
         raise NoteError("a line under the note is no signature")
     _check_name(name)
     octets = decode_base64(encoded)

@@ -24,7 +24,7 @@ from audit.note import NOTE_BYTES_MAX, NoteError, decode_base64
 
 HEADER: Final = "c2sp.org/tlog-proof@v1"
 EXTRA_BYTES_MAX: Final = 65_535  # the longest entry of a log
-_HEAD_BYTES_MAX: Final = 98_304  # all above the checkpoint: 87 380 characters of an entry, 64 hashes, some names
+PROOF_BYTES_MAX: Final = 1_179_648  # of a file: a note, 87 380 characters of an entry, 64 hashes have less
 _INDEX: Final = re.compile(r"index (0|[1-9][0-9]{0,18})")
 
 
@@ -48,8 +48,8 @@ def dump_proof(index: int, proof: Sequence[bytes], checkpoint: bytes, extra: byt
 def load_proof(data: bytes) -> Proof:
     """Read a file. Errors: ProofError."""
     head, blank, checkpoint = data.partition(b"\n\n")
-    if not blank or len(head) > _HEAD_BYTES_MAX:
-        raise ProofError("the file is no proof: no checkpoint stands under an empty line")
+    if not blank or len(data) > PROOF_BYTES_MAX:
+        raise ProofError("the file is no proof: it is too long, or has no checkpoint under an empty line")
     try:
         first, *lines = head.decode("ascii").split("\n")
         extra = decode_base64(lines.pop(0)[6:]) if lines and lines[0].startswith("extra ") else None

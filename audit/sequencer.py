@@ -30,7 +30,7 @@ from typing import Final, NamedTuple, Protocol
 
 from audit.block import pack_blocks
 from audit.checkpoint import Checkpoint
-from audit.clients import UNKNOWN, Client, client_of
+from audit.clients import ADDRESS_BYTES, UNKNOWN, Client, Clients
 from audit.cutting import cut_blocks
 from audit.entry import Software, dump, entry_document
 from audit.files import Files
@@ -96,8 +96,8 @@ class Sequencer:
         self._notes: deque[tuple[int, LogEntry, tuple[str, str] | None]] = deque()
         self._noted = 0  # notes that are decided
         self._name = secrets.token_hex(8)
-        self._clients: dict[bytes, Client] = {}
         self._client_key = b""
+        self._clients = Clients(b"", 0)
         self._growths: dict[Stream, Growth] = {}
         self._durable: set[Path] = set()  # folders of the month whose names are
         self._state: Pending | None = None
@@ -168,21 +168,21 @@ class Sequencer:
             return self._begin(shanghai_month(now_ms), now_ms, None)
         gathered = Gathered(state.month)
         queue = self._take_queue(gathered, state)
-        taken = self._take_spool(gathered, state)
+        segments = self._take_spool(gathered, state)
         notes = self._take_notes(gathered)
         over = now_ms >= gathered.end_ms + limits.LOG_MONTH_GRACE_MS
-        if gathered.any or taken.offsets != state.segments:
-            if state.segments.keys() - taken.offsets.keys():
+        if gathered.any or segments != state.segments:
+            if state.segments.keys() - segments.keys():
                 self._files.sync_folder(self._spool)  # one that came back would be read from its beginning
             gathered.marks[_NOTES] = f"{self._name} {self._noted + notes}"
-            done = self._commit(self._pending_of(gathered, state, queue, taken))
+            done = self._commit(self._pending_of(gathered, state, queue, segments))
             return Round(done, gathered.more or over or bool(gathered.later_ms))
         if over or gathered.later_ms:
             return self._begin(next_month(state.month, gathered.later_ms, now_ms, over=over), now_ms, state)
         self._take_away(state)
         return Round((), more=False)
 
-    def _pending_of(self, gathered: Gathered, state: Pending, queue: int, taken: Taken) -> Pending:
+    def _pending_of(self, gathered: Gathered, state: Pending, queue: int, segments: dict[str, int]) -> Pending:
         appends, sides, sizes = [], [], dict(state.sizes)
         for stream, leaves in gathered.leaves.items():
             if not leaves:
@@ -194,7 +194,7 @@ class Sequencer:
             if records:
                 sides.append(Side(stream.value, state.month, self._side_size(stream, state.month), records))
         return state._replace(
-            newest_ms=max(state.newest_ms, gathered.newest_ms), queue=queue, segments=taken.offsets,
+            newest_ms=max(state.newest_ms, gathered.newest_ms), queue=queue, segments=segments,
             sizes=sizes, marks=state.marks | gathered.marks, appends=appends, sides=sides,
         )  # fmt: skip
 
@@ -239,22 +239,34 @@ class Sequencer:
         gathered.more = entries >= limits.LOG_ROUND_ENTRIES
         return reached
 
-    def _take_spool(self, gathered: Gathered, state: Pending) -> Taken:
+    def _take_spool(self, gathered: Gathered, state: Pending) -> dict[str, int]:
+        """Add what the workers logged; return how far each segment is read. In pieces, whose rows go at once."""
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        taken = take(self._spool, state.segments, gathered.end_ms, limits.LOG_ROUND_ROWS)
-        software = self._publisher.software
-        for times, rows in cut_blocks(taken.frames):
-            latest = times[-1][0]
-            for leaf, addresses in pack_blocks(times, rows, self._client, software.node, software.version):
-                gathered.add(Stream.RESOLUTION, leaf, addresses, latest)
-        for fault in taken.faults:
-            _LOG.error("%s: %d octets from %d on: %s", fault.segment, fault.octets, fault.offset, fault.what)
-            at_ms = max(gathered.newest_ms, state.newest_ms)
-            gathered.add(Stream.MAINTENANCE, self._leaf(fault_entry(fault), at_ms), [], at_ms)
+        offsets, rows = state.segments, 0
+        while True:
+            taken = take(self._spool, offsets, gathered.end_ms, limits.LOG_TAKEN_ROWS)
+            offsets = taken.offsets
+            rows += self._add_taken(gathered, taken)
+            if not taken.more or rows >= limits.LOG_ROUND_ROWS:
+                break
         if taken.later_ms is not None:
             gathered.later_ms.append(taken.later_ms)
         gathered.more = gathered.more or taken.more
-        return taken
+        return offsets
+
+    def _add_taken(self, gathered: Gathered, taken: Taken) -> int:
+        """Add blocks, and an entry for what could not be read; return how many entries the blocks have."""
+        software, entries = self._publisher.software, 0
+        for times, rows in cut_blocks(taken.frames):
+            entries += len(rows)
+            latest = times[-1][0]
+            for leaf, addresses in pack_blocks(times, rows, self._clients, software.node, software.version):
+                gathered.add(Stream.RESOLUTION, leaf, addresses, latest)
+        for fault in taken.faults:
+            _LOG.error("%s: %d octets from %d on: %s", fault.segment, fault.octets, fault.offset, fault.what)
+            at_ms = max(gathered.newest_ms, self.newest_ms)
+            gathered.add(Stream.MAINTENANCE, self._leaf(fault_entry(fault), at_ms), [], at_ms)
+        return entries
 
     def _take_notes(self, gathered: Gathered) -> int:
         """Add notes; return how many."""
@@ -286,16 +298,8 @@ class Sequencer:
     def _client_of_peer(self, peer: bytes) -> tuple[Client, list[bytes], int]:
         """Return the client, its address where it is known, and the port."""
         address = address_of(peer)
-        client = self._client(address)
+        client = self._clients[address] if len(address) in ADDRESS_BYTES else UNKNOWN
         return client, [] if client is UNKNOWN else [address], int.from_bytes(peer[:_PORT_BYTES], "big")
-
-    def _client(self, address: bytes) -> Client:
-        found = self._clients.get(address)
-        if found is None:
-            if len(self._clients) >= limits.LOG_CLIENTS_KEPT:
-                self._clients.clear()
-            found = self._clients[address] = client_of(self._client_key, address)
-        return found
 
     # --- publication ---
     def _commit(self, pending: Pending) -> tuple[tuple[Stream, str], ...]:
@@ -408,7 +412,7 @@ class Sequencer:
         if key != self._client_key:
             self._sync(month_folder(self._data, pending.month))
             self._client_key = key
-            self._clients.clear()
+            self._clients = Clients(key, limits.LOG_CLIENTS_KEPT)
         touched = {append.stream for append in pending.appends}
         for stream in Stream:
             if stream.value not in touched and stream not in self._growths:

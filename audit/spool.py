@@ -6,6 +6,7 @@
    no older.
 3. A write that fails or is short is taken back, and the turn is not logged: its answers must
    not leave. A segment that cannot be mended is left as it is; a torn frame ends it.
+   Below the reserve of the disk nothing is written.
 4. A worker that starts begins a new segment, and never touches an old one. It holds a lock (flock(2)) on the one
    that it writes, taken before the segment has its name: the sequencer removes what nobody holds and it has read.
 5. The sequencer reads while a worker writes: a whole frame that it may have read is never taken back.
@@ -16,6 +17,7 @@ A segment is the file ``<worker>-<Unix milliseconds>.spool``: MAGIC, then frames
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -27,6 +29,7 @@ from typing import Final
 from audit.frame import Entry, Row, decode_frame, encode_frame
 from core import clock, limits
 from core.clock import Millis
+from core.disk import always
 from core.errors import WireError
 
 _LOG: Final = logging.getLogger("saltern.log")
@@ -41,7 +44,7 @@ class Spool:
     def __init__(
         self, folder: Path, worker: str, sync_s: float, *,
         now_ms: Callable[[], Millis] = clock.now_ms, segment_bytes: int = limits.SEGMENT_BYTES,
-        now_s: Callable[[], float] = clock.monotonic_s,
+        now_s: Callable[[], float] = clock.monotonic_s, has_room: Callable[[], bool] = always,
     ) -> None:  # fmt: skip
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
@@ -50,6 +53,7 @@ class Spool:
         self._now_s = now_s
         self._end_at_s = 0.0
         self._segment_bytes = segment_bytes
+        self._has_room = has_room
         self._descriptor = -1
         self._written = 0
         self._refused = 0  # writes that failed since one did not
@@ -73,6 +77,8 @@ class Spool:
             return False
         taken = 0
         try:
+            if not self._has_room():
+                raise OSError(errno.ENOSPC, "the disk is full down to its reserve (log.disk_reserve)")
             if self._descriptor < 0 or self._written > self._segment_bytes or self._now_s() > self._end_at_s:
                 self._begin_segment()
             if not self._written:

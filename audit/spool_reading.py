@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -31,7 +31,7 @@ class Frame(NamedTuple):
     """The entries of one turn."""
 
     at_ms: int
-    rows: list[Row]
+    rows: Sequence[Row]
 
 
 class Fault(NamedTuple):
@@ -58,23 +58,19 @@ class Taken(NamedTuple):
 
 
 def take(folder: Path, offsets: Mapping[str, int], end_ms: int, rows_max: int) -> Taken:
-    """Read what lies behind the offsets, up to frames of ``end_ms`` and later. Errors: OSError."""
+    """Read what lies behind the offsets, up to frames of ``end_ms`` and later. Errors: OSError.
+
+    Bounds: ``rows_max`` entries of each segment, and the rest of the frame that they end in.
+    """
     frames: list[Frame] = []
     reached: dict[str, int] = {}
     faults: list[Fault] = []
     later: list[int] = []
-    rows, more = 0, False
+    more = False
     for path in segments(folder):
-        offset = offsets.get(path.name, 0)
-        reached[path.name] = offset
-        if rows >= rows_max:
-            more = True
-            continue
         with path.open("rb") as file:
-            reading = _Segment(path.name, file.fileno(), offset, end_ms)
-            found = reading.read(rows_max - rows)
-        frames += found
-        rows += sum(len(frame.rows) for frame in found)
+            reading = _Segment(path.name, file.fileno(), offsets.get(path.name, 0), end_ms)
+            frames += reading.read(rows_max)
         reached[path.name] = reading.offset
         faults += reading.faults
         more = more or reading.more

@@ -12,14 +12,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import crowd, flood, latency, lots, machine, records, register, resolve, resolve_tcp, resolve_udp, store
+from benchmarks import (
+    crowd,
+    flood,
+    latency,
+    log_cost,
+    log_reading,
+    log_verify,
+    lots,
+    machine,
+    records,
+    register,
+    resolve,
+    resolve_tcp,
+    resolve_udp,
+    store,
+)
 from benchmarks.bench import Bench, filled, shuffled
 from benchmarks.load import NO_COMPILER, compile_programs
 from benchmarks.table import Row, render
 
 _OUT = Path("bench-out")
-_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots")
-_WITH_NODE = frozenset(_NAMES) - {"store", "lots"}
+_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots", "log", "verify", "logs")
+_STORED_A_LEAF = 50  # a log of so many leaves less than records are stored
+_WITH_NODE = frozenset(_NAMES) - {"store", "lots", "verify", "logs"}
 _BUSY = 0.5
 
 
@@ -31,12 +47,13 @@ class Plan(NamedTuple):
     rounds: int
     batches: int
     seconds: float
+    logged: int
 
 
 _PLANS = {
-    "quick": Plan(records=10_000, stored=200_000, rounds=3, batches=10, seconds=1.0),
-    "default": Plan(records=100_000, stored=200_000, rounds=9, batches=20, seconds=2.0),
-    "full": Plan(records=1_000_000, stored=1_000_000, rounds=9, batches=20, seconds=4.0),
+    "quick": Plan(records=10_000, stored=200_000, rounds=3, batches=10, seconds=1.0, logged=1_000_000),
+    "default": Plan(records=100_000, stored=200_000, rounds=9, batches=20, seconds=2.0, logged=20_000_000),
+    "full": Plan(records=1_000_000, stored=1_000_000, rounds=9, batches=20, seconds=4.0, logged=20_000_000),
 }
 
 
@@ -92,6 +109,15 @@ def _measure(folder: Path, plan: Plan, only: tuple[str, ...]) -> list[Row]:
         for row in lots.measure(place, cores, stored=plan.records, rounds=plan.rounds, seconds=plan.seconds):
             done(row)
         shutil.rmtree(place)
+    if "verify" in only:
+        place = folder / "verify"
+        done(*log_verify.measure(place, cores, leaves=plan.stored // _STORED_A_LEAF, rounds=plan.rounds))
+        shutil.rmtree(place)
+    if "logs" in only:
+        place = folder / "logs"
+        for row in log_reading.measure(place, cores, entries=plan.logged):
+            done(row)
+        shutil.rmtree(place)
     if _WITH_NODE & set(only):
         _measure_resolution(folder, plan, only, cores, done)
     return rows
@@ -121,6 +147,8 @@ def _measure_resolution(
             done(register.measure_singles(bench))
         if "flood" in only:
             done(*flood.measure(bench), crowd.measure(bench))
+        if "log" in only:
+            done(*log_cost.measure(bench))
 
 
 def _notes(about: dict[str, object]) -> str:

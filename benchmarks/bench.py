@@ -65,8 +65,9 @@ class Bench:
         return Traffic("udp", "handle", port or self.node.handle_port, path, depth=UDP_DEPTH, source=source)
 
     def flat_out(self, traffic: Traffic, pid: int) -> Callable[[], Load]:
-        """Return a round in which a server gets as much as it takes."""
-        return lambda: self.generators.run(traffic, pid=pid, warm_s=WARM_S, measure_s=self.seconds)
+        """Return a round in which a server gets as much as it takes; of the node the keeper counts with its worker."""
+        also = self.node.keeper if pid == self.node.worker else 0
+        return lambda: self.generators.run(traffic, pid=pid, also=also, warm_s=WARM_S, measure_s=self.seconds)
 
     def at_rate(self, traffic: Traffic, rate: float, pid: int = 0) -> Load:
         """Run a round at a fixed rate."""

@@ -115,6 +115,7 @@ class Generators:
         traffic: Traffic,
         *,
         pid: int = 0,
+        also: int = 0,
         rate: float = 0.0,
         warm_s: float = 0.0,
         measure_s: float,
@@ -123,12 +124,14 @@ class Generators:
     ) -> Running:
         """Start a generator.
 
-        ``rate``: requests a second, 0 for a closed loop; ``count``: ends after so many answers; ``flood``:
-        takes refusals and closed connections, and leaves its core to other generators.
+        ``pid``, ``also``: processes whose time is read. ``rate``: requests a second, 0 for a closed loop;
+        ``count``: ends after so many answers; ``flood``: takes refusals and closed connections, and leaves its
+        core to other generators.
         """
         options = traffic._asdict() | {
             "file": traffic.path,
             "pid": pid,
+            "also": also,
             "rate": rate,
             "warm_ms": int(warm_s * 1_000),
             "measure_ms": int(measure_s * 1_000),
@@ -145,13 +148,16 @@ class Generators:
         traffic: Traffic,
         *,
         pid: int = 0,
+        also: int = 0,
         rate: float = 0.0,
         warm_s: float = 0.0,
         measure_s: float,
         count: int = 0,
     ) -> Load:
         """Run a generator to its end. Errors: RuntimeError with its word, or if anything was refused."""
-        with self.start(traffic, pid=pid, rate=rate, warm_s=warm_s, measure_s=measure_s, count=count) as running:
+        with self.start(
+            traffic, pid=pid, also=also, rate=rate, warm_s=warm_s, measure_s=measure_s, count=count
+        ) as running:
             return running.result().checked()
 
 

@@ -109,8 +109,8 @@ def read_once(path: Path) -> None:
             pass
 
 
-def memory_bytes(pid: int, field: Literal["RssAnon", "VmRSS"]) -> int:
-    """Return the private memory of a process (RssAnon of /proc/PID/status), or all that is resident (VmRSS)."""
+def memory_bytes(pid: int, field: Literal["RssAnon", "VmRSS", "VmHWM"]) -> int:
+    """Return private memory (RssAnon of /proc/PID/status), what is resident (VmRSS), or ever was (VmHWM)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1_024

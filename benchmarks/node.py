@@ -23,6 +23,7 @@ from benchmarks.records import PREFIX, dump
 from core.config import BY_NAME
 
 _SALTERN = (sys.executable, "-m", "node.cli.main")
+_UNLOGGED = (sys.executable, "-m", "benchmarks.unlogged")
 _PORTS = ("http.port", "https.port", "handle.port", "dns.port", "management.port")
 _END_S = 30
 UNLIMITED = {"http.rate_limit": "0", "handle.rate_limit": "0"}
@@ -37,6 +38,8 @@ class Node:
     """A node in a folder. `with` runs it, and ends it by SIGTERM."""
 
     def __init__(self, folder: Path, core: int) -> None:
+        self.logged = True
+        """Whether it writes the resolution log; False is for the measure of what that costs."""
         self.config = folder / "node.toml"
         self.data_file = folder / "data" / "store" / "data.mdb"
         self._folder = folder
@@ -61,6 +64,11 @@ class Node:
         return self.pids()["worker"]
 
     @property
+    def keeper(self) -> int:
+        """The process id of its keeper, which shares the core."""
+        return self.pids()["keeper"]
+
+    @property
     def store(self) -> Path:
         """The folder of the store."""
         return self.data_file.parent
@@ -75,7 +83,7 @@ class Node:
         options = [option for name, value in settings.items() for option in ("--set", f"{name}={value}")]
         with (self._folder / "node.log").open("ab") as log, on_core(self._core):
             self._process = subprocess.Popen(
-                [*_SALTERN, "serve", "--config", str(self.config), *options],
+                [*(_SALTERN if self.logged else _UNLOGGED), "serve", "--config", str(self.config), *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
             )

@@ -13,7 +13,7 @@ too often is not looked at either (``core/guard.py``).
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
 from core import limits
@@ -41,7 +41,7 @@ _NONE_READ: Final = "-"  # claimed by what is no token: this source and nobody e
 
 
 class Callers:
-    """Finds out who asks. ``now_ms``: by which a token expires.
+    """Finds out who asks. ``now_ms``: by which a token expires. ``note_login`` is told of each log-in to a session.
 
     Errors: AdmissionError(AUTHENTICATION_FAILED, SESSION_UNKNOWN), RateError. The field ``claim`` is who
     somebody failed to be.
@@ -49,7 +49,7 @@ class Callers:
 
     def __init__(
         self, store: Store, records_of: RecordsOf, prover: Prover, logins: Logins, *,
-        failures: Failures, now_ms: Callable[[], Millis],
+        failures: Failures, now_ms: Callable[[], Millis], note_login: Callable[[Identity, Request], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._store = store
         self._records_of = records_of
@@ -57,6 +57,7 @@ class Callers:
         self._logins = logins
         self._guard = Guard(failures)
         self._now_ms = now_ms
+        self._note_login = note_login
 
     async def identify(self, request: Request) -> Request:
         """Return the request with the identity or the token that it proves; as it is for an anonymous one."""
@@ -64,7 +65,7 @@ class Callers:
         if header is None or not request.credentials_safe:
             return request
         if header[:7].lower() == "handle ":
-            return request._replace(identity=await self._by_session(header, request.peer))
+            return request._replace(identity=await self._by_session(header, request))
         if is_bearer(header):
             return request._replace(bearer=self._by_token(header[len(_BEARER) :].strip(), request.peer))
         return request._replace(identity=self._by_secret(header, request.peer))
@@ -105,7 +106,7 @@ class Callers:
             _refuse(claim)
         return presented.name
 
-    async def _by_session(self, header: str, peer: bytes) -> Identity | None:
+    async def _by_session(self, header: str, request: Request) -> Identity | None:
         members = parse_authorization(header)
         if members is None:
             _refuse()
@@ -122,13 +123,15 @@ class Callers:
         except WireError:
             _refuse()
         claim = claim_of(proof.identity)
-        self._guard.admit(peer, claim)
+        self._guard.admit(request.peer, claim)
         mark = await self._prover.proves(proof, VERSION)
         if mark is None:
-            self._guard.failed(peer, claim, limits.HTTP_FAILURE_COST)
+            self._guard.failed(request.peer, claim, limits.HTTP_FAILURE_COST)
             _refuse(claim)
         if self._logins.prove(login, proof.identity, mark) is None:  # it was ended meanwhile
             raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
+        if login.identity != proof.identity:  # not for each request that repeats its signature
+            await self._note_login(proof.identity, request)
         return proof.identity
 
 

@@ -17,11 +17,12 @@ from typing import NewType
 UnixSeconds = NewType("UnixSeconds", int)
 Millis = NewType("Millis", int)
 
+DAY_MS = 86_400_000
 _SHANGHAI_S = 8 * 3_600
 _SHANGHAI_MS = _SHANGHAI_S * 1_000
 _SHANGHAI = datetime.timezone(datetime.timedelta(seconds=_SHANGHAI_S))
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_MILLIS_END = 2**32 * 1_000
+TIME_MS_END = 2**32 * 1_000  # Unix milliseconds that format_utc() writes lie before it
 _UTC = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -110,7 +111,7 @@ def parse_given(text: str) -> Millis | None:
     if local is None or abs(minutes) > _OFFSET_MINUTES_MAX:
         return None
     at_ms = (local - minutes * 60) * 1_000
-    return Millis(at_ms) if 0 <= at_ms < _MILLIS_END else None
+    return Millis(at_ms) if 0 <= at_ms < TIME_MS_END else None
 
 
 def parse_instant(text: str) -> Millis | None:
@@ -125,7 +126,7 @@ def parse_instant(text: str) -> Millis | None:
     except (ValueError, OverflowError):
         return None
     at_ms = since // _MILLISECOND
-    return Millis(at_ms) if 0 <= at_ms < _MILLIS_END else None
+    return Millis(at_ms) if 0 <= at_ms < TIME_MS_END else None
 
 
 def format_instant(at_ms: int) -> str:
@@ -144,7 +145,7 @@ def _offset_minutes(zone: str | None) -> int:
 
 def read_millis(stored: object) -> Millis:
     """Return a time of a stored row. Bounds: what format_utc() takes. Errors: ValueError for what is no time."""
-    if type(stored) is not int or not 0 <= stored < _MILLIS_END:
+    if type(stored) is not int or not 0 <= stored < TIME_MS_END:
         raise ValueError("no time")
     return Millis(stored)
 

@@ -18,6 +18,7 @@ from typing import Final, Literal, NamedTuple
 from core import limits
 from core.clock import parse_day
 from core.errors import ConfigError
+from core.log_settings import require_log_settings
 
 Value = int | bool | str | tuple[int | str, ...]
 Kind = Literal["integer", "flag", "text", "path", "list", "day"]
@@ -278,6 +279,44 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "解析日志同步到磁盘的间隔：断电最多损失这段时间的记录。", "ms", 1, limits.LOG_SYNC_MS_MAX,
     ),
     Setting(
+        "log.retention", "integer", limits.RETENTION_MONTHS,
+        "Whole calendar months of Asia/Shanghai that each log is kept for; then it is dropped. The maintenance log is "
+        "never dropped, nor is a log on legal hold.",
+        "各项日志保存的整月数（北京时间）；期满后删除。运行维护日志从不删除，依令保全的日志也不删除。",
+        "months", limits.RETENTION_MONTHS_MIN, limits.RETENTION_MONTHS_MAX,
+    ),
+    Setting(
+        "log.disk_stop", "integer", limits.DISK_STOP_BYTES,
+        "Free space on the disks of the data folder and its logs below which nothing is registered any more; "
+        "resolution goes on. 0 is no guard.",
+        "数据目录及日志所在磁盘的剩余空间低于此值时停止注册，解析照常；0 表示不设限。",
+        "bytes", 0, limits.DISK_BYTES_MAX,
+    ),
+    Setting(
+        "log.disk_reserve", "integer", limits.DISK_RESERVE_BYTES,
+        "Free space below which resolution is refused, too: what cannot be logged is not answered. Less than "
+        "log.disk_stop; 0 is no guard.",
+        "剩余空间低于此值时解析也予拒绝（无法留存日志的解析不得应答）；须小于 log.disk_stop；0 表示不设限。",
+        "bytes", 0, limits.DISK_BYTES_MAX,
+    ),
+    Setting(
+        "log.origin", "text", "",
+        "Host name in the names of the logs, which verifiers are told: keep it once logs are published. Empty: the "
+        "host of node.public_url, else node.prefix.",
+        "日志名称中的主机名，验证者据此识别日志，发布后不应更改；为空则取 node.public_url 的主机名，或 node.prefix。",
+    ),
+    Setting(
+        "log.witness", "text", "",
+        "Address of a witness that cosigns the checkpoints of the logs (C2SP tlog-witness), as "
+        "https://witness.example.cn; add-checkpoint is called below it. Empty: none.",
+        "见证方地址（C2SP tlog-witness），如 https://witness.example.cn，由其为各留存日志的检查点副署；为空则不设见证方。",
+    ),
+    Setting(
+        "log.witness_key", "path", "",
+        "File with the vkey of the witness, one line, as its operator tells it.",
+        "见证方公钥（vkey）文件，一行，由其运营者告知。",
+    ),
+    Setting(
         "resolver.workers", "integer", 0,
         "Worker processes; 0 is one per core.", "解析进程数；0 表示每核一个。", "processes", 0, limits.WORKERS_MAX,
     ),
@@ -361,7 +400,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
             raise ConfigError(f"--set 应为 名称=值。--set wants key=value, got {override!r}")
         setting = setting_named(name.strip())
         values[setting.name] = _check(setting, _parse(setting, text.strip()))
-    return Config(path, values)
+    config = Config(path, values)
+    require_log_settings(config.integer("log.disk_stop"), config.integer("log.disk_reserve"), config.text("log.origin"))
+    return config
 
 
 def setting_named(name: str) -> Setting:

@@ -217,13 +217,49 @@ LOG_SYNC_MS: Final = 50  # what a loss of power may take of the log
 LOG_SYNC_MS_MAX: Final = 1_000
 LOG_ROUND_S: Final = 1.0  # between two rounds of the sequencer: what was answered is published so soon
 LOG_ROUND_ROWS: Final = 100_000  # resolutions of one round; about 10 MB
+LOG_TAKEN_ROWS: Final = 4_096  # of one segment that are in memory at once: what is small stays in the caches
 LOG_ROUND_ENTRIES: Final = 20_000  # entries of other streams, the same
 LOG_BLOCK_MS: Final = 1_000  # that one block of resolutions spans
 LOG_MONTH_GRACE_MS: Final = 2_000  # into a month until its log begins: what was written before is on its way
 LOG_CLIENTS_KEPT: Final = 200_000  # addresses whose keyed hash is remembered, some 30 MB
 LOG_RESYNC_BYTES: Final = 1_048_576  # that are searched for the next frame behind a damaged one
+LOG_DROP_EVERY_S: Final = 3_600.0  # between two looks for months that may go
+CLOCK_SETTLED_S: Final = 86_400.0  # from a start, or a jump of the clock, until the clock alone is believed
 CLOCK_STEP_MS: Final = 10_000  # that the clock may move against the one that never jumps; more is written down
 LOG_RETRY_S: Final = 1.0  # how long a log that could not be written is let alone
+RETENTION_MONTHS: Final = 12
+RETENTION_MONTHS_MIN: Final = 6  # Measures art. 13-15: no log is kept shorter
+RETENTION_MONTHS_MAX: Final = 1_200  # a century
+LOG_CHARS_MAX: Final = 20  # of the name of a log: registration/2026-03
+LOG_HOLDS_MAX: Final = 1_000  # months of logs on legal hold: four streams over twenty years
+DISK_STOP_BYTES: Final = 1 << 30  # free, below it nothing is registered: days of resolutions, mostly
+DISK_RESERVE_BYTES: Final = 1 << 28  # free, below it nothing is resolved: what the keeper needs to publish what was
+DISK_BYTES_MAX: Final = 1 << 50
+DISK_LOOK_S: Final = 0.25  # how old the answer of the file system may be
+ORIGIN_CHARS_MAX: Final = 200  # of the host in the names of the logs
+
+# --- reading the logs ------------------------------------------------------
+MIRROR_FILE_ROWS: Final = 1_000_000  # entries in one file of the mirror: what one sorts within MIRROR_MEMORY
+MIRROR_GROUP_ROWS: Final = 16_384  # in one row group: what is read for one identifier
+MIRROR_MEMORY: Final = "512MB"  # of DuckDB, beyond which it sorts on the disk
+MIRROR_EVERY_S: Final = 300  # how much of the newest is looked up in the log itself
+QUERY_MEMORY: Final = "1GB"
+EXPORT_FILE_ROWS: Final = 1_000_000  # of one file; Excel opens 1 048 576
+
+LOG_MONTHS_MAX: Final = 1_200  # of one stream that are listed: a hundred years
+LOG_VKEY_FILE_BYTES_MAX: Final = 4_096  # of the vkey of a month; a vkey has some hundred
+LOG_FILES_OPEN: Final = 64  # of the logs that one worker sends at the same time; eight times a browser's connections
+LOG_PIECE_BYTES: Final = 65_536  # of a file of the logs in memory; a bundle has up to 16.8 MB
+
+# --- witness of the logs ---------------------------------------------------
+WITNESS_BODY_BYTES_MAX: Final = 65_536  # of a request: 63 hashes and a checkpoint with 16 signatures take 60 000
+WITNESS_HASHES_MAX: Final = 63  # of a proof of consistency; C2SP tlog-witness
+WITNESS_ANSWER_BYTES_MAX: Final = 16_384  # of an answer: lines of signatures
+WITNESS_ANSWER_S: Final = 10.0  # in which an answer is there
+WITNESS_INTERVAL_S: Final = 5.0  # between two checkpoints of one log that are sent
+WITNESS_RETRY_S: Final = 5.0  # after the first failure; twice as long after each one that follows
+WITNESS_RETRY_S_MAX: Final = 300.0
+WITNESS_KEY_FILE_BYTES_MAX: Final = 4_096
 
 # --- governance ------------------------------------------------------------
 APPLICATION_STEPS: Final = 64  # of one prefix that its row keeps; the journal keeps all
@@ -241,6 +277,9 @@ BEARER_DAYS_MAX: Final = 366
 REVIEWERS_NEEDED: Final = 2  # who verify a party by hand (and approve a prefix whose name is held)
 REFUSALS_KEPT_PER_S: Final = 50  # entries of refusals; more are counted and logged alone
 LOGIN_REFUSALS_KEPT_PER_S: Final = 5  # of failed log-ins, which any stranger can cause: beside the others
+SOURCE_REFUSALS_KEPT_PER_S: Final = 5  # of one source in the log; it counts what is beyond
+SOURCE_LOGIN_REFUSALS_KEPT_PER_S: Final = 2  # the same of failed log-ins: no source takes the room of all others
+REFUSAL_SOURCES_MAX: Final = 32  # whose refusals are counted apart, of strangers and of others; the rest as one
 ORDER_CHARS_MAX: Final = 100  # the number of an order of the regulator
 HOLD_ORDERS_MAX: Final = 16  # in force on one target
 HOLDS_MAX: Final = 100_000  # targets on hold; more than that is a prefix

@@ -103,6 +103,8 @@ STATUSES: dict[Outcome, Status] = {
 HTTP_FOUND = 302
 HTTP_SEE_OTHER = 303
 HTTP_NO_CONTENT = 204
+HTTP_UNPROCESSABLE = 422  # of a witness: the proof of consistency is wrong
+HTTP_SERVER_ERRORS = 500  # from here on the other side failed, not the request
 
 
 # Peers below 2.5 do not know this code and get the one they know instead.

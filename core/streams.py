@@ -8,6 +8,9 @@ backup, escrow, retention, hold, incident. A refusal goes to the stream of the a
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
+
+from core.clock import parse_month
 
 
 class Stream(Enum):
@@ -19,3 +22,19 @@ class Stream(Enum):
     CHANGE = "change"
 
     __hash__ = object.__hash__  # members are singletons
+
+
+_NAMES: Final = frozenset(stream.value for stream in Stream)
+
+
+def format_log(stream: Stream, month: str) -> str:
+    """Return how the log of a month is named: ``registration/2026-03``."""
+    return f"{stream.value}/{month}"
+
+
+def parse_log(text: str) -> tuple[Stream, str] | None:
+    """Return stream and month of such a name; None for anything else."""
+    stream, _, month = text.partition("/")
+    if stream not in _NAMES or parse_month(month) is None:
+        return None
+    return Stream(stream), month

@@ -58,6 +58,8 @@ from core.wire.message import (
 )
 from core.wire.publickey import decode_public_key, encode_public_key
 from node.handle_answers import Answering, Exchange, Sent
+from registry.commands import Origin
+from registry.handle_api import origin_by
 
 _LOG: Final = logging.getLogger("saltern.handle")
 _NEEDED: Final = Outcome.AUTHENTICATION_NEEDED
@@ -100,6 +102,16 @@ class Quick(Protocol):
 
     def answer(self, message: bytes, bytes_max: int, via: Via, peer: bytes) -> bytes | None:
         """Answer a message, with its envelope, in so many octets at most; None where it needs a second look."""
+
+
+class Notes(Protocol):
+    """Has log-ins written down. See ``registry.notes.Notes``."""
+
+    async def failed(self, error: NodeError, origin: Origin) -> None:
+        """Note that somebody failed to prove who he is."""
+
+    async def logged_in(self, identity: Identity, origin: Origin) -> None:
+        """Note that somebody proved who he is."""
 
 
 class _NoQuickWay:
@@ -147,6 +159,7 @@ class HandleService:
         now_ms: Callable[[], Millis] = clock.now_ms,
         make_exponent: Callable[[], int | None] = lambda: None,
         failures: Failures = UNCOUNTED,
+        notes: Notes,
     ) -> None:
         self._apis = {operation: api for api in apis for operation in api.operations}
         self._prover = prover
@@ -157,6 +170,7 @@ class HandleService:
         self._now_ms = now_ms
         self._make_exponent = make_exponent
         self._guard = Guard(failures)
+        self._notes = notes
         now_s = now_ms() / 1_000
         self._setups = {
             transport: Budget(limits.SETUPS_UDP_PER_S if transport is Transport.UDP else limits.SETUPS_PER_S, now_s)
@@ -366,11 +380,15 @@ class HandleService:
         mark = await self._prover.proves(proof, challenge.version)
         if mark is None:
             self._guard.failed(exchange.peer, claim)
-            raise AdmissionError("", outcome=Outcome.AUTHENTICATION_FAILED)
+            failed = AdmissionError("", outcome=Outcome.AUTHENTICATION_FAILED, claim=claim_of(answer.identity))
+            await self._notes.failed(failed, origin_by(exchange.transport, exchange.peer))
+            raise failed
         if session is not None and not session.anonymous and not challenge.mac_right:
             raise SessionError("The session key authentication failed.", outcome=Outcome.SESSION_KEY_INVALID)
         if session is not None:
             exchange.session = self._dialogues.authenticate(exchange.session_id, answer.identity, mark) or session
+        if session is not None or op == OpCode.KEY_LOGIN:
+            await self._notes.logged_in(answer.identity, origin_by(exchange.transport, exchange.peer))
         if op == OpCode.KEY_LOGIN:
             return _logged_in(exchange, answer.identity)
         return await self._serve(exchange, answer.identity, in_session=False)

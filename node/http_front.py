@@ -25,7 +25,7 @@ from core import limits
 from core.errors import LimitError, NodeError, Outcome, RateError, WireError
 from core.outcomes import STATUSES
 from core.peer import UNKNOWN, address_of, peer_of
-from core.wire.http import Request, Response, problem
+from core.wire.http import Request, Response, Stream, problem
 from node.http_connections import Connections, Peer, serve
 from node.routes import body_bytes_max, refused_unread
 from resolver.ratelimit import Admits
@@ -107,6 +107,8 @@ class HttpFront:
             if request is not None:
                 self._bodies_bytes -= len(request.body)
         self._observe(raw.method, response.status)
+        if response.stream is not None:
+            return await _streamed(raw, response, response.stream)
         answer = PlainResponse(status=response.status, body=response.body, headers=response.headers)
         if response.close or response.status == _BUSY:  # the next connection begins on the quick way again
             answer.force_close()
@@ -217,8 +219,31 @@ def _refusal(raw: web.BaseRequest, path: str, error: NodeError) -> Response:
     return refused_unread(request, error)._replace(close=True)
 
 
+async def _streamed(raw: web.BaseRequest, response: Response, stream: Stream) -> web.StreamResponse:
+    """Send a body piece by piece, as fast as the client takes it. Errors: ConnectionError ends the connection."""
+    answer = _StreamedResponse(status=response.status, headers=response.headers)
+    answer.content_length = stream.size_bytes
+    try:
+        await answer.prepare(raw)
+        if raw.method != "HEAD":
+            async for piece in stream.pieces():
+                await answer.write(piece)
+        await answer.write_eof()
+    finally:
+        stream.close()
+    return answer
+
+
 class PlainResponse(web.Response):
     """A response that does not say which software it is."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self._headers.popall("Server", None)
+
+
+class _StreamedResponse(web.StreamResponse):
+    """The same, of a body that comes in pieces."""
 
     async def _prepare_headers(self) -> None:
         await super()._prepare_headers()

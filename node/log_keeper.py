@@ -12,16 +12,18 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from audit.files import RewriteError
-from audit.own_log import SequencerError
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from audit.dropping import Dropped, Publish
+from audit.retention import Clocks as RetentionClocks
 from audit.sequencer import Round, Sequencer
 from core import limits
 from core.clock import Millis
 from core.config import Config
-from core.errors import StoreError
+from core.errors import NodeError
 from core.store.log_rows import LogEntry
 from core.streams import Stream
 from node import VERSION
@@ -29,6 +31,10 @@ from node import VERSION
 _LOG: Final = logging.getLogger("saltern.log")
 _CONFIGURATION: Final = "configuration"
 _START: Final = "start"
+
+
+Drop = Callable[[Callable[[], RetentionClocks], Publish], Dropped]
+"""Drops the months that may go (``node/keeping.py``)."""
 
 
 class Clocks(NamedTuple):
@@ -57,17 +63,21 @@ class ClockWatch:
 
 
 class LogKeeper:
-    """Runs the sequencer. ``failed`` counts rounds that failed; ``published`` is told which logs grew."""
+    """Runs the sequencer. ``drop``: drops months; ``failed`` counts rounds that failed."""
 
-    def __init__(
-        self, sequencer: Sequencer, clocks: Clocks, failed: Callable[[], None],
-        published: Callable[[Round], None] = lambda _: None,
-    ) -> None:  # fmt: skip
+    def __init__(self, sequencer: Sequencer, clocks: Clocks, drop: Drop, failed: Callable[[], None]) -> None:
+        self.published: Callable[[Round], None] = lambda _: None
+        """Is told which logs grew."""
+        self._drop = drop
+        self._drop_at_s = 0.0
+        self._done_at_s = clocks.monotonic_s()
+        self._believed_ms = 0
+        """What the time was when this process, or the last jump of the clock, began: as the newest entry said."""
+        self._believed_at_s = clocks.monotonic_s()
         self._sequencer = sequencer
         self._clocks = clocks
         self._watch = ClockWatch(clocks)
         self._failed = failed
-        self._published = published
         self._failing = False
         self._beginning: tuple[Config, str] | None = None
 
@@ -99,10 +109,17 @@ class LogKeeper:
             )  # fmt: skip
             self._sequencer.note(entry, now_ms, (_CONFIGURATION, digest))
 
+    def collect(self) -> Iterator[Metric]:
+        """Yield how long ago the logs were published last, be it that nothing waited."""
+        age_s = self._clocks.monotonic_s() - self._done_at_s
+        yield GaugeMetricFamily(
+            "saltern_log_round_age_seconds", "Since a round of the log sequencer did not fail", age_s
+        )
+
     async def keep(self, stopping: asyncio.Event) -> None:
         """Run rounds until it is told to stop, and then those for what is left."""
         while not stopping.is_set():
-            await asyncio.to_thread(self.run)
+            await asyncio.to_thread(self._run_and_drop)
             try:
                 await asyncio.wait_for(stopping.wait(), limits.LOG_ROUND_S)
             except TimeoutError:
@@ -116,6 +133,8 @@ class LogKeeper:
         if step_ms:
             _LOG.warning("the clock jumped by %d ms", step_ms)
             self.note("clock.step", reason=f"{step_ms} ms")
+            self._believed_ms = self._believe_ms()
+            self._believed_at_s = self._clocks.monotonic_s()
         while self._round():
             pass
 
@@ -123,19 +142,52 @@ class LogKeeper:
         """Run one round; return whether another one has work."""
         try:
             done = self._sequencer.round(self._clocks.now_ms())
-        except (OSError, StoreError, SequencerError, RewriteError) as error:
+        except (OSError, NodeError) as error:
             self._tell(error)
             return False
         if done.published:
-            self._published(done)
+            self.published(done)
         if self._failing:
             self._failing = False
             _LOG.warning("日志恢复发布。The logs are published again")
+        self._done_at_s = self._clocks.monotonic_s()
         if self._beginning is not None:
+            self._believed_ms = self._sequencer.newest_ms
             self._note_beginning(*self._beginning)
             self._beginning = None
             return True
         return done.more
+
+    def _run_and_drop(self) -> None:
+        """Run rounds; and now and then drop what may go."""
+        self.run()
+        now_s = self._clocks.monotonic_s()
+        if now_s >= self._drop_at_s and not self._failing:
+            self._drop_at_s = now_s + limits.LOG_DROP_EVERY_S
+            dropped = self._drop(self.retention_clocks, self._publish)
+            for name in dropped.logs:
+                _LOG.warning("dropped the log %s: its time is over", name)
+            for problem in dropped.problems:
+                _LOG.error("not dropped: %s", problem)
+
+    def retention_clocks(self) -> RetentionClocks:
+        """Return the time, and what the newest entry says of it: no jump of the clock ends a month's time.
+
+        A start, and a jump, count from the newest entry before it, until CLOCK_SETTLED_S are over.
+        """
+        return RetentionClocks(self._clocks.now_ms(), self._believe_ms())
+
+    def _believe_ms(self) -> Millis:
+        passed_s = self._clocks.monotonic_s() - self._believed_at_s
+        if passed_s >= limits.CLOCK_SETTLED_S:
+            return Millis(self._sequencer.newest_ms)
+        return Millis(min(self._believed_ms + int(passed_s * 1_000), self._sequencer.newest_ms))
+
+    def _publish(self, entry: LogEntry) -> None:
+        """Publish an entry, durably. Errors: those of a round; it is published with a later one then."""
+        self._sequencer.note(entry, self._clocks.now_ms())
+        while self._sequencer.round(self._clocks.now_ms()).more:
+            continue
 
     def _tell(self, error: Exception) -> None:
         """Say once that the logs are not published."""

@@ -16,15 +16,17 @@ import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import uvloop
 from aiohttp import web
 
 from audit.sequencer import FOLDER as LOG_FOLDER
-from audit.sequencer import SPOOL_FOLDER
+from audit.sequencer import SPOOL_FOLDER, Round
 from core import clock, limits
 from core.config import Config
+from core.disk import free_bytes
 from core.errors import NodeError, Outcome
 from core.outcomes import STATUSES
 from core.store.engine import StorePanicError
@@ -33,10 +35,13 @@ from core.store.run_store import RunStore
 from node import serving, telemetry, wiring
 from node.duties import load_duties
 from node.http_front import PlainResponse
+from node.keeping import drop_logs
 from node.log_keeper import Clocks, LogKeeper
+from node.mirroring import keep_mirror
 from node.serving import Rates
 from node.site import Ports
 from node.telemetry import Counters
+from node.witness import LogWitness, load_witness
 from registry.registrar import bind_socket
 
 _LOG: Final = logging.getLogger("saltern.node")
@@ -140,13 +145,24 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
     store = wiring.open_store(config)
     counters = Counters(wiring.run_folder(config), child.name)
     sequencer = serving.make_sequencer(config, store)
-    keeping = LogKeeper(sequencer, Clocks(clock.now_ms, clock.monotonic_s), counters.log_round_failed)
+    clocks = Clocks(clock.now_ms, clock.monotonic_s)
+    keeping = LogKeeper(sequencer, clocks, partial(drop_logs, config, store), counters.log_round_failed)
+    witness = load_witness(config, keeping.note)
+    watched = (keeping,) if witness is None else (keeping, witness)
     run = serving.open_run_store(config)
-    runner = web.ServerRunner(web.Server(_management(config, store), access_log=None))
+    runner = web.ServerRunner(web.Server(_management(config, store, *watched), access_log=None))
     await runner.setup()
     await web.SockSite(runner, management).start()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)  # rounds of the sequencer make much that is gone with them
     child.tell()
-    logs = asyncio.create_task(_keep_logs(keeping, child, config))
+    duties = [
+        asyncio.create_task(_keep_logs(keeping, child, config)),
+        asyncio.create_task(keep_mirror(config, child.stopping)),
+    ]
+    if witness is not None:
+        keeping.published = partial(_tell_published, witness)
+        duties.append(asyncio.create_task(witness.run(child.stopping)))
     while not child.stopping.is_set():
         freed = store.check_readers() + run.check_readers()
         _sweep(run)
@@ -156,11 +172,16 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
             await asyncio.wait_for(child.stopping.wait(), limits.READER_CHECK_S)
         except TimeoutError:
             continue
-    await logs
+    await asyncio.gather(*duties)
     await runner.cleanup()
     sequencer.close()
     run.close()
     store.close()
+
+
+def _tell_published(witness: LogWitness, done: Round) -> None:
+    for stream, month in done.published:
+        witness.published(stream, month)
 
 
 async def _keep_logs(keeping: LogKeeper, child: Child, config: Config) -> None:
@@ -201,17 +222,23 @@ def _sweep(run: RunStore) -> None:
         _LOG.error("challenges and sessions are not swept: %s", error.message)
 
 
-def _management(config: Config, store: LmdbEngine) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
+def _management(
+    config: Config, store: LmdbEngine, *others: telemetry.Collects
+) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
     policy, licence = wiring.policy(config), load_duties(config).licence
     collector = telemetry.Collector(
         wiring.run_folder(config), store, lambda party: policy.is_overdue(party, clock.now_ms()),
         lambda: None if licence is None else licence.days_left(clock.now_ms()),
+        disk=telemetry.Disk(
+            lambda: free_bytes(wiring.disks(config)),
+            config.integer("log.disk_stop"), config.integer("log.disk_reserve"),
+        ),
     )  # fmt: skip
 
     async def answer(request: web.BaseRequest) -> web.Response:
         if request.path == "/metrics":
             return PlainResponse(
-                body=telemetry.render(collector), headers={"Content-Type": "text/plain; version=0.0.4"}
+                body=telemetry.render(collector, *others), headers={"Content-Type": "text/plain; version=0.0.4"}
             )
         if request.path == "/healthz":
             return PlainResponse(text="ok\n")

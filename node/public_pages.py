@@ -143,9 +143,9 @@ class PublicPages:
         )
 
     def _json(self) -> Response:
-        return Response(STATUSES[Outcome.OK].http, _JSON, json.dumps(self._document(), ensure_ascii=False).encode())
+        return Response(STATUSES[Outcome.OK].http, _JSON, json.dumps(self.document(), ensure_ascii=False).encode())
 
-    def _document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         """Return what is published; what is not configured is null, or an empty array."""
         duties, now_ms = self._duties, self._now_ms()
         licence = duties.licence

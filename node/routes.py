@@ -7,6 +7,7 @@ POST of application/x-hdl-message  a message of the Handle protocol, whatever th
 /v1/records:batch              our own API: many records
 /v1/…                          our own API: parties, prefixes, lots, tokens, complaints, changes
 /openapi.json                  its description
+/log/…                         the statutory logs, for those who may read them
 /prefixes/{prefix}             public registration data
 /complaints                    the form of complaints, and how one stands; /complaints/{ticket} leads there
 /favicon.ico                   none: no identifier, and no page of ours has a picture
@@ -29,6 +30,8 @@ from core.wire.handlejson import options, refused_credentials, render, render_er
 from core.wire.http import CHALLENGED, Request, Response, not_allowed, nothing_there, prefers_html, problem_of
 from core.wire.page import KEPT_BY_NOBODY
 from node.handle_http import Messages, is_message
+from node.log_api import START as LOGS
+from node.log_api import LogApi
 from node.public_pages import PublicPages, lost, unread
 from node.sessions_api import SessionsApi
 from registry.batch_api import BatchApi, admit
@@ -36,6 +39,8 @@ from registry.complaint_pages import PATH as COMPLAINTS
 from registry.complaint_pages import ComplaintPages, ticket_address
 from registry.http_api import ManagementApi
 from registry.json_api import JsonApi as WritingApi
+from registry.json_api import origin_of
+from registry.notes import Notes
 from registry.rdap_api import SEGMENT as PREFIXES
 from registry.rdap_api import RegistrationData
 from resolver.browser import Browser
@@ -105,8 +110,10 @@ class Routes:
         callers: Callers,
         messages: Messages,
         management: ManagementApi,
+        notes: Notes,
         registrations: RegistrationData,
         complaints: ComplaintPages,
+        logs: LogApi,
         description: bytes,
         ready: Callable[[], bool],
     ) -> None:
@@ -119,8 +126,10 @@ class Routes:
         self._callers = callers
         self._messages = messages
         self._management = management
+        self._notes = notes
         self._registrations = registrations
         self._complaints = complaints
+        self._logs = logs
         self._description = description
         self._ready = ready
 
@@ -136,7 +145,7 @@ class Routes:
             else:
                 admit(caller)
         except NodeError as error:
-            await self._management.note_failed(error)
+            await self._notes.failed(error, origin_of(request))
             return self._challenged(request, problem_of(error, request.path))
         return None
 
@@ -159,7 +168,7 @@ class Routes:
             try:
                 request = await self._callers.identify(request)
             except NodeError as error:
-                await self._management.note_failed(error)
+                await self._notes.failed(error, origin_of(request))
                 return _unknown_caller(request, error)
         if path == "/api" or path.startswith("/api/"):
             return await self._api(request)
@@ -205,6 +214,8 @@ class Routes:
             return self._registrations.answer(request)
         if request.path == COMPLAINTS:
             return await self._complaints.answer(request)
+        if request.path.startswith(LOGS):
+            return await self._logs.answer(request)
         if _is_ours(request.path) and request.path != BATCH_PATH:
             return await self._management.answer(request)
         match request.path:
@@ -259,7 +270,7 @@ def _proves_itself(request: Request) -> bool:
 
 def _is_ours(path: str) -> bool:
     """Whether a path is one of our own API, where credentials are looked at."""
-    return path == "/v1" or path.startswith("/v1/")
+    return path == "/v1" or path.startswith(("/v1/", LOGS))
 
 
 def _unknown_caller(request: Request, error: NodeError) -> Response:

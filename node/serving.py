@@ -15,6 +15,7 @@ from audit.spool import Spool
 from core import clock, limits
 from core.caller import Callers
 from core.config import Config
+from core.disk import DiskGuard
 from core.errors import NodeError
 from core.hdl.dialogues import Dialogues
 from core.hdl.exchange import Transport
@@ -36,6 +37,7 @@ from node.handle_udp import UdpFront
 from node.http_connections import Connections
 from node.http_front import HttpFront
 from node.http_quick import QuickFront
+from node.log_api import LogApi
 from node.public_pages import PublicPages
 from node.routes import Routes
 from node.sessions_api import SessionsApi
@@ -49,6 +51,8 @@ from registry.complaint_pages import ComplaintPages
 from registry.handle_api import HandleApi as WritingHandleApi
 from registry.http_api import ManagementApi
 from registry.json_api import JsonApi as WritingApi
+from registry.json_api import origin_of
+from registry.notes import Notes
 from registry.openapi import description
 from registry.rdap import Registrar as RdapRegistrar
 from registry.rdap_api import RegistrationData
@@ -103,7 +107,9 @@ def open_run_store(config: Config) -> RunStore:
 
 def make_spool(config: Config, worker: str) -> Spool:
     """The first half of a worker's resolution log."""
-    return Spool(config.data / SPOOL_FOLDER, worker, config.integer("log.sync_interval") / 1_000)
+    guard = DiskGuard(wiring.disks(config), config.integer("log.disk_reserve"))
+    sync_s = config.integer("log.sync_interval") / 1_000
+    return Spool(config.data / SPOOL_FOLDER, worker, sync_s, has_room=guard.has_room)
 
 
 def make_sequencer(config: Config, store: LmdbEngine) -> Sequencer:
@@ -228,6 +234,7 @@ def _handle_service(parts: _Parts) -> HandleService:
         sessions_offered=config.flag("handle.sessions"),
         require_here=parts.require_here,
         failures=parts.failures,
+        notes=Notes(parts.registrar),
     )
 
 
@@ -235,6 +242,7 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
     """What answers over HTTP."""
     store, registrar, resolver, turn = parts.store, parts.registrar, parts.resolver, parts.turn
     logins = Logins(parts.run, clock.now_ms)
+    notes = Notes(registrar)
     management = ManagementApi(
         parts.rules, store, registrar, root=parts.root, server_admins=wiring.server_admins(parts.config),
         now_ms=clock.now_ms, public_limits={"complaint.file": parts.filing, "complaint.status": parts.lookups},
@@ -248,18 +256,21 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
         public=PublicPages(load_duties(parts.config), public_key(parts.config), VERSION, clock.now_ms),
         sessions=SessionsApi(
             logins, parts.prover, server_key(parts.config), parts.require_here,
-            note_failed=management.note_failed, failures=parts.failures,
+            notes=notes, failures=parts.failures,
         ),
         callers=Callers(
-            store, resolver.records, parts.prover, logins, failures=parts.failures, now_ms=clock.now_ms
+            store, resolver.records, parts.prover, logins, failures=parts.failures, now_ms=clock.now_ms,
+            note_login=lambda identity, request: notes.logged_in(identity, origin_of(request)),
         ),
         messages=messages.answer,
         management=management,
+        notes=notes,
         registrations=RegistrationData(store, parts.rules, rdap_registrar(parts.config), limit=parts.lookups),
         complaints=ComplaintPages(
             store, registrar, days=parts.config.integer("complaint.days"), now_ms=clock.now_ms,
             filing=parts.filing, lookups=parts.lookups,
         ),
+        logs=LogApi(parts.config.data / "log", management.require),
         description=description(VERSION),
         ready=lambda: turn.writable and _can_read(store),
     )  # fmt: skip

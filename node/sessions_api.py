@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from core import limits
@@ -31,6 +31,8 @@ from core.wire.codepoints import AUTH_SECRET_KEY, VERSION
 from core.wire.handlejson import Parameters, cors, refused_credentials, render, render_error, render_json
 from core.wire.http import Request, Response, decode_path
 from core.wire.jsontext import quote
+from registry.json_api import origin_of
+from registry.notes import Notes
 
 _THIS: Final = "/api/sessions/this"
 _NAMED: Final = re.compile(r"(\d{1,10}):(.+)", re.DOTALL | re.ASCII)
@@ -40,18 +42,18 @@ _VERIFIED: Final = ("nonce", "cnonce", "alg", "signature")
 class SessionsApi:
     """Answers both. ``require_here`` raises a NodeError for a handle that this node does not answer for.
 
-    ``note_failed`` is told of each log-in that failed; not of verifications, which are of the proofs of others.
+    ``notes`` are told of each log-in, and each that failed; not of verifications, which are of the proofs of others.
     """
 
     def __init__(
         self, logins: Logins, prover: Prover, server_key: ServerKey | None, require_here: Callable[[str], None],
-        *, note_failed: Callable[[NodeError], Awaitable[None]], failures: Failures = UNCOUNTED,
+        *, notes: Notes, failures: Failures = UNCOUNTED,
     ) -> None:  # fmt: skip
         self._logins = logins
         self._prover = prover
         self._server_key = server_key
         self._require_here = require_here
-        self._note_failed = note_failed
+        self._notes = notes
         self._guard = Guard(failures)
 
     async def sessions(self, request: Request) -> Response:
@@ -61,7 +63,7 @@ class SessionsApi:
             return _bare(request, Outcome.FORBIDDEN)
         if path == "/api/sessions":
             if request.method == "POST":
-                return self._begin(request)
+                return await self._begin(request)
             refused = _bare(request, Outcome.METHOD)
             return refused._replace(headers=(("Allow", "POST, OPTIONS"), *refused.headers))
         if path != _THIS:
@@ -73,13 +75,15 @@ class SessionsApi:
                 return await self._log_in(request)
         return self._show(request)
 
-    def _begin(self, request: Request) -> Response:
+    async def _begin(self, request: Request) -> Response:
         try:
             members = members_of(request)
             if "sessionId" in members:
                 raise WireError("sessionId: a new session gets its own")
             cnonce = _to_be_signed(members)
             text = self._signed(self._new(request.identity), cnonce)
+            if request.identity is not None:
+                await self._notes.logged_in(request.identity, origin_of(request))
         except NodeError as error:
             return render_error(request, error)
         response = render_json(request, Outcome.CREATED, text)
@@ -120,9 +124,10 @@ class SessionsApi:
                 login = self._logins.prove(login, identity, mark)
                 if login is None:  # it was ended meanwhile
                     raise AdmissionError("", outcome=Outcome.SESSION_UNKNOWN)
+                await self._notes.logged_in(identity, origin_of(request))
             return render_json(request, Outcome.OK, self._signed(login, cnonce))
         except NodeError as error:
-            await self._note_failed(error)
+            await self._notes.failed(error, origin_of(request))
             if error.ended is Outcome.SESSION_UNKNOWN:
                 return refused_credentials(request, error.ended)
             if error.ended is Outcome.AUTHENTICATION_FAILED and login is not None:

@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -127,18 +127,27 @@ def _http_slot(method: str, status: int) -> int:
     return _HTTP + row * len(_CLASSES) + status // 100 - 1
 
 
+class Disk(NamedTuple):
+    """The disks of the node. ``stop``, ``reserve``: free octets below which registration or resolution stops."""
+
+    free_bytes: Callable[[], int]
+    stop: int
+    reserve: int
+
+
 class Collector:
     """Reads all counters and the store when Prometheus asks."""
 
     def __init__(
         self, folder: Path, store: Engine, is_overdue: Callable[[PartyRow], bool],
         licence_days_left: Callable[[], int | None] = lambda: None,
-        now_ms: Callable[[], Millis] = clock.now_ms,
+        now_ms: Callable[[], Millis] = clock.now_ms, *, disk: Disk | None = None,
     ) -> None:  # fmt: skip
         """Take where the counters lie, the store, whether the contact of a party is to be confirmed again, the licence.
 
         ``licence_days_left``: as ``core/licence.py`` counts, None without a licence.
         """
+        self._disk = disk
         self._folder = folder
         self._store = store
         self._is_overdue = is_overdue
@@ -182,6 +191,8 @@ class Collector:
             yield GaugeMetricFamily(
                 "saltern_licence_days_left", "Days until the licence ends, 0 on the last one", value=days_left
             )
+        if self._disk is not None:
+            yield from _of_disk(self._disk)
         yield from self._store_metrics()
 
     def _store_metrics(self) -> Iterator[Metric]:
@@ -207,6 +218,16 @@ class Collector:
             held.add_metric((kind.name.lower(),), count)
         yield held
         yield GaugeMetricFamily("saltern_change_serial", "Serial of the last change", value=serial)
+
+
+def _of_disk(disk: Disk) -> Iterator[Metric]:
+    """Yield how much room there is, and what stops for want of it."""
+    free = disk.free_bytes()
+    yield GaugeMetricFamily("saltern_log_disk_free_bytes", "Free space of the fullest disk of the node", value=free)
+    stopped = GaugeMetricFamily("saltern_log_disk_stopped", "1 while it stops for want of room", labels=("what",))
+    stopped.add_metric(("registration",), free < disk.stop)
+    stopped.add_metric(("resolution",), free < disk.reserve)
+    yield stopped
 
 
 def _open_incidents(snapshot: Snapshot) -> list[Incident]:
@@ -253,8 +274,16 @@ def _sum(files: Iterable[bytes]) -> list[int]:
     return total
 
 
-def render(collector: Collector) -> bytes:
+class Collects(Protocol):
+    """What gives metrics; the keeper has several."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the metrics of this moment."""
+
+
+def render(*collectors: Collects) -> bytes:
     """Return the metrics in Prometheus' text form."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)
+    for collector in collectors:
+        registry.register(collector)
     return generate_latest(registry)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from core import clock, limits
 from core.admission import ServerAdmins, parse_server_admins
 from core.config import Config
+from core.disk import DiskGuard
 from core.errors import ConfigError, NodeError, StoreError
 from core.ident.handle import HandleRules
 from core.party.seal import NONCE_BYTES
@@ -54,6 +55,11 @@ def run_folder(config: Config) -> Path:
 def store_folder(config: Config) -> Path:
     """The store."""
     return config.data / "store"
+
+
+def disks(config: Config) -> tuple[Path, ...]:
+    """Folders on each file system that a node fills: data, store, logs and what is on its way to them."""
+    return (config.data, store_folder(config), config.data / "log", config.data / "spool")
 
 
 def handle_rules(config: Config) -> HandleRules:
@@ -136,8 +142,9 @@ def _complete(config: Config) -> None:
 
 
 def log_host(config: Config) -> str:
-    """What the names of this node's logs begin with: host of node.public_url, else node.prefix."""
-    return urlsplit(config.text("node.public_url")).hostname or config.text("node.prefix") or "localhost"
+    """What the names of this node's logs begin with: log.origin, else the host of node.public_url, else node.prefix."""
+    host = config.text("log.origin") or urlsplit(config.text("node.public_url")).hostname
+    return host or config.text("node.prefix") or "localhost"
 
 
 def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) -> Registry:
@@ -170,6 +177,7 @@ def policy(config: Config) -> Policy:
         load_duties(config).registration,
         config.integer("complaint.days"),
         import_keys(config),
+        DiskGuard(disks(config), config.integer("log.disk_stop")).has_room,
     )
 
 

@@ -17,7 +17,7 @@ from core.wire.handlejson import Parameters
 from core.wire.http import Request as HttpRequest
 from core.wire.http import Response, media_type, problem, problem_of
 from registry.commands import Actor, PutBatch, Request
-from registry.json_api import Registrar, actor_of, idempotency_token
+from registry.json_api import Registrar, actor_of, idempotency_token, origin_of
 
 _LINES: Final = {
     "application/json": False,
@@ -46,7 +46,8 @@ class BatchApi:
             lines = self._lines(request)
             overwrite = Parameters(request._replace(body=b"")).exact_flag("overwrite", default=True)
             command = PutBatch(request.body, lines, overwrite)
-            result = await self._registrar.call(Request(command, actor, idempotency_token(request)))
+            asked = Request(command, actor, idempotency_token(request), sent=origin_of(request))
+            result = await self._registrar.call(asked)
         except NodeError as error:
             return problem_of(error, request.path)
         if result.outcome is not Outcome.OK:

@@ -7,7 +7,9 @@ from typing import Final, NamedTuple
 from core import limits
 from core.admission import Identity
 from core.errors import Outcome
+from core.events import PROTOCOL_LOCAL, PROTOCOL_NONE
 from core.ident.handle import HandleRules
+from core.peer import UNKNOWN
 from core.records import Values
 from core.store.prefix_rows import HOSTED
 
@@ -194,6 +196,21 @@ class LiftHold(NamedTuple):
     order: str
 
 
+class HoldLog(NamedTuple):
+    """Keep the log of a month beyond its time, by order. ``log``: ``registration/2026-03``. ``order``: its number."""
+
+    log: str
+    order: str
+    reason: str
+
+
+class ReleaseLog(NamedTuple):
+    """Let the log of a month go in its time. ``order``: as of LiftHold."""
+
+    log: str
+    order: str
+
+
 class AddTemplate(NamedTuple):
     """File a version of a metadata template as a draft, or another draft in its place. ``form``: JSON."""
 
@@ -342,16 +359,23 @@ class NoteRefusal(NamedTuple):
     reason: str
 
 
+class NoteAct(NamedTuple):
+    """Write down what was done elsewhere. ``action``: of ``registry/notes.py``; ``object``: what it is about."""
+
+    action: str
+    object: str
+
+
 Governance = (
     AddParty | AmendParty | VerifyParty | ConfirmParty | ReadIdentity | RekeyParties
     | ApplyPrefix | ReviewPrefix | SitePrefix | MovePrefix
     | IssueBearer | RevokeBearer
-    | PlaceHold | LiftHold
+    | PlaceHold | LiftHold | HoldLog | ReleaseLog
     | AddTemplate | PublishTemplate | WithdrawTemplate
     | OpenIncident | UpdateIncident | ReportIncident | CloseIncident
     | CreateLot | TakeBlock | RecordEvents
     | FileComplaint | MoveComplaint | ReadContact
-    | NoteRefusal
+    | NoteRefusal | NoteAct
     | ExportPrefix | ImportPrefix | ImportLines | AbandonImport
 )  # fmt: skip
 """What ``registry/governance.py`` decides: who may hold a prefix, and how that is proven."""
@@ -403,13 +427,26 @@ class Token(NamedTuple):
     digest: bytes
 
 
+class Origin(NamedTuple):
+    """Where a request came from. ``protocol``: as ``core/events.py`` names it; ``peer``: as ``core/peer.py`` has it."""
+
+    protocol: str = PROTOCOL_NONE
+    peer: bytes = UNKNOWN
+
+
 class Request(NamedTuple):
-    """One command. ``dry_run`` decides everything and writes nothing."""
+    """One command. ``dry_run`` decides everything and writes nothing. ``sent``: where the front took it."""
 
     command: Command
     actor: Actor
     token: Token | None = None
     dry_run: bool = False
+    sent: Origin = Origin()
+
+    @property
+    def origin(self) -> Origin:
+        """Where it came from: of a person at this machine always the registrar's socket, whatever is said."""
+        return Origin(PROTOCOL_LOCAL) if self.actor.local else self.sent
 
 
 class Result(NamedTuple):

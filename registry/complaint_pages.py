@@ -30,7 +30,7 @@ from core.wire.http import Request as HttpRequest
 from core.wire.page import KEPT_BY_NOBODY, page, paragraph
 from registry.commands import ANONYMOUS, Request, Result
 from registry.complaints import FORM, complaint_of, status_document
-from registry.json_api import Registrar
+from registry.json_api import Registrar, origin_of
 from registry.members import Kind, Member, read_texts
 from registry.reading import find_complaint
 
@@ -98,7 +98,7 @@ class ComplaintPages:
             typed = {name: values[0] for name, values in given.items()}
             command = complaint_of(read_texts(given, FORM))
             self._filing.take(request.peer)
-            result = await self._registrar.call(Request(command, ANONYMOUS))
+            result = await self._registrar.call(Request(command, ANONYMOUS, sent=origin_of(request)))
         except RecordError as error:
             return self._form(error.ended, typed, _told(error))
         except NodeError as error:

@@ -25,12 +25,14 @@ from registry.commands import (
     ExportPrefix,
     FileComplaint,
     Governance,
+    HoldLog,
     ImportLines,
     ImportPrefix,
     IssueBearer,
     LiftHold,
     MoveComplaint,
     MovePrefix,
+    NoteAct,
     NoteRefusal,
     OpenIncident,
     PlaceHold,
@@ -39,6 +41,7 @@ from registry.commands import (
     ReadIdentity,
     RecordEvents,
     RekeyParties,
+    ReleaseLog,
     ReportIncident,
     Result,
     ReviewPrefix,
@@ -54,8 +57,10 @@ from registry.complaints import file_complaint, move_complaint, read_contact
 from registry.desk import Desk
 from registry.holds import lift_hold, place_hold
 from registry.incidents import close_incident, open_incident, report_incident, update_incident
+from registry.log_holds import hold_log, release_log
 from registry.lot_events import record_events
 from registry.lots import create_lot, take_block
+from registry.notes import require_noted
 from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
 from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
 from registry.refusals import refusal
@@ -99,6 +104,8 @@ _ACTS: Final[dict[type, _Act]] = {
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
     PlaceHold: _Act("hold.place", place_hold, "target"),
     LiftHold: _Act("hold.lift", lift_hold, "target"),
+    HoldLog: _Act("log.hold", hold_log, "log"),
+    ReleaseLog: _Act("log.release", release_log, "log"),
     AddTemplate: _Act("template.add", add_template),
     PublishTemplate: _Act("template.publish", publish_template, "code"),
     WithdrawTemplate: _Act("template.withdraw", withdraw_template, "code"),
@@ -116,6 +123,9 @@ def decide(desk: Desk, command: Governance) -> Result:
     """Decide one act. Errors: NodeError for a refusal."""
     if isinstance(command, NoteRefusal):
         return Result(Outcome.OK)  # who asks the registrar writes it down, as all refusals
+    if isinstance(command, NoteAct):
+        require_noted(desk.standing, command.action)
+        return Result(Outcome.OK)
     act = _ACTS[type(command)]
     if act.events and getattr(command, "event", "") not in act.events:
         raise refusal("event", Outcome.INVALID_VALUE, choices=", ".join(act.events))
@@ -129,7 +139,7 @@ def decide(desk: Desk, command: Governance) -> Result:
 
 def call_of(command: Command) -> str:
     """Return the name of the management call that a command is."""
-    if isinstance(command, NoteRefusal):
+    if isinstance(command, NoteRefusal | NoteAct):
         return command.action
     act = _ACTS.get(type(command))
     if act is None:
@@ -140,7 +150,7 @@ def call_of(command: Command) -> str:
 
 def object_of(command: Command) -> str:
     """Return what a command is about: party, prefix, token or handle; empty where it makes one."""
-    if isinstance(command, NoteRefusal):
+    if isinstance(command, NoteRefusal | NoteAct):
         return command.object
     act = _ACTS.get(type(command))
     name = act.names if act else "prefix" if hasattr(command, "prefix") else "handle"

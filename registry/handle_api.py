@@ -12,17 +12,33 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from core.errors import AdmissionError, IdentifierError, NodeError, Outcome, RecordError, ResponsibilityError
-from core.hdl.exchange import Asked, Reply
+from core.events import PROTOCOLS, Via
+from core.hdl.exchange import Asked, Reply, Transport
 from core.ident.handle import PREFIX_HANDLES, HandleRules, check_handle, check_prefix, check_requested, prefix_of
 from core.store.engine import Snapshot
 from core.store.homing import load_values, require_served
 from core.wire import body as bodies
 from core.wire.codepoints import OpCode, OpFlag
 from core.wire.cursor import text
-from registry.commands import ANONYMOUS, Actor, Add, Command, Delete, Home, Modify, Put, Remove, Request, Result, Unhome
+from registry.commands import (
+    ANONYMOUS,
+    Actor,
+    Add,
+    Command,
+    Delete,
+    Home,
+    Modify,
+    Origin,
+    Put,
+    Remove,
+    Request,
+    Result,
+    Unhome,
+)
 from registry.values import check_shapes, public_writes
 
 _NEEDED: Final = Outcome.AUTHENTICATION_NEEDED
+_VIA: Final = {Transport.UDP: Via.HANDLE_UDP, Transport.TCP: Via.HANDLE_TCP, Transport.HTTP: Via.HANDLE_HTTP}
 
 
 class Store(Protocol):
@@ -72,7 +88,7 @@ class HandleApi:
             if not command.values:
                 return Reply(Outcome.OK)
             actor = ANONYMOUS
-        result = await self._registrar.call(Request(command, actor))
+        result = await self._registrar.call(Request(command, actor, sent=origin_by(asked.transport, asked.peer)))
         return _reply(asked, command, result)
 
     # --- reading requests: the faults of their own ---
@@ -144,6 +160,11 @@ class HandleApi:
         if stored is None:
             raise RecordError("", outcome=Outcome.HANDLE_NOT_FOUND)
         return not public_writes(stored, command.values, to_first=True)[1]
+
+
+def origin_by(transport: Transport, peer: bytes) -> Origin:
+    """Return where a message came from. ``peer``: as ``core/peer.py`` has it."""
+    return Origin(PROTOCOLS[_VIA[transport]], peer)
 
 
 def _next_transaction(_: Asked) -> Command:

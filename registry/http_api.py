@@ -8,7 +8,6 @@ on to the registrar, which writes it down as all refusals.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from core.admission import ServerAdmins
 from core.clock import Millis
-from core.errors import NodeError, Outcome, StoreError, WireError
+from core.errors import NodeError, Outcome, WireError
 from core.ident.handle import HandleRules
 from core.lotkeys import NO_MASTER_KEYS, MasterKeys
 from core.outcomes import STATUSES
@@ -36,14 +35,14 @@ from core.wire.http import (
 )
 from core.wire.http import Request as HttpRequest
 from registry.batch_api import admit
-from registry.commands import ANONYMOUS, LOG_IN, Actor, NoteRefusal, Request, Result
+from registry.commands import Actor, NoteRefusal, Request, Result
 from registry.desk import dump
-from registry.json_api import Registrar, actor_of, idempotency_token
+from registry.json_api import Registrar, actor_of, idempotency_token, origin_of
 from registry.management import HANDLES, JSON, OPERATIONS, PLACEHOLDERS, Asked, Operation
 from registry.members import Members, read_body, read_query
 from registry.reading import COUNT, Page, View
 from registry.roles import CALL_NAMED, allows
-from registry.standing import require_role, standing_of
+from registry.standing import Standing, require_role, standing_of
 
 _HEADERS: Final[Headers] = (("Content-Type", JSON), ("Cache-Control", "no-store"))  # a token is shown once
 _REFUSED: Final = (Outcome.FORBIDDEN, Outcome.ACCESS_DENIED)
@@ -114,20 +113,12 @@ class ManagementApi:
         except NodeError as error:
             return problem_of(error, request.path)
 
-    async def note_failed(self, error: NodeError) -> None:
-        """Have it written down that somebody failed to prove who he is; without a registrar it is not."""
-        claim = str(error.fields.get("claim", ""))
-        if claim:
-            note = NoteRefusal(LOG_IN, claim, error.ended.value, "", error.message)
-            with contextlib.suppress(StoreError):
-                await self._registrar.call(Request(note, ANONYMOUS))
-
     async def _call(self, request: HttpRequest, operation: Operation, members: Members) -> Response:
         actor = actor_of(request) if CALL_NAMED[operation.call].public else admit(request)
         if operation.command is None:
             members = {**read_query(request.query, operation.query), **members}
             self._limit(request, operation)
-            document = await self._read(operation, members, actor)
+            document = await self._read(request, operation, members, actor)
             if operation.page is not None and prefers_html(request.headers.get("accept", "")):
                 return operation.page(document)
             return Response(STATUSES[Outcome.OK].http, _HEADERS, dump(document))
@@ -135,7 +126,7 @@ class ManagementApi:
         token = idempotency_token(request)
         asked = Asked(sent, request.body, request.headers, "" if token is None else token.key)
         self._limit(request, operation)
-        result = await self._registrar.call(Request(operation.command(asked), actor, token))
+        result = await self._registrar.call(Request(operation.command(asked), actor, token, sent=origin_of(request)))
         return _told(result, request.path)
 
     def _limit(self, request: HttpRequest, operation: Operation) -> None:
@@ -146,12 +137,30 @@ class ManagementApi:
         self._public_limits.get(operation.call, NO_LIMIT).take(request.peer)
 
     # --- reading ---
-    async def _read(self, operation: Operation, members: Members, actor: Actor) -> dict[str, Any]:
+    async def require(self, request: HttpRequest, call: str, about: str) -> None:
+        """Look whether somebody may make a read that is answered elsewhere; a refusal is written down.
+
+        Errors: NodeError for anybody, and for who may not.
+        """
+        actor = admit(request)
+        try:
+            with self._store.snapshot() as snapshot:
+                self._standing(snapshot, call, actor)
+        except NodeError as error:
+            if error.ended in _REFUSED:
+                await self._registrar.call(Request(_note(call, about, error), actor, sent=origin_of(request)))
+            raise
+
+    async def _read(
+        self, request: HttpRequest, operation: Operation, members: Members, actor: Actor
+    ) -> dict[str, Any]:  # fmt: skip
         try:
             return await self._document(operation, members, actor)
         except NodeError as error:
             if error.ended in _REFUSED:
-                await self._registrar.call(Request(_note(operation, members, error), actor))
+                about = next((members[name] for name in operation.placeholders), "")
+                note = _note(operation.call, about, error)
+                await self._registrar.call(Request(note, actor, sent=origin_of(request)))
             raise
 
     async def _document(self, operation: Operation, members: Members, actor: Actor) -> dict[str, Any]:
@@ -171,10 +180,15 @@ class ManagementApi:
     def _look(self, operation: Operation, members: Members, actor: Actor) -> dict[str, Any] | Page:
         assert operation.read is not None
         with self._store.snapshot() as snapshot:
-            records = ServedRecords(snapshot, self._rules, self._root)
-            standing = standing_of(actor, records, self._server_admins, self._now_ms())
-            require_role(standing, allows(CALL_NAMED[operation.call], standing.role))
+            standing = self._standing(snapshot, operation.call, actor)
             return operation.read(View(snapshot, standing, self._rules, members, self._now_ms(), self._keys))
+
+    def _standing(self, snapshot: Snapshot, call: str, actor: Actor) -> Standing:
+        """Return in which role somebody makes a call. Errors: NodeError if he may not."""
+        records = ServedRecords(snapshot, self._rules, self._root)
+        standing = standing_of(actor, records, self._server_admins, self._now_ms())
+        require_role(standing, allows(CALL_NAMED[call], standing.role))
+        return standing
 
 
 def _find(path: str) -> tuple[Mapping[str, Operation], Members] | None:
@@ -207,9 +221,8 @@ def _told(result: Result, path: str) -> Response:
     )  # fmt: skip
 
 
-def _note(operation: Operation, members: Members, error: NodeError) -> NoteRefusal:
-    about = next((members[name] for name in operation.placeholders), "")
-    return NoteRefusal(operation.call, about, error.ended.value, str(error.fields.get("rule", "")), error.message)
+def _note(call: str, about: str, error: NodeError) -> NoteRefusal:
+    return NoteRefusal(call, about, error.ended.value, str(error.fields.get("rule", "")), error.message)
 
 
 def _not_allowed(request: HttpRequest, operations: Mapping[str, Operation]) -> Response:

@@ -25,6 +25,7 @@ from registry.commands import (
     Governance,
     Home,
     ImportLines,
+    NoteAct,
     NoteRefusal,
     PutBatch,
     ReportIncident,
@@ -43,7 +44,9 @@ _LOG: Final = logging.getLogger("saltern.refusals")
 _REFUSED: Final = (
     Outcome.FORBIDDEN, Outcome.ACCESS_DENIED, Outcome.AUTHENTICATION_FAILED, Outcome.REGISTRATION_CLOSED, Outcome.HELD,
 )  # fmt: skip
-_STRANGERS: Final = (LOG_IN, "complaint.file")
+STRANGERS: Final = (LOG_IN, "complaint.file")
+"""Acts that any stranger can be refused."""
+
 _CALL_CHARS_MAX: Final = 40
 
 
@@ -82,14 +85,14 @@ class Journal:
         governance = isinstance(command, Governance | Home | Unhome)
         if not governance and result.outcome not in _REFUSED:
             return
-        if isinstance(command, ImportLines) and result.done:
-            return  # the acts that begin and end an import tell of its lines
+        if isinstance(command, ImportLines | NoteAct) and result.done:
+            return  # the acts that begin and end an import tell of its lines; what is noted is in the log alone
         if not result.done and result.outcome in TEMPORARY:
             return
         entry = entry_of(who, now_ms, command, result)
         if result.done and not isinstance(command, NoteRefusal):
             staging.enter(entry)
-        elif (self._strangers if who == Who() or entry.action in _STRANGERS else self._refusals).admits(now_ms):
+        elif (self._strangers if who == Who() or entry.action in STRANGERS else self._refusals).admits(now_ms):
             _LOG.info("refused %s", json.dumps(dump_entry(entry), ensure_ascii=False))
             staging.enter(entry)
 

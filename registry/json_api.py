@@ -11,6 +11,7 @@ from typing import Protocol
 
 from core import limits
 from core.errors import AdmissionError, IdentifierError, NodeError, Outcome, WireError
+from core.events import PROTOCOL_API, PROTOCOLS, Via
 from core.ident.handle import HandleRules, check_requested
 from core.records import Values
 from core.store.engine import Snapshot
@@ -20,7 +21,7 @@ from core.wire.http import Request as HttpRequest
 from core.wire.http import Response, decode_path, media_type
 from core.wire.jsonform import load_values as load_forms
 from core.wire.jsonform import parse_handle_member, parse_values
-from registry.commands import Actor, Add, Command, Delete, Put, Remove, Request, Result, Token
+from registry.commands import Actor, Add, Command, Delete, Origin, Put, Remove, Request, Result, Token
 from registry.values import check_shapes
 
 
@@ -50,6 +51,14 @@ def idempotency_token(request: HttpRequest) -> Token | None:
         raise WireError(f"Idempotency-Key: 1 … {limits.IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters")
     line = f"{request.method} {request.path}?{request.query}\0".encode("utf-8", "surrogateescape")
     return Token(key, hashlib.sha256(line + request.body).digest())
+
+
+def origin_of(request: HttpRequest) -> Origin:
+    """Return where a request came from."""
+    path = request.path
+    if path == "/v1" or path.startswith("/v1/"):
+        return Origin(PROTOCOL_API, request.peer)
+    return Origin(PROTOCOLS[Via.JSON if path == "/api" or path.startswith("/api/") else Via.PAGE], request.peer)
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -88,7 +97,7 @@ class JsonApi:
             actor = actor_of(request)
             if actor.anonymous:
                 self._refuse_anonymous(command)
-            result = await self._registrar.call(Request(command, actor, token))
+            result = await self._registrar.call(Request(command, actor, token, sent=origin_of(request)))
         except NodeError as error:
             return render_error(request, error, handle, parameters)
         return render(

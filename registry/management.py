@@ -26,6 +26,7 @@ from registry.commands import (
     Command,
     ConfirmParty,
     CreateLot,
+    HoldLog,
     IssueBearer,
     LiftHold,
     MoveComplaint,
@@ -34,6 +35,7 @@ from registry.commands import (
     PlaceHold,
     PublishTemplate,
     RecordEvents,
+    ReleaseLog,
     ReportIncident,
     ReviewPrefix,
     RevokeBearer,
@@ -57,6 +59,7 @@ from registry.reading import (
     list_changes,
     list_complaints,
     list_entries,
+    list_held_logs,
     list_holds,
     list_incidents,
     list_parties,
@@ -188,6 +191,7 @@ _HOLD: Final = (
     _REASON,
     Member("public", Kind.FLAG, "理由可公开", "The order says that its reason may be told to everybody"),
 )
+_LOG: Final = Member("log", Kind.TEXT, "日志：类别/年-月", "A log: STREAM/YYYY-MM", _YES, high=limits.LOG_CHARS_MAX)
 _AFTER_KEY: Final = Member(
     "after", Kind.TEXT, "从此行之后开始", "Begin behind this row: next of a page", high=_KEY_CHARS
 )
@@ -350,6 +354,12 @@ OPERATIONS: Final = (
     _O("hold.lift", "POST", "/v1/holds/liftings", "Hold", refusals=(_GRAMMAR, _MISSING, _CONFLICT),
        body=(_TARGET, _ORDER), command=lambda asked: LiftHold(asked.members["target"], asked.members["order"])),
     _O("hold.list", "GET", "/v1/holds", "Holds", read=list_holds, query=(_AFTER_KEY, _COUNT), listed="holds"),
+    _O("log.hold", "POST", "/v1/log-holds", "LogHold", (Outcome.OK, Outcome.CREATED), (_CONFLICT,),
+       body=(_LOG, _ORDER, _REASON),
+       command=lambda asked: HoldLog(asked.members["log"], asked.members["order"], asked.members["reason"])),
+    _O("log.release", "POST", "/v1/log-holds/releases", "LogHold", refusals=(_MISSING, _CONFLICT), body=(_LOG, _ORDER),
+       command=lambda asked: ReleaseLog(asked.members["log"], asked.members["order"])),
+    _O("log.holds", "GET", "/v1/log-holds", "LogHolds", read=list_held_logs, query=_PAGE, listed="logs"),
     _O("token.issue", "POST", "/v1/tokens", "IssuedToken", _CREATED, (_MISSING, _CONFLICT), body=_TOKEN,
        command=_issue),
     _O("token.list", "GET", "/v1/tokens", "Tokens", read=list_bearers, query=_PAGE, listed="tokens"),

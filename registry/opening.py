@@ -1,7 +1,10 @@
-"""What may be asked of the registrar while the licence of the node is not in force: the only table of it.
+"""What may be asked of the registrar while the licence is not in force, or the disk nearly full: the only tables of it.
 
-What brings in anything new is closed. What only takes away, stops, answers for itself or looks goes on.
-Source: Measures art. 6; in production alone (``node/duties.py``).
+Without a licence what brings in anything new is closed. What only takes away, stops, answers for itself or looks goes
+on. Source: Measures art. 6; in production alone (``node/duties.py``).
+
+Without room all is closed but what cannot wait: each act is an entry of a log, and the room that is left is theirs.
+Source: Measures art. 13-15; design §6.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from registry.commands import (
     Delete,
     ExportPrefix,
     FileComplaint,
+    HoldLog,
     Home,
     ImportLines,
     ImportPrefix,
@@ -33,6 +37,7 @@ from registry.commands import (
     Modify,
     MoveComplaint,
     MovePrefix,
+    NoteAct,
     NoteRefusal,
     OpenIncident,
     PlaceHold,
@@ -43,6 +48,7 @@ from registry.commands import (
     ReadIdentity,
     RecordEvents,
     RekeyParties,
+    ReleaseLog,
     Remove,
     ReportIncident,
     ReviewPrefix,
@@ -54,6 +60,7 @@ from registry.commands import (
     VerifyParty,
     WithdrawTemplate,
 )
+from registry.policy import Policy
 from registry.refusals import refusal
 
 CLOSED: Final = False
@@ -92,6 +99,8 @@ WITHOUT_LICENCE: Final[dict[type, tuple[bool, str]]] = {
     # --- orders of the regulator
     PlaceHold: (OPEN, "stops answers"),
     LiftHold: (OPEN, "lets what was registered be answered again, by order"),
+    HoldLog: (OPEN, "keeps evidence, by order"),
+    ReleaseLog: (OPEN, "is done by order"),
     # --- incidents
     OpenIncident: (OPEN, "is owed to the authorities in any case (Measures art. 14)"),
     UpdateIncident: (OPEN, "is part of the same duty"),
@@ -109,14 +118,45 @@ WITHOUT_LICENCE: Final[dict[type, tuple[bool, str]]] = {
     IssueBearer: (OPEN, "lets an auditor look; what is closed stays closed for a token"),
     RevokeBearer: (OPEN, "takes a right away"),
     NoteRefusal: (OPEN, "is written down in any case"),
+    NoteAct: (OPEN, "is written down in any case"),
 }
 """For each command whether it goes on, and why."""
 
 _GOES_ON: Final = frozenset(kind for kind, (goes_on, _) in WITHOUT_LICENCE.items() if goes_on)
 
 
-def require_open(registration: Window, command: Command, now_ms: Millis) -> None:
-    """Errors: NodeError(REGISTRATION_CLOSED), rule ``licence``, for what is closed without a licence in force."""
+WITHOUT_ROOM: Final[dict[type, str]] = {
+    Unhome: "takes a prefix out of service",
+    MovePrefix: "stops a prefix, or lets it be answered again",
+    PlaceHold: "stops answers, by order",
+    LiftHold: "is done by order",
+    HoldLog: "keeps evidence, by order",
+    ReleaseLog: "is done by order, and lets a log go",
+    OpenIncident: "is owed to the authorities at once (Measures art. 14), and a full disk is an incident",
+    UpdateIncident: "is part of the same duty",
+    ReportIncident: "is part of the same duty",
+    CloseIncident: "is part of the same duty",
+    FileComplaint: "is anybody's right (Measures art. 12); few are taken of one source, and few may wait",
+    MoveComplaint: "is owed to whoever complained",
+    ReadIdentity: "looks",
+    ReadContact: "looks",
+    IssueBearer: "lets an inspector look",
+    RevokeBearer: "takes a right away",
+    ExportPrefix: "looks; who leaves may leave",
+    AbandonImport: "gives room back to the store",
+    NoteRefusal: "is written down in any case; so many of a second",
+}
+"""What goes on while the disk is nearly full, and why; nothing else does."""
+
+
+def require_open(policy: Policy, command: Command, now_ms: Millis) -> None:
+    """Errors: NodeError for what is closed: REGISTRATION_CLOSED, rule ``licence``; STORE_FULL, rule ``disk``."""
+    _require_licence(policy.registration, command, now_ms)
+    if type(command) not in WITHOUT_ROOM and not policy.has_room():
+        raise refusal("disk", Outcome.STORE_FULL)
+
+
+def _require_licence(registration: Window, command: Command, now_ms: Millis) -> None:
     if registration.begins_ms <= now_ms < registration.ends_ms or type(command) in _GOES_ON:
         return
     if now_ms < registration.begins_ms:

@@ -8,11 +8,13 @@ refused; one that fits ``hold`` needs two reviewers. Source: Measures art. 8, 10
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from core import limits
 from core.clock import Millis
+from core.disk import always
 from core.licence import ALWAYS, Window
 from core.store.party_rows import PartyRow
 from core.wire.sitefile import AddressPolicy
@@ -23,7 +25,7 @@ class Policy(NamedTuple):
 
     ``confirm_ms``: how long a confirmed contact counts. ``registration``: when it is open. ``complaint_days``: until
     a complaint is answered. ``import_keys``: ids of the keys whose exports are taken over; in development also
-    those of others.
+    those of others. ``has_room``: whether the disks have as much room as registration needs.
     """
 
     production: bool = False
@@ -34,6 +36,7 @@ class Policy(NamedTuple):
     registration: Window = ALWAYS
     complaint_days: int = limits.COMPLAINT_DAYS
     import_keys: frozenset[str] = frozenset()
+    has_room: Callable[[], bool] = always
 
     def is_overdue(self, party: PartyRow, now_ms: Millis) -> bool:
         """Whether the contact of a party has to be confirmed again."""

@@ -2,12 +2,14 @@
 
     offset  width  field
     0       4      length of what follows, big-endian
-    4              msgpack: request [id, kind, fields, actor, token, dry_run],
+    4              msgpack: request [id, kind, fields, actor, token, dry_run, origin],
                    result [id, outcome, handle, message, body, replaced, rule]
 
 Values travel as on the Handle wire. ``actor`` is [index, handle] of an identity, the id of a
 bearer token, {"name": …} for a person at this machine, or nil for anybody. Who can open the
 socket is trusted to say it (mode 0600); the uid of a person comes from the socket itself.
+``origin`` is [protocol, peer]; the frame of an earlier command line ends before it: its origin is not
+known, but for that of a person, which is this machine.
 """
 
 from __future__ import annotations
@@ -20,8 +22,22 @@ import msgpack
 from core import limits
 from core.admission import Identity
 from core.errors import Outcome, WireError
+from core.events import PROTOCOL_API, PROTOCOL_NONE, PROTOCOLS
 from core.wire.values import decode_values, encode_values
-from registry.commands import ANONYMOUS, Actor, Add, Command, Modify, Put, Remove, Request, Result, ReviewPrefix, Token
+from registry.commands import (
+    ANONYMOUS,
+    Actor,
+    Add,
+    Command,
+    Modify,
+    Origin,
+    Put,
+    Remove,
+    Request,
+    Result,
+    ReviewPrefix,
+    Token,
+)
 
 _KINDS: Final[dict[str, type[Any]]] = {kind.__name__: kind for kind in typing.get_args(Command)}
 _PLAIN: Final = (str, bytes, bool, int)
@@ -32,6 +48,8 @@ _MEMBERS: Final = {
 """The types of the members of each command; None for what is read in another way."""
 
 _LENGTH: Final = 4
+_PROTOCOLS: Final = frozenset((PROTOCOL_NONE, PROTOCOL_API, *PROTOCOLS.values()))
+_PEER_BYTES: Final = (0, 6, 18)  # unknown, IPv4, IPv6: core/peer.py
 
 
 def encode_request(number: int, request: Request) -> bytes:
@@ -45,6 +63,7 @@ def encode_request(number: int, request: Request) -> bytes:
             _pack_actor(request.actor),
             None if token is None else tuple(token),
             request.dry_run,
+            tuple(request.sent),
         )
     )
 
@@ -52,9 +71,10 @@ def encode_request(number: int, request: Request) -> bytes:
 def decode_request(body: bytes) -> tuple[int, Request]:
     """Read the body of a request's frame. Errors: WireError."""
     try:
-        number, kind, fields, actor, token, dry_run = msgpack.unpackb(body)
+        number, kind, fields, actor, token, dry_run, *more = msgpack.unpackb(body)
         command = _unpack_fields(_KINDS[kind], fields)
-        return number, Request(command, _unpack_actor(actor), None if token is None else Token(*token), dry_run)
+        sent = _unpack_origin(more)
+        return number, Request(command, _unpack_actor(actor), None if token is None else Token(*token), dry_run, sent)
     except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
         raise WireError(f"no request frame: {error}") from None
 
@@ -94,6 +114,16 @@ def _unpack_actor(packed: Any) -> Actor:
         case [int(index), str(handle)]:
             return Actor(Identity(handle, index))
     raise ValueError("actor")
+
+
+def _unpack_origin(packed: list[Any]) -> Origin:
+    """Nobody is at this machine by saying so: that is who the actor is."""
+    match packed:
+        case []:
+            return Origin()
+        case [[str(protocol), bytes(peer)]] if protocol in _PROTOCOLS and len(peer) in _PEER_BYTES:
+            return Origin(protocol, peer)
+    raise ValueError("origin")
 
 
 def _pack_fields(command: Command) -> list[object]:

@@ -25,6 +25,7 @@ from core.store.hold_rows import hold_kind, unpack_hold
 from core.store.holding import hold_on_party, hold_on_prefix
 from core.store.incident_rows import report_key, unpack_incident, unpack_report
 from core.store.journal_rows import entry_key, unpack_entry
+from core.store.log_hold_rows import unpack_log_hold
 from core.store.party_rows import PartyRow, unpack_party
 from core.store.template_rows import TemplateRow, TemplateState, unpack_template
 from core.who import Role
@@ -44,6 +45,7 @@ from registry.documents import (
 )
 from registry.holds import dump_hold
 from registry.incidents import incident_document, incident_not_found, incident_summary
+from registry.log_holds import dump_log_hold
 from registry.members import Members
 from registry.refusals import refusal
 from registry.standing import Standing
@@ -160,6 +162,11 @@ def list_holds(view: View) -> Page:
         rows.append(dump_hold(hold_kind(key), unpack_hold(row)))
         last = key
     return Page(rows, None)
+
+
+def list_held_logs(view: View) -> Page:
+    """Return a page of logs on legal hold."""
+    return _page(view, Table.LOG_HOLDS, lambda key, row: dump_log_hold(key.decode(), unpack_log_hold(key, row).orders))
 
 
 def show_template(view: View) -> Document:

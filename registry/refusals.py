@@ -37,6 +37,10 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "许可证{why_zh}，不受理注册与变更；解析、删除、停用照常",
         "The licence of this node {why_en}: nothing is registered or changed; resolving, deleting, suspending go on",
     ),
+    "disk": (
+        "磁盘剩余空间不足，暂停注册与变更，解析照常；腾出空间后即恢复",
+        "The disk is nearly full: nothing is registered or changed until there is room; resolving goes on",
+    ),
     # --- parties and their verification
     "json": ("资料应为 JSON 对象（{error}）", "The data must be a JSON object ({error})"),
     "party-not-found": ("没有主体{party}", "There is no party {party}"),
@@ -239,6 +243,11 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "There is no order {order} on {target}; there are {orders}",
     ),
     "page": ("after应为上一页的next", "after is what the page before gave as next"),
+    "log-name": (
+        "日志名应为 类别/年-月，如 registration/2026-03；类别：{streams}",
+        "A log is named STREAM/YYYY-MM, as registration/2026-03; the streams are {streams}",
+    ),
+    "log-free": ("日志{log}未被保全", "The log {log} is not on legal hold"),
     "hold-orders": ("一个对象最多{orders}个文号", "A target may have {orders} orders at most"),
     "hold-count": ("停止解析的对象最多{targets}个", "{targets} targets may be on hold at most"),
     "on-hold": (

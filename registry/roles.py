@@ -61,6 +61,7 @@ CALLS: Final = (
     Call("lot.take", _FILING, "为生产线取码段", "Give units of a lot to a line", _OWN),
     Call("lot.codes", _FILING, "取单元码", "Get unit codes of a lot", _OWN),
     Call("lot.events", _FILING, "上报单元事件", "Record what happened to units", _OWN),
+    Call("lot.rekey", frozenset((Role.LOCAL,)), "新增单元码主密钥", "Add a master key of unit codes"),
     Call("lot.show", _READING, "查看批次", "Show a lot", _OWN),
     Call("lot.list", _READING, "列出批次", "List lots", _OWN),
     Call("lot.blocks", _READING, "列出批次的码段", "List the blocks of a lot", _OWN),
@@ -68,6 +69,9 @@ CALLS: Final = (
     Call("hold.place", _FILING, "依令停止解析", "Place a hold by order of the regulator"),
     Call("hold.lift", _FILING, "依令恢复解析", "Lift a hold"),
     Call("hold.list", _READING, "列出停止解析的对象", "List what is on hold"),
+    Call("log.hold", _FILING, "依令保全日志", "Keep the log of a month beyond its time, by order"),
+    Call("log.release", _FILING, "解除日志保全", "Release a log from legal hold"),
+    Call("log.holds", _READING, "列出保全的日志", "List logs on legal hold"),
     Call("token.issue", _FILING, "签发令牌", "Issue a token"),
     Call("token.revoke", _FILING, "吊销令牌", "Revoke a token"),
     Call("token.list", _INSPECTING, "列出令牌", "List tokens"),
@@ -92,8 +96,10 @@ CALLS: Final = (
     Call("complaint.answer", _FILING, "答复投诉", "Answer a complaint"),
     Call("complaint.reject", _FILING, "不予受理投诉", "Reject a complaint"),
     Call("complaint.close", _FILING, "办结投诉", "Close a complaint"),
+    Call("report.inspection", frozenset((Role.LOCAL,)), "制作检查材料包", "Make the pack for an inspection"),
     Call("change.list", _INSPECTING, "查看变更流", "Read the change feed"),
     Call("journal.list", _INSPECTING, "查看操作与拒绝记录", "Read the journal of acts and refusals"),
+    Call("log.read", _INSPECTING, "读取留存日志", "Read the statutory logs"),
 )
 
 CALL_NAMED: Final = {call.name: call for call in CALLS}

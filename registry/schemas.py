@@ -266,6 +266,7 @@ _RESULT: Final = {"identifier": _OR_NONE, "outcome": _TEXT, "message": _TEXT}
 _FAULT: Final = _object(dict.fromkeys(Fault._fields, _TEXT))
 _OUTCOMES: Final = {"enum": [outcome.value for outcome in Outcome]}
 _ORDER: Final = {"order": _TEXT, "reason": _TEXT, "public": _FLAG, "placed": _TIME, "placed_by": _TEXT}
+_LOG_ORDER: Final = {"order": _TEXT, "reason": _TEXT, "placed": _TIME, "placed_by": _TEXT}
 _NEXT_ROW: Final[Schema] = {"type": ["string", "null"]}
 _NEXT_NUMBER: Final[Schema] = {"type": ["integer", "null"]}
 
@@ -296,6 +297,8 @@ SCHEMAS: Final[Schema] = {
         },
         "warnings",
     ),
+    "LogHold": _object({"log": _TEXT, "orders": _array(_object(_LOG_ORDER))}),
+    "LogHolds": _page("logs", "LogHold", _NEXT_ROW),
     "Holds": _page("holds", "Hold", _NEXT_ROW),
     "Token": _object(_TOKEN),
     "IssuedToken": _object(_TOKEN | {"secret": _TEXT | {"description": "只出现这一次 Shown this once"}}),

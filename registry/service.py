@@ -65,6 +65,7 @@ from registry.governance import decide, object_of
 from registry.incident_report import DEFAULT_REPORTING, Reporting
 from registry.journal import Journal
 from registry.lockout import locked_out
+from registry.logbook import Logbook
 from registry.lots import weighed
 from registry.opening import require_open
 from registry.policy import DEFAULT_POLICY, Policy
@@ -122,6 +123,7 @@ class Registry:
         self.lot_keys = lot_keys
         self.founding = founding
         self._journal = Journal()
+        self._logbook = Logbook(rules)
 
     def run(self, requests: Sequence[Request], now_ms: Millis) -> list[Result]:
         """Decide a group of requests and commit it; return one result each, in order.
@@ -140,22 +142,27 @@ class Registry:
     def _run_once(self, requests: Sequence[Request], now_ms: Millis) -> list[Result]:
         with self._store.snapshot() as snapshot:
             staging = Staging(snapshot)
+            logbook = self._logbook.begin(staging, now_ms)
             tokens.sweep(staging, requests, now_ms)
             results = []
             for request in requests:
                 weigh = isinstance(request.command, CreateLot) and not request.dry_run
                 written = staging.written() if weigh else 0
                 work = _Work(self, Staging(snapshot) if request.dry_run else staging, request.actor, now_ms)
-                result = tokens.once(work.staging, tokens.keyed(request, self.seals), self._rules, now_ms, work.run)
+                keyed = tokens.keyed(request, self.seals)
+                result, again = tokens.once(work.staging, keyed, self._rules, now_ms, work.run)
                 if work.who is not None and not request.dry_run:
                     self._journal.enter(staging, work.who, now_ms, request.command, result)
+                if not (again or request.dry_run):
+                    logbook.enter(staging, request, work.who, now_ms, result)
                 if weigh:
                     keep = partial(tokens.keep, work.staging, request, self._rules, now_ms)
-                    result = weighed(result, partial(_written_since, work.staging, written), keep)
+                    result = weighed(result, partial(work.staging.written, written), keep)
                 results.append(result)
             staged = staging.batch()
         if any(staged.rows.values()):
             self._store.commit(staged)
+        self._logbook = logbook
         return results
 
     def desk(
@@ -211,10 +218,6 @@ class Registry:
         return locked_out(self._operators, staging, prefix, row, root=self._root)
 
 
-def _written_since(staging: Staging, before: int) -> int:
-    return staging.written() - before
-
-
 class _Work:
     """One request, while it is decided."""
 
@@ -241,7 +244,7 @@ class _Work:
                 return Result(Outcome.AUTHENTICATION_NEEDED, name)
             standing = self._registry.standing_for_records(self._actor, self._records, self._now_ms)
             self.who = standing.who
-            require_open(self._registry.policy.registration, command, self._now_ms)
+            require_open(self._registry.policy, command, self._now_ms)
             self._every_right = standing.role in _EVERY_RIGHT
             if self._actor.bearer:
                 self._party = standing.party
@@ -259,7 +262,7 @@ class _Work:
         try:
             desk = self._registry.desk(self.staging, self._actor, self._now_ms, self._stage_prefix)
             self.who = desk.who
-            require_open(desk.policy.registration, command, self._now_ms)
+            require_open(desk.policy, command, self._now_ms)
             with self.staging.whole():
                 match command:
                     case Home():

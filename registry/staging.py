@@ -6,10 +6,12 @@ those before it did; every row read is expected unchanged by the commit.
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from typing import Final
 
 from core.changes import ChangeKind, pack_change
 from core.clock import Millis
@@ -19,14 +21,28 @@ from core.records import Values
 from core.store.engine import Batch, Snapshot, Table
 from core.store.holding import hold_counts
 from core.store.journal_rows import LAST_ENTRY_KEY, Entry, entry_key, pack_entry
+from core.store.log_rows import LAST_LOG_KEY, LogRow, log_key, pack_log_row
 from core.store.prefix_rows import pack_count, unpack_count
-from core.store.record_rows import RecordRows, pack_record, prefix_range, record_key, unpack_values
+from core.store.record_rows import RecordRows, logged_row, pack_record, prefix_range, record_key, unpack_values
 from core.wire.valuetypes import HS_VLIST
+from registry.streams import LOT_CREATE, RECORD_CHANGE, RECORD_CREATE, RECORD_DELETE, STREAMS
 
 _CREATED = int(ChangeKind.RECORD_CREATED)
 _SERIAL_BYTES = 8  # the key of a change
 _SERIAL_ROW_BYTES = len(b"serial") + 8
 _KEY_END = b"\xff" * STORE_KEY_BYTES_MAX
+_sha256 = hashlib.sha256
+_REGISTRATION: Final = STREAMS[RECORD_CREATE].value
+_CHANGE: Final = (STREAMS[RECORD_CHANGE].value, RECORD_CHANGE)
+_DELETE: Final = (STREAMS[RECORD_DELETE].value, RECORD_DELETE)
+_LOT: Final = (STREAMS[LOT_CREATE].value, LOT_CREATE)
+_DONE: Final = ("ok", "", "", b"")  # outcome, rule, reason and evidence of a LogEntry
+_NOT_LOGGED: Final = frozenset((
+    Table.META, Table.JOURNAL, Table.LOG_QUEUE, Table.TOKENS, Table.TOKEN_TIMES, Table.ANSWERS, Table.COUNTERS,
+))  # fmt: skip
+
+Noted = tuple[str, str, str, bytes, bytes, str, str, str, bytes]
+"""A LogEntry as a plain tuple: made for each record of a batch, it costs a sixth of the named one."""
 
 
 class Staging:
@@ -47,6 +63,8 @@ class Staging:
         self.rights: dict[object, bool] = {}
         self.served: dict[PrefixKey, bool] = {}
         self._identifiers_held: bool | None = None
+        self._noted: list[Noted] = []
+        self._before_act: dict[Table, dict[bytes, bytes | None]] = {}
 
     # --- any row ---
     def get(self, table: Table, key: bytes) -> bytes | None:
@@ -122,11 +140,11 @@ class Staging:
             order = self._orders[table] = sorted([*order, *islice(rows, len(order), None)])
         return order
 
-    def written(self) -> int:
-        """Return the octets of keys and rows that are staged, of changes and the serial too."""
+    def written(self, before: int = 0) -> int:
+        """Return the octets of keys and rows that are staged, of changes and the serial too, but for those before."""
         rows = sum(len(key) + len(row) for staged in self._batch.rows.values() for key, row in staged.items() if row)
         changes = sum(_SERIAL_BYTES + len(change) for change in self._batch.changes)
-        return rows + changes + (_SERIAL_ROW_BYTES if changes else 0)
+        return rows + changes + (_SERIAL_ROW_BYTES if changes else 0) - before
 
     @property
     def snapshot(self) -> Snapshot:
@@ -153,6 +171,8 @@ class Staging:
             self.put_new_rows(prefix_of(key), key, pack_record(key, values), now_ms)
         else:
             place, rows = record_key(key), pack_record(key, values)
+            before = _digest(self.record_row(key) or b"")
+            self._noted.append((*_CHANGE, key.decode(), before, _digest(rows.record), *_DONE))
             self._records[place], self._answers[place] = rows
             self._batch.changes.append(pack_change(ChangeKind.RECORD_CHANGED, key, now_ms))
         self._forget_rights(key, old, values)
@@ -162,11 +182,14 @@ class Staging:
         place = record_key(key)
         self._records[place], self._answers[place] = rows
         self._batch.changes.append(pack_change(_CREATED, key, now_ms))
+        digest = _sha256(logged_row(rows.record)).digest()
+        self._noted.append((_REGISTRATION, RECORD_CREATE, key.decode(), b"", digest, "ok", "", "", b""))
         self._counts[prefix] = self._counts.get(prefix, 0) + 1
 
     def delete_record(self, key: HandleKey, old: Values, now_ms: Millis) -> None:
         """Stage the end of a record."""
         place = record_key(key)
+        self._noted.append((*_DELETE, key.decode(), _digest(self.record_row(key) or b""), b"", *_DONE))
         self._records[place] = None
         self._answers[place] = None
         self._batch.changes.append(pack_change(ChangeKind.RECORD_DELETED, key, now_ms))
@@ -203,9 +226,10 @@ class Staging:
     def whole(self) -> Iterator[None]:
         """Stage all of what is done inside, or, where an error leaves it, nothing."""
         rows = {table: dict(staged) for table, staged in self._batch.rows.items()}
-        counts, changes = dict(self._counts), len(self._batch.changes)
+        counts, changes, noted = dict(self._counts), len(self._batch.changes), len(self._noted)
         try:
             yield
+            self._before_act = rows
         except BaseException:
             for table, staged in self._batch.rows.items():
                 staged.clear()
@@ -213,6 +237,7 @@ class Staging:
             self._orders.clear()
             self._counts = counts
             del self._batch.changes[changes:]
+            del self._noted[noted:]
             self.forget_decisions()
             raise
 
@@ -225,6 +250,42 @@ class Staging:
         number = int.from_bytes(self.get(Table.META, LAST_ENTRY_KEY) or b"", "big") + 1
         self.put(Table.META, LAST_ENTRY_KEY, entry_key(number))
         self.put(Table.JOURNAL, entry_key(number), pack_entry(entry))
+
+    # --- the statutory log
+    def noted(self) -> list[Noted]:
+        """Return what was noted of records, and of lots of an import, since it was asked for last."""
+        noted, self._noted = self._noted, []
+        return noted
+
+    def note_lot(self, lot: bytes, row: bytes) -> None:
+        """Note a lot that came with an import: as a record, each is an entry."""
+        self._noted.append((*_LOT, lot.decode(), b"", hashlib.sha256(row).digest(), *_DONE))
+
+    def act_digests(self) -> tuple[bytes, bytes]:
+        """Return the digests of all rows that the last act changed, as they were before it and as they are behind it.
+
+        Shape: SHA-256 over the rows in the order of table and key, each as name of the table, key and row, every
+        one of them behind its length of four octets, big-endian; empty where there is no row. Of META, JOURNAL,
+        LOG_QUEUE, TOKENS, TOKEN_TIMES, ANSWERS, COUNTERS and the feed none counts, of RECORDS ``logged_row``.
+        """
+        before: list[bytes] = []
+        after: list[bytes] = []
+        for table in sorted(self._batch.rows.keys() - _NOT_LOGGED, key=lambda table: table.value):
+            known = self._before_act.get(table, {})
+            for key, row in sorted(self._batch.rows[table].items()):
+                old = known[key] if key in known else self._snapshot.get(table, key)
+                if old == row:
+                    continue
+                for rows, each in ((before, old), (after, row)):
+                    if each is not None:
+                        rows += [table.value.encode(), key, logged_row(each) if table is Table.RECORDS else each]
+        return _digest_all(before), _digest_all(after)
+
+    def log(self, row: LogRow) -> None:
+        """Stage a row of the log's queue."""
+        number = int.from_bytes(self.get(Table.META, LAST_LOG_KEY) or b"", "big") + 1
+        self.put(Table.META, LAST_LOG_KEY, log_key(number))
+        self.put(Table.LOG_QUEUE, log_key(number), pack_log_row(row))
 
     def _forget_rights(self, key: HandleKey, old: Values | None, new: Values) -> None:
         if not self.rights:
@@ -253,6 +314,18 @@ def is_used(staging: Staging, prefix: PrefixKey) -> bool:
     last = staging.floor(Table.LOTS, stop)
     lots = last is not None and last[0].startswith(start)
     return lots or unpack_count(staging.get(Table.COUNTERS, prefix)) > 0
+
+
+def _digest(record: bytes) -> bytes:
+    """Return the digest of a RECORDS row, empty of none."""
+    return hashlib.sha256(logged_row(record)).digest() if record else b""
+
+
+def _digest_all(parts: list[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(4, "big") + part)
+    return digest.digest() if parts else b""
 
 
 def _before(key: bytes) -> bytes:

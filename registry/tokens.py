@@ -45,8 +45,8 @@ _SECRET: Final = (IssueBearer, ReadIdentity, ReadContact)
 
 def once(
     staging: Staging, request: Request, rules: HandleRules, now_ms: Millis, run: Callable[[Command], Result]
-) -> Result:
-    """Run a request, or answer what it was answered before.
+) -> tuple[Result, bool]:
+    """Run a request, or answer what it was answered before; return the answer, and whether it is given again.
 
     A token is kept IDEMPOTENCY_KEPT_MS; the same one with another request is CONFLICT.
     It belongs to who sent it, so one of anybody's is not looked at; nor is that of a request whose
@@ -54,19 +54,19 @@ def once(
     """
     token = request.token
     if token is None or request.dry_run or request.actor.anonymous or isinstance(request.command, _SECRET):
-        return run(request.command)
+        return run(request.command), False
     key = token_key(request.actor.owner(rules), token.key)
     row = staging.get(Table.TOKENS, key)
     if row is not None:
         known = unpack_token(row)
         if known.at_ms + limits.IDEMPOTENCY_KEPT_MS > now_ms:
             if known.body_digest != token.digest:
-                return Result(Outcome.CONFLICT, message="This Idempotency-Key was used for another request")
-            return _unpack(known.answer)
+                return Result(Outcome.CONFLICT, message="This Idempotency-Key was used for another request"), False
+            return _unpack(known.answer), True
         staging.put(Table.TOKEN_TIMES, time_key(known.at_ms, key), None)
     result = run(request.command)
     keep(staging, request, rules, now_ms, result)
-    return result
+    return result, False
 
 
 def keep(staging: Staging, request: Request, rules: HandleRules, now_ms: Millis, result: Result) -> None:

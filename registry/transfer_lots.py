@@ -363,7 +363,9 @@ def write_lot(desk: Desk, _prefix: PrefixKey, _number: int, came: CameLot, _orig
     except (ConfigError, SealError) as error:
         raise key_refused(error.message) from None
     sealed = seal_lot_key(master, keys.make_nonce(), came.lot, came.lot_key)
-    desk.staging.put(Table.LOTS, came.lot, pack_lot(came.row._replace(key_id=key_id, sealed_key=sealed)))
+    row = pack_lot(came.row._replace(key_id=key_id, sealed_key=sealed))
+    desk.staging.put(Table.LOTS, came.lot, row)
+    desk.staging.note_lot(came.lot, row)
     desk.staging.change(ChangeKind.LOT_CREATED, came.lot, desk.now_ms)
     desk.staging.forget_decisions()  # a hold on its product is one on the lot
 

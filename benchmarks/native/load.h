@@ -40,7 +40,7 @@ struct options {
     const char *protocol, *file, *source;
     double port, connections, depth, rate; /* rate: requests a second whatever comes back; 0: closed loop */
     double warm_ms, measure_ms, count;     /* count: ends after so many answers in all; 0: by time only */
-    double pid;      /* of the server: its processor time is read; 0: none */
+    double pid, also; /* of the server, and of another process of it: their processor time is read; 0: none */
     double tolerant; /* 1: refusals and closed connections are counted, and it goes on */
 };
 
@@ -53,7 +53,8 @@ static inline struct options read_options(int count, char **arguments) {
         {"protocol", &o.protocol, NULL}, {"file", &o.file, NULL},          {"source", &o.source, NULL},
         {"port", NULL, &o.port},         {"connections", NULL, &o.connections}, {"depth", NULL, &o.depth},
         {"rate", NULL, &o.rate},         {"warm_ms", NULL, &o.warm_ms},    {"measure_ms", NULL, &o.measure_ms},
-        {"count", NULL, &o.count},       {"pid", NULL, &o.pid},            {"tolerant", NULL, &o.tolerant},
+        {"count", NULL, &o.count},       {"pid", NULL, &o.pid},            {"also", NULL, &o.also},
+        {"tolerant", NULL, &o.tolerant},
     };
     for (int i = 1; i < count; i++) {
         size_t length = strcspn(arguments[i], "="), k = 0, all = sizeof known / sizeof *known;
@@ -189,7 +190,7 @@ static inline double quantile_us(const struct histogram *h, double share) {
 
 struct run {
     double began, began_cpu, began_own, warm_s, measure_s, now;
-    int pid, warm;
+    int pid, also, warm;
     uint64_t stop_at, total;                   /* total: answers, those of the warming up included */
     uint64_t responses, refused, lost, closed; /* lost: no answer came; closed: connections that the server ended */
     struct histogram latency, lateness;        /* lateness: from the intended to the real time of sending */
@@ -199,13 +200,13 @@ static inline void empty_counters(struct run *r) {
     r->responses = r->refused = r->lost = r->closed = r->latency.count = r->lateness.count = 0;
     memset(r->latency.slots, 0, SLOTS * sizeof *r->latency.slots);
     memset(r->lateness.slots, 0, SLOTS * sizeof *r->lateness.slots);
-    r->began_cpu = process_s(r->pid);
+    r->began_cpu = process_s(r->pid) + process_s(r->also);
     r->began_own = own_s();
     r->began = r->now = now_s();
 }
 
 static inline struct run begin_run(const struct options *o) {
-    struct run r = {.warm_s = o->warm_ms / 1e3, .measure_s = o->measure_ms / 1e3, .pid = (int)o->pid,
+    struct run r = {.warm_s = o->warm_ms / 1e3, .measure_s = o->measure_ms / 1e3, .pid = (int)o->pid, .also = (int)o->also,
                     .stop_at = (uint64_t)o->count, .warm = o->warm_ms <= 0};
     r.latency.slots = calloc(SLOTS, sizeof *r.latency.slots);
     r.lateness.slots = calloc(SLOTS, sizeof *r.lateness.slots);
@@ -243,7 +244,7 @@ static inline void print_result(const struct run *r) {
            (unsigned long long)r->responses, (unsigned long long)r->refused, (unsigned long long)r->lost,
            (unsigned long long)r->closed, seconds, (double)r->responses / seconds, quantile_us(&r->latency, 0.5),
            quantile_us(&r->latency, 0.95), quantile_us(&r->latency, 0.99), quantile_us(&r->lateness, 0.99),
-           (process_s(r->pid) - r->began_cpu) / seconds, (own_s() - r->began_own) / seconds);
+           (process_s(r->pid) + process_s(r->also) - r->began_cpu) / seconds, (own_s() - r->began_own) / seconds);
 }
 
 /* ---- when to send, at a fixed rate ---- */

@@ -43,6 +43,7 @@ class Table(Enum):
     HISTORY = "history"
     JOURNAL = "journal"
     LOG_QUEUE = "log_queue"
+    LOG_HOLDS = "log_holds"
     LOTS = "lots"
     LOT_TALLIES = "lot_tallies"
     LOT_BLOCKS = "lot_blocks"

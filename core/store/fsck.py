@@ -4,9 +4,10 @@ Checked: every row of every table can be read; each record has its ready answer 
 no answer stands alone; counters count; the feed has no gap and ends at the serial;
 tokens and their times belong together; a prefix that is homed or suspended by its
 application is so in its row, and no other is; parties that are named are there; the
-journal has no gap and ends at its number; the counts of holds count; complaints that wait are
-listed with their deadlines, and complaints counted by their states; a version of a metadata
-template that a record is bound to is there and was published, and versions are counted by their
+journal has no gap and ends at its number; so does the queue of the log, of which the lowest may be
+gone; the counts of holds count; a hold of a log is under its name; complaints that wait are listed
+with their deadlines, and complaints counted by their states; a version of a metadata template that
+a record is bound to is there and was published, and versions are counted by their
 parties; incidents are as many as were numbered, those that are open are listed, and each of their
 reports is there as it was signed; a prefix is being imported where a transfer is under way, and
 history came with one; no key is in a table that it does not fit, and none was made in another mode
@@ -45,6 +46,9 @@ from core.store.incident_rows import (
     unpack_report,
 )
 from core.store.journal_rows import LAST_ENTRY_KEY, NUMBER_BYTES, entry_key, unpack_entry
+from core.store.log_hold_rows import unpack_log_hold
+from core.store.log_rows import LAST_LOG_KEY, unpack_log_row
+from core.store.log_rows import NUMBER_BYTES as LOG_NUMBER_BYTES
 from core.store.party_rows import PartyRow, number_key, pack_number, unpack_party
 from core.store.prefix_rows import unpack_count, unpack_prefix
 from core.store.record_rows import pack_record, record_key, unpack_handle, unpack_values
@@ -213,6 +217,14 @@ def _holds(snapshot: Snapshot) -> Iterator[str]:
         yield f"holds: {counts} is not how many there are"
 
 
+def _log_holds(snapshot: Snapshot) -> Iterator[str]:
+    for key, row in snapshot.scan(Table.LOG_HOLDS, b""):
+        try:
+            unpack_log_hold(key, row)
+        except StoreError as error:
+            yield f"log_holds {key!r}: {error.message}"
+
+
 def _templates(snapshot: Snapshot) -> Iterator[str]:
     counted: Counter[str] = Counter()
     for key, packed in snapshot.scan(Table.TEMPLATES, b""):
@@ -374,6 +386,22 @@ def _journal(snapshot: Snapshot) -> Iterator[str]:
         yield f"journal: the last is {before!r}, the number is {last!r}"
 
 
+def _log_queue(snapshot: Snapshot) -> Iterator[str]:
+    last = int.from_bytes(snapshot.get(Table.META, LAST_LOG_KEY) or b"", "big")
+    expected: int | None = None
+    for key, row in snapshot.scan(Table.LOG_QUEUE, b""):
+        number = int.from_bytes(key, "big")
+        if len(key) != LOG_NUMBER_BYTES or number != (expected or number) or not 0 < number <= last:
+            yield f"log_queue {key!r}: does not follow the one before, or is beyond the last number, {last}"
+        expected = number + 1
+        try:
+            unpack_log_row(row)
+        except StoreError as error:
+            yield f"log_queue {key!r}: {error.message}"
+    if expected is not None and expected != last + 1:
+        yield f"log_queue: the last is {expected - 1}, the number is {last}"
+
+
 def _feed(snapshot: Snapshot) -> Iterator[str]:
     expected: int | None = None
     after = Serial(0)
@@ -414,12 +442,14 @@ _CHECKS: Final = (
     _applications,
     _bearers,
     _holds,
+    _log_holds,
     _templates,
     _incidents,
     _complaints,
     _transfers,
     check_lots,
     _journal,
+    _log_queue,
     _feed,
     _tokens,
 )

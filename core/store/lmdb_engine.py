@@ -46,7 +46,7 @@ _LOCK_FILE: Final = "lock.mdb"
 _LATER: Final = frozenset((
     Table.PARTIES, Table.PARTY_NUMBERS, Table.APPLICATIONS, Table.BEARERS, Table.JOURNAL,
     Table.HOLDS,
-    Table.LOG_QUEUE,
+    Table.LOG_QUEUE, Table.LOG_HOLDS,
     Table.TEMPLATES,
     Table.INCIDENTS, Table.INCIDENT_REPORTS,
     Table.COMPLAINTS, Table.WAITING_COMPLAINTS,

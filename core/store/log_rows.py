@@ -23,7 +23,7 @@ from core.who import Who, unpack_who
 LAST_LOG_KEY: Final = b"log_queue"
 NUMBER_BYTES: Final = 8
 _VERSION: Final = b"\x01"
-_DIGEST_BYTES: Final = 32
+DIGEST_BYTES: Final = 32
 _ENTRY_MEMBERS: Final = 9
 
 
@@ -90,7 +90,7 @@ def _entry(packed: object) -> LogEntry:
     digests = (entry.before, entry.after, entry.evidence)
     if not all(isinstance(each, str) for each in texts):
         raise ValueError("a member is no text")
-    if not all(isinstance(each, bytes) and len(each) in (0, _DIGEST_BYTES) for each in digests):
+    if not all(isinstance(each, bytes) and len(each) in (0, DIGEST_BYTES) for each in digests):
         raise ValueError("a member is no digest")
     Stream(entry.stream)
     return entry

@@ -86,6 +86,19 @@ def unpack_values(row: bytes) -> Values:
     return _unpack(row)[1]
 
 
+def logged_row(row: bytes) -> bytes:
+    """Return what of a RECORDS row the digest of a log entry is made from: all of it, but no data that is not public.
+
+    A value that not everybody may read keeps index, type, permissions and time, and has no data: a log can be read
+    by others, and a secret that is easily guessed could be found by its digest.
+    """
+    if len(row) < 2 or not row[1] & _PRIVATE:
+        return row
+    handle, values = _unpack(row)
+    shown = tuple(value if value.permissions & _PUBLIC_READ else value._replace(data=b"") for value in values)
+    return row[:2] + (bstr(handle) if handle else b"") + encode_values(shown)
+
+
 def public_wire(row: bytes) -> bytes | None:
     """Return count and values as on the wire where all of a RECORDS row is public and there is any; else None."""
     if row[:2] != _ALL_PUBLIC or row[2:6] == _NO_VALUES:

@@ -10,8 +10,8 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from core import limits
@@ -55,10 +55,23 @@ class Request(NamedTuple):
     bearer: str = ""
 
 
+class Stream(Protocol):
+    """A body that is read while it leaves. ``size_bytes``: in all. Whoever sends it closes it, also unread."""
+
+    size_bytes: int
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Read it from its beginning, once. Errors: ConnectionError where its rest cannot be had."""
+
+    def close(self) -> None:
+        """Free what it holds. It may be called again."""
+
+
 class Response(NamedTuple):
     """One response; the transport adds Date and Content-Length. ``close`` ends the connection.
 
     ``challenge``: the ways to log in are still to be offered, for a request that ended so.
+    ``stream``: the body instead of ``body``, where it is too large for memory.
     """
 
     status: int
@@ -66,6 +79,7 @@ class Response(NamedTuple):
     body: bytes = b""
     close: bool = False
     challenge: Outcome | None = None
+    stream: Stream | None = None
 
 
 def decode_path(path: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import importlib.metadata
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from cryptography import x509
 
 from core import clock
 from core.config import Config
+from core.disk import free_bytes
 from core.errors import NodeError, Outcome, StoreError
 from core.lotkeys import codes_of_lot
 from core.outcomes import STATUSES
@@ -185,14 +185,25 @@ def _duties(config: Config) -> Iterator[Finding]:
 
 
 def _disk(config: Config) -> Iterator[Finding]:
+    """How much room there is, and what stops for want of it (``core/disk.py``)."""
     try:
-        free = shutil.disk_usage(config.data).free
+        mode = stat.S_IMODE(config.data.stat().st_mode)
     except OSError as error:
         yield Finding("error", "disk", f"{config.data}: {error.strerror}")
         return
-    level = "ok" if free >= _FREE_BYTES_MIN else "warning" if free >= _FULL_BYTES else "error"
-    yield Finding(level, "disk", f"剩余 {free >> 20} MiB free on {config.data}")
-    if stat.S_IMODE(config.data.stat().st_mode) & 0o077:
+    free = free_bytes(wiring.disks(config))
+    stop, reserve = config.integer("log.disk_stop"), config.integer("log.disk_reserve")
+    told = f"剩余 {free >> 20} MiB free on {config.data}"
+    if free < reserve:
+        why = f"，低于 log.disk_reserve：解析已停止。below log.disk_reserve ({reserve >> 20} MiB): nothing is resolved"
+        yield Finding("error", "disk", told + why)
+    elif free < stop:
+        why = f"，低于 log.disk_stop：注册已停止。below log.disk_stop ({stop >> 20} MiB): nothing is registered"
+        yield Finding("error", "disk", told + why)
+    else:
+        level = "ok" if free >= max(2 * stop, _FREE_BYTES_MIN) else "warning" if free >= _FULL_BYTES else "error"
+        yield Finding(level, "disk", told)
+    if mode & 0o077:
         yield Finding("error", "disk", f"chmod 700 {config.data}: 数据目录可被他人读取 others can read the data folder")
 
 

@@ -28,10 +28,11 @@ from node.cli.common import Commands, Failure, Refused, print_json
 from node.cli.labels import labels_command
 from node.duties import load_duties
 from node.key_file import LOT_KEYS, add_key, load_keys
-from registry.commands import CreateLot, RecordEvents, TakeBlock
+from registry.commands import CreateLot, NoteAct, RecordEvents, TakeBlock
 from registry.lot_forms import check_lot
 from registry.lot_reading import list_blocks, list_lots, show_lot, show_unit
 from registry.lots import key_refused
+from registry.notes import LOT_REKEY
 from registry.reading import Page, View
 from registry.refusals import refusal
 from registry.standing import Standing
@@ -265,6 +266,7 @@ def rekey(desk: Desk) -> None:
     for key, lot in lots.values():  # a file with other keys than those of the lots is to be put right first
         codes_of_lot(wiring.lot_keys(desk.config), key, lot)
     number = add_key(file, LOT_KEYS)
+    desk.run(NoteAct(LOT_REKEY, f"key {number}"))
     desk.say(
         {"key_id": number, "file": str(file)}, f"此后的批次用第 {number} 号密钥。New lots use key {number}: {file}"
     )

@@ -15,10 +15,14 @@ from node.cli import (
     hold,
     incident,
     line,
+    log,
+    log_retention,
+    log_verify,
     lot,
     party,
     prefix,
     record,
+    report,
     resolve,
     template,
     token,
@@ -169,6 +173,13 @@ cli.add_command(template.template)
 cli.add_command(incident.incident)
 cli.add_command(complaint.complaint)
 cli.add_command(line.line)
+cli.add_command(log.log)
+for command in (
+    log_verify.verify, log_verify.prove,
+    log_retention.retention, log_retention.hold_month, log_retention.release_month,
+):  # fmt: skip
+    log.log.add_command(command)
+cli.add_command(report.report)
 cli.add_command(trail.changes)
 cli.add_command(trail.journal)
 cli.add_command(resolve.resolve)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +10,7 @@ from typing import Any, BinaryIO
 import click
 
 from core import clock, limits
-from core.errors import NodeError, Outcome, WireError
+from core.errors import Outcome, WireError
 from core.ident.handle import check_prefix, prefix_handle_of
 from core.lifecycle import STATE_LABELS, State
 from core.store.engine import Table
@@ -22,6 +19,7 @@ from core.wire.transferfile import Trailer, decode_trailer
 from node import VERSION, wiring
 from node.cli.acts import Desk, governed
 from node.cli.common import dry_run_option
+from node.cli.new_file import new_file
 from node.cli.trail import after_option, begin_after, count_option, tell_rest
 from node.signing import load_signer
 from registry.commands import AbandonImport, ExportPrefix, ImportLines, ImportPrefix
@@ -44,7 +42,6 @@ _KINDS = {
     "change": "变更 changes",
     "entry": "操作记录 journal entries",
 }
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @click.command("export")
@@ -65,7 +62,7 @@ def export_prefix(desk: Desk, name: str, out: Path) -> None:
     """
     prefix = check_prefix(name, wiring.handle_rules(desk.config))
     signer = load_signer(desk.config)
-    with _new_file(out) as file:
+    with new_file(out) as file:
         desk.run(ExportPrefix(name))
         origin = Origin(desk.config.text("node.prefix"), f"Saltern {VERSION}", clock.now_s())
         size = 0
@@ -103,44 +100,6 @@ def _warn_of_administrators(desk: Desk, prefix: bytes) -> None:
             "change them after the transfer",
             err=True,
         )
-
-
-@contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a file beside the one that is wanted; it takes that one's place once all of it is on the disk.
-
-    Errors: NodeError; whatever fails leaves nothing behind.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        if os.path.lexists(path):
-            raise FileExistsError
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # so that no other file goes lost
-            beside.replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                beside.unlink()
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except FileExistsError:
-        raise NodeError(f"{path} 已存在，未作改动。{path} exists; nothing was done", outcome=Outcome.CONFLICT) from None
-    except OSError as error:
-        outcome = Outcome.STORE_FULL if error.errno in _FULL else Outcome.INTERNAL
-        if not path.parent.is_dir():
-            raise NodeError(
-                f"没有目录 {path.parent}，未作改动。There is no folder {path.parent}; nothing was done",
-                outcome=Outcome.NOT_FOUND,
-            ) from None
-        raise NodeError(f"无法写入 {path}。Cannot write {path}: {error.strerror}", outcome=outcome) from None
 
 
 @click.command("import")

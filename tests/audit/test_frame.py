@@ -21,7 +21,7 @@ ROWS = st.lists(
     st.tuples(
         st.sampled_from([int(via) for via in Via]),
         st.sampled_from([outcome.value for outcome in Outcome]),
-        st.sampled_from([0, 6, 18]).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
+        st.one_of(st.just(b""), st.binary(min_size=6, max_size=6), st.binary(min_size=18, max_size=18)),
         st.binary(max_size=60),
         st.text(max_size=20),
     ),
@@ -97,7 +97,7 @@ def test_a_frame_that_is_too_long_is_refused_before_it_is_read() -> None:
 def test_the_longest_frame_that_is_written_can_be_read() -> None:
     """LOG_FRAME_ROWS_MAX rows, each as long as may be."""
     row: Row = (1, "session-key-invalid", bytes(18), bytes(limits.LOGGED_IDENTIFIER_BYTES), "9" * 11 + "x" * 2_048)
-    frame = encode_frame(2**41, [row] * limits.LOG_FRAME_ROWS_MAX)
+    frame = encode_frame(2**32 * 1_000 - 1, [row] * limits.LOG_FRAME_ROWS_MAX)
     assert len(frame) <= limits.LOG_FRAME_BYTES_MAX
     found = decode_frame(frame)
     assert found is not None and len(found[0]) == limits.LOG_FRAME_ROWS_MAX

@@ -46,6 +46,21 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Spool]]:
         each.close()
 
 
+def test_below_the_reserve_nothing_is_written(make: Callable[..., Spool], tmp_path: Path) -> None:
+    """Not a segment is begun; with room the next turn is logged. Each turn of a full disk is refused."""
+    room = [False]
+    spool = make(has_room=lambda: room[0])
+    assert [spool.write([row(n)]) for n in (1, 2)] == [False, False]
+    assert segments(tmp_path) == []
+    room[0] = True
+    assert spool.write([row(3)])
+    room[0] = False
+    assert not spool.write([row(4)])
+    room[0] = True
+    assert spool.write([row(5)])
+    assert written(tmp_path) == [3, 5]
+
+
 class Disk:
     """Stands before os.write and os.ftruncate. ``takes``: octets that the next writes take; -1 an error, None all."""
 

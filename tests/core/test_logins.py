@@ -35,6 +35,7 @@ from core.wire.http import Request
 from tests.kit import logins as client
 from tests.kit.handle_proofs import encode_rsa_key
 from tests.kit.known import KnownRecords
+from tests.kit.logs import NoNotes
 from tests.kit.node import basic
 
 ALICE = Identity("0.NA/88.1", 301)
@@ -413,7 +414,15 @@ def test_a_flood_leaves_rows_bounded_and_a_proven_session_alive(
 def callers(logins: Any) -> Callers:
     store = MemoryEngine()
     prover = Prover(store, lambda _: RECORDS)
-    return Callers(store, lambda _: RECORDS, prover, logins, failures=UNCOUNTED, now_ms=lambda: START)
+    return Callers(
+        store,
+        lambda _: RECORDS,
+        prover,
+        logins,
+        failures=UNCOUNTED,
+        now_ms=lambda: START,
+        note_login=NoNotes().logged_in,
+    )
 
 
 def identified(logins: Logins, header: str | None, *, safe: bool = True) -> Identity | None:

@@ -26,6 +26,7 @@ from core.signature import Signer
 from core.store.application_rows import Application, unpack_application
 from core.store.engine import Engine, Table
 from core.store.journal_rows import Entry, unpack_entry
+from core.store.log_rows import LogRow
 from core.store.memory_engine import MemoryEngine
 from core.store.party_rows import PartyRow, unpack_party
 from core.store.record_rows import record_key, unpack_values
@@ -49,6 +50,7 @@ from registry.desk import Seals
 from registry.policy import DEFAULT_POLICY, Policy
 from registry.service import Registry
 from registry.verification import METHODS
+from tests.kit.logs import log_rows
 
 NOW = Millis(1_700_000_000_000)
 DAY_MS = 86_400_000
@@ -185,6 +187,11 @@ class Office:
         assert [int.from_bytes(key, "big") for key, _ in rows] == list(range(1, len(rows) + 1))
         return [unpack_entry(row) for _, row in rows]
 
+    def log(self) -> list[LogRow]:
+        """Return the queue of the log; its numbers have no gap."""
+        with self.store.snapshot() as snapshot:
+            return log_rows(snapshot)
+
     def feed(self) -> list[tuple[ChangeKind, str]]:
         """Return kind and identifier of every change."""
         with self.store.snapshot() as snapshot:
@@ -192,7 +199,8 @@ class Office:
         return [(change.kind, change.identifier) for change in changes]
 
     def dump(self, *without: Table) -> dict[str, dict[bytes, bytes]]:
-        """Return all rows of all tables but some."""
+        """Return all rows of all tables but some; with the journal goes the queue of the log."""
+        without = (*without, Table.LOG_QUEUE) if Table.JOURNAL in without else without
         with self.store.snapshot() as snapshot:
             tables = {table.value: dict(snapshot.scan(table, b"")) for table in Table if table not in without}
             tables["changes"] = {b"%d" % serial: row for serial, row in snapshot.feed(Serial(0), 100_000)}

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 from audit.frame import Row
 from core.admission import Identity
-from core.errors import Outcome
+from core.errors import NodeError, Outcome
 from core.events import Via
+from core.store.engine import Snapshot, Table
+from core.store.log_rows import LAST_LOG_KEY, LogRow, log_key, unpack_log_row
 from node.turn import Turn
 
 
@@ -20,6 +22,16 @@ class NoLog:
         pass
 
     def record(self, via: Via, outcome: Outcome, peer: bytes, identifier: bytes, who: Identity | None) -> None:
+        pass
+
+
+class NoNotes:
+    """Takes every note of a log-in and keeps none."""
+
+    async def failed(self, error: NodeError, origin: object) -> None:
+        pass
+
+    async def logged_in(self, identity: Identity, origin: object) -> None:
         pass
 
 
@@ -37,6 +49,14 @@ class MemorySpool:
         self.rows += rows
         self.writes += 1
         return True
+
+
+def log_rows(snapshot: Snapshot) -> list[LogRow]:
+    """Return the queue of the log; its numbers have no gap."""
+    rows = list(snapshot.scan(Table.LOG_QUEUE, b""))
+    assert [key for key, _ in rows] == [log_key(number) for number in range(1, len(rows) + 1)]
+    assert snapshot.get(Table.META, LAST_LOG_KEY) == (log_key(len(rows)) if rows else None)
+    return [unpack_log_row(row) for _, row in rows]
 
 
 def at_once(spool: MemorySpool | None = None, now_s: Callable[[], float] = lambda: 0.0) -> Turn:

@@ -29,7 +29,7 @@ from resolver.plain import PlainReads
 from resolver.service import Resolver
 from resolver.units import Units
 from tests.kit.handle_messages import Flag, Message, Op, bstr
-from tests.kit.logs import MemorySpool, NoLog, at_once
+from tests.kit.logs import MemorySpool, NoLog, NoNotes, at_once
 from tests.kit.lots import lot_keys, put_lot, unit_of
 from tests.kit.prefixes import suspend
 
@@ -79,7 +79,7 @@ class Both:
             Prover(store, resolver.records),
             Dialogues(run, lambda: NOW),
             server_key=None, site_serial=SITE.serial, sessions_offered=True,
-            require_here=lambda _: None, now_ms=lambda: NOW,
+            require_here=lambda _: None, notes=NoNotes(), now_ms=lambda: NOW,
         )  # fmt: skip
 
     def quick(self, message: bytes, bytes_max: int = limits.MESSAGE_BYTES_MAX) -> bytes | None:

@@ -156,6 +156,10 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
     asked.call("POST /v1/holds", "operator", held | {"reason": "测试", "public": True})
     asked.call("POST /v1/holds", "operator", held | {"order": "令2", "reason": "测试"})
     asked.call("POST /v1/holds/liftings", "operator", held)
+    log = {"log": "change/2026-03", "order": "令1"}
+    asked.call("POST /v1/log-holds", "operator", log | {"reason": "测试"})
+    asked.call("POST /v1/log-holds", "operator", log | {"order": "令2", "reason": "测试"})
+    asked.call("POST /v1/log-holds/releases", "operator", log)
     asked.call("POST /v1/lots", "operator", {"lot": f"{PREFIX}/L1", "product": f"{PREFIX}/X", "count": 100})
     lot = {"lot": f"{PREFIX}/L1"}
     asked.call("POST /v1/lots/{lot}/blocks", "operator", {"line": "L4", "count": 7}, **lot)
@@ -172,6 +176,7 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
         "tokens",
         "templates",
         "holds",
+        "log-holds",
         "incidents",
         "complaints",
         "changes",

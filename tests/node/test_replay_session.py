@@ -33,6 +33,7 @@ from node import handle_answers, handle_service
 from node.handle_service import HandleService
 from registry.commands import OPERATOR, Home, Put, Request, Result
 from registry.handle_api import HandleApi as WritingHandleApi
+from registry.notes import Notes
 from registry.service import Registry
 from resolver.handle_api import HandleApi as ReadingHandleApi
 from resolver.service import Resolver
@@ -92,6 +93,7 @@ class Recording:
             site_serial=site.serial,
             sessions_offered=True,
             require_here=lambda _: None,
+            notes=Notes(DirectRegistrar(registry, self.now_ms)),
             now_ms=self.now_ms,
             make_exponent=lambda: int(exponent, 16),
         )

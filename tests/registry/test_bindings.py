@@ -114,21 +114,21 @@ def test_what_does_not_fit_is_refused_with_every_fault(way: str) -> None:
     *before, last = creating(values)[way]
     for command in before:
         office.do(command)
-    state = office.dump()
+    state = office.dump(Table.JOURNAL, Table.META)
     outcome, message = ended(office.ask(last))
     assert outcome is Outcome.INVALID_VALUE
     for path in ("PRODUCT_NAME ", "NET_CONTENT[11] ", "PRODUCED[13] ", "DETAILS[16] "):
         assert message.count(path) == 2, path  # in both languages
     assert f"{CODE}@1.0" in message
     assert "4oo" not in message
-    assert office.dump() == state
+    assert office.dump(Table.JOURNAL, Table.META) == state
 
 
 def test_a_change_that_leaves_a_bound_record_wrong_is_refused() -> None:
     """Removed, modified, added or replaced: the record stays what its template says."""
     office = office_with()
     office.do(Put(NAME, bound()))
-    before = office.dump()
+    before = office.dump(Table.JOURNAL, Table.META)
     for command, path in (
         (Remove(NAME, (10,)), "PRODUCT_NAME"),
         (Modify(NAME, (HandleValue(11, "NET_CONTENT", b"x"),)), "NET_CONTENT[11]"),
@@ -140,7 +140,7 @@ def test_a_change_that_leaves_a_bound_record_wrong_is_refused() -> None:
     ):
         outcome, message = ended(office.ask(command))
         assert (outcome, path in message) == (Outcome.INVALID_VALUE, True), command
-    assert office.dump() == before
+    assert office.dump(Table.JOURNAL, Table.META) == before
 
 
 def test_other_values_and_optional_items_are_free() -> None:
@@ -281,11 +281,11 @@ def test_a_withdrawn_template_refuses_new_registrations(way: str) -> None:
     for command in before:
         office.do(command)
     office.do(WithdrawTemplate(CODE, "1.0"))
-    state = office.dump()
+    state = office.dump(Table.JOURNAL, Table.META)
     outcome, message = ended(office.ask(last))
     assert outcome is Outcome.INVALID_VALUE
     assert f"withdrawn and takes no new registration; published: {CODE}@2.0" in message
-    assert office.dump() == state
+    assert office.dump(Table.JOURNAL, Table.META) == state
 
 
 def test_what_is_bound_to_a_withdrawn_template_goes_on() -> None:

@@ -24,9 +24,13 @@ from registry.commands import (
     Delete,
     Home,
     IssueBearer,
+    LiftHold,
     Modify,
     MovePrefix,
+    NoteAct,
     NoteRefusal,
+    OpenIncident,
+    PlaceHold,
     Put,
     PutBatch,
     Remove,
@@ -38,9 +42,9 @@ from registry.commands import (
     Unhome,
     VerifyParty,
 )
-from registry.opening import OPEN, WITHOUT_LICENCE
+from registry.opening import OPEN, WITHOUT_LICENCE, WITHOUT_ROOM
 from registry.policy import Policy
-from tests.kit.governance import ADMIN, ANNA, BEN, EVIDENCE, NOW, OWN, Office, form
+from tests.kit.governance import ADMIN, ANNA, BEN, EVIDENCE, INCIDENT, NOW, OWN, Office, form
 
 LICENCE = Licence(datetime.date(2023, 11, 1), datetime.date(2024, 1, 31))  # NOW is in November 2023
 OPENS, CLOSES = LICENCE.window
@@ -80,6 +84,14 @@ def cases() -> dict[type, list[Command]]:
     }
 
 
+def blank(kind: type) -> Command:
+    """Return a command that says nothing."""
+    blanks: dict[type, object] = {str: "", bytes: b"", bool: False, int: 0}
+    hints = typing.get_type_hints(kind)
+    made: Command = kind(*(blanks.get(hints[name], ()) for name in kind._fields))  # type: ignore[attr-defined]
+    return made
+
+
 def test_every_command_is_placed_with_a_reason() -> None:
     """A new command needs its line in the table."""
     assert set(WITHOUT_LICENCE) == set(typing.get_args(Command))
@@ -90,9 +102,7 @@ def test_every_command_is_placed_with_a_reason() -> None:
 def test_a_command_is_refused_by_the_rule_as_the_table_says(kind: type) -> None:
     """Whatever it holds: of one that is closed nothing is looked at, one that is open ends by its own rules."""
     office = licensed()
-    blanks: dict[type, object] = {str: "", bytes: b"", bool: False, int: 0}
-    hints = typing.get_type_hints(kind)
-    command = kind(*(blanks.get(hints[name], ()) for name in kind._fields))  # type: ignore[attr-defined]
+    command = blank(kind)
     before = at(office, CLOSES - 1, command, dry_run=True)
     assert before.rule != "licence"
     for moment in (OPENS - 1, CLOSES):
@@ -104,7 +114,7 @@ def test_a_command_is_refused_by_the_rule_as_the_table_says(kind: type) -> None:
 
 @pytest.mark.parametrize("kind", cases(), ids=lambda kind: kind.__name__)
 def test_registration_closes_at_midnight_and_writes_nothing(kind: type) -> None:
-    """What was done a millisecond before is refused at the first one after, and is but an entry of the journal."""
+    """What was done a millisecond before is refused at the first one after, and is but an entry of journal and log."""
     for command in cases()[kind]:
         actor = BEN if kind in (ReviewPrefix, VerifyParty) else ANNA
         assert at(licensed(), CLOSES - 1, command, actor).done
@@ -116,7 +126,7 @@ def test_registration_closes_at_midnight_and_writes_nothing(kind: type) -> None:
             assert (result.outcome, result.rule) == (Outcome.REGISTRATION_CLOSED, "licence")
             after = office.dump()
             changed = {name for name in before if before[name] != after[name]}
-            assert changed == {"journal", "meta"}
+            assert changed == {"journal", "log_queue", "meta"}
             entry = office.journal()[-1]
             assert (entry.rule, entry.outcome, entry.who.name) == ("licence", "registration-closed", actor.name)
             dates = ("2023-11-01", "自") if moment < OPENS else ("2024-01-31", "已于")
@@ -138,6 +148,7 @@ def test_what_goes_on_is_done_after_the_end() -> None:
         IssueBearer("auditor", "inspector"),
         RevokeBearer(token),
         NoteRefusal("party.show", "P000001", "forbidden", "role", "no"),
+        NoteAct("lot.rekey", "2"),
     ):
         assert at(office, CLOSES, command).done, command
     assert at(office, CLOSES, Home(OWN)).rule == "licence"
@@ -191,3 +202,67 @@ def test_without_an_end_nothing_closes() -> None:
     """As in development: the policy that a node has there is open always."""
     office = Office()
     assert at(office, NOW + 10**12, Put(f"{OWN}/x", URL)).done
+
+
+# --- a disk that is nearly full -------------------------------------------------------
+
+
+def on_a_full_disk(office: Office) -> Office:
+    """Let there be no room from now on."""
+    office.registry.policy = office.registry.policy._replace(has_room=lambda: False)
+    return office
+
+
+@pytest.mark.parametrize("kind", typing.get_args(Command), ids=lambda kind: kind.__name__)
+def test_without_room_a_command_is_refused_as_the_table_says(kind: type) -> None:
+    """By the rule ``disk``, whoever asks; what goes on ends by its own rules."""
+    office = licensed()
+    assert at(office, office.now, blank(kind), dry_run=True).rule != "disk"
+    result = at(on_a_full_disk(office), office.now, blank(kind))
+    assert (result.rule == "disk") == (kind not in WITHOUT_ROOM), result
+    assert (result.outcome is Outcome.STORE_FULL) == (kind not in WITHOUT_ROOM)
+    assert all(why.strip() for why in WITHOUT_ROOM.values())
+    assert set(WITHOUT_ROOM) < set(typing.get_args(Command))
+
+
+@pytest.mark.parametrize("kind", cases(), ids=lambda kind: kind.__name__)
+def test_without_room_nothing_is_written(kind: type) -> None:
+    """Not even that it was refused; it says so in two languages."""
+    for command in cases()[kind]:
+        office = on_a_full_disk(licensed())
+        before = office.dump()
+        result = at(office, office.now, command, BEN if kind in (ReviewPrefix, VerifyParty) else ANNA)
+        assert (result.outcome, result.rule) == (Outcome.STORE_FULL, "disk")
+        assert office.dump() == before
+        assert CJK.search(result.message)
+        assert "resolving goes on" in result.message
+
+
+def test_without_room_an_operator_still_does_what_cannot_wait() -> None:
+    """Orders of the regulator, incidents, stopping a prefix, ending a token; each is done."""
+    office = licensed()
+    token = office.bearer("auditor")[0].bearer
+    on_a_full_disk(office)
+    for command in (
+        PlaceHold("88.118.7/x", "1", "by order"),
+        LiftHold("88.118.7/x", "1"),
+        OpenIncident(INCIDENT),
+        MovePrefix("88.118.7", "suspend", "order", EVIDENCE),
+        RevokeBearer(token),
+        NoteRefusal("party.show", "P000001", "forbidden", "role", "no"),
+    ):
+        assert at(office, office.now, command).done, command
+
+
+def test_with_room_again_the_same_request_is_done() -> None:
+    """A refusal for want of room is not kept under an Idempotency-Key; what was done before is told again meanwhile."""
+    office = licensed()
+    room = [True]
+    office.registry.policy = office.registry.policy._replace(has_room=lambda: room[0])
+    done, later = {"token": Token("a", b"a")}, {"token": Token("b", b"b")}
+    assert at(office, office.now, Put("88.118.7/a", URL), **done).outcome is Outcome.CREATED
+    room[0] = False
+    assert at(office, office.now, Put("88.118.7/a", URL), **done).outcome is Outcome.CREATED
+    assert at(office, office.now, Put("88.118.7/b", URL), **later).rule == "disk"
+    room[0] = True
+    assert at(office, office.now, Put("88.118.7/b", URL), **later).outcome is Outcome.CREATED

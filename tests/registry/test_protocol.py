@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from core import limits
 from core.admission import Identity
 from core.errors import Outcome, WireError
+from core.events import PROTOCOL_API, PROTOCOL_LOCAL, PROTOCOL_NONE, PROTOCOLS
 from core.records import HandleValue, ValueReference
 from registry.commands import (
     ANONYMOUS,
@@ -30,6 +31,7 @@ from registry.commands import (
     Delete,
     ExportPrefix,
     FileComplaint,
+    HoldLog,
     Home,
     ImportLines,
     ImportPrefix,
@@ -38,8 +40,10 @@ from registry.commands import (
     Modify,
     MoveComplaint,
     MovePrefix,
+    NoteAct,
     NoteRefusal,
     OpenIncident,
+    Origin,
     PlaceHold,
     PublishTemplate,
     Put,
@@ -48,6 +52,7 @@ from registry.commands import (
     ReadIdentity,
     RecordEvents,
     RekeyParties,
+    ReleaseLog,
     Remove,
     ReportIncident,
     Request,
@@ -106,10 +111,13 @@ COMMANDS: dict[type, st.SearchStrategy[Command]] = {
     RevokeBearer: st.builds(RevokeBearer, TEXT),
     PlaceHold: st.builds(PlaceHold, TEXT, TEXT, TEXT, st.booleans()),
     LiftHold: st.builds(LiftHold, TEXT, TEXT),
+    HoldLog: st.builds(HoldLog, TEXT, TEXT, TEXT),
+    ReleaseLog: st.builds(ReleaseLog, TEXT, TEXT),
     FileComplaint: st.builds(FileComplaint, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT),
     MoveComplaint: st.builds(MoveComplaint, TEXT, TEXT, TEXT),
     ReadContact: st.builds(ReadContact, TEXT),
     NoteRefusal: st.builds(NoteRefusal, TEXT, TEXT, TEXT, TEXT, TEXT),
+    NoteAct: st.builds(NoteAct, TEXT, TEXT),
     AddTemplate: st.builds(AddTemplate, OCTETS),
     PublishTemplate: st.builds(PublishTemplate, TEXT, TEXT),
     WithdrawTemplate: st.builds(WithdrawTemplate, TEXT, TEXT),
@@ -133,7 +141,11 @@ ACTOR = st.one_of(
     TEXT.map(lambda name: Actor(local=True, name=name)),
 )
 TOKEN = st.one_of(st.none(), st.builds(Token, TEXT, st.binary(min_size=32, max_size=32)))
-REQUEST = st.builds(Request, COMMAND, ACTOR, TOKEN, st.booleans())
+ORIGIN = st.builds(
+    Origin, st.sampled_from([*PROTOCOLS.values(), PROTOCOL_API, PROTOCOL_NONE]),
+    st.sampled_from([b"", bytes(6), bytes(range(18))]),
+)  # fmt: skip
+REQUEST = st.builds(Request, COMMAND, ACTOR, TOKEN, st.booleans(), ORIGIN)
 RESULT = st.builds(Result, st.sampled_from(Outcome), TEXT, TEXT, st.binary(max_size=50), st.booleans(), TEXT)
 
 
@@ -255,3 +267,28 @@ def test_an_actor_is_said_in_words(packed: object, actor: Actor | None) -> None:
             decode_request(body)
     else:
         assert decode_request(body) == (1, Request(Delete("88.1/x"), actor))
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        [PROTOCOL_LOCAL, b""], ["smtp", b""], ["tcp", b"1"], ["tcp", bytes(7)], ["tcp", bytes(22)], ["tcp", ""],
+        ["tcp"], ["tcp", b"", b""], [], None, "tcp", [5, b""], {"tcp": b""},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_origin_is_no_request(packed: object) -> None:
+    """Nobody says that he is at this machine; addresses have four octets or sixteen, behind a port."""
+    with pytest.raises(WireError):
+        decode_request(msgpack.packb((1, "Delete", ["88.1/x"], None, None, False, packed)))
+    with pytest.raises(WireError):
+        decode_request(msgpack.packb((1, "Delete", ["88.1/x"], None, None, False, ["tcp", b""], packed)))
+
+
+def test_the_frame_of_an_earlier_command_line_has_no_origin() -> None:
+    """It is a person at this machine; of anybody else it is not known. And a person is nowhere else."""
+    for packed, origin in (({"name": "anna"}, Origin(PROTOCOL_LOCAL)), (None, Origin()), ("0a1b2c3d4e5f", Origin())):
+        _, request = decode_request(msgpack.packb((1, "Delete", ["88.1/x"], packed, None, False)))
+        assert request.origin == origin
+    elsewhere = msgpack.packb((1, "Delete", ["88.1/x"], {"name": "anna"}, None, False, ["tcp", bytes(6)]))
+    assert decode_request(elsewhere)[1].origin == Origin(PROTOCOL_LOCAL)

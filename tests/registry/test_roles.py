@@ -24,10 +24,12 @@ from registry.commands import (
     CreateLot,
     ExportPrefix,
     FileComplaint,
+    HoldLog,
     ImportLines,
     ImportPrefix,
     MoveComplaint,
     MovePrefix,
+    NoteAct,
     OpenIncident,
     PlaceHold,
     PublishTemplate,
@@ -70,6 +72,9 @@ ASK: dict[str, tuple[str, str, Any]] = {
     "hold.place": ("POST", "/v1/holds", {"target": f"{HOSTED}/X", "order": "令1", "reason": "测试"}),
     "hold.lift": ("POST", "/v1/holds/liftings", {"target": f"{SUSPENDED}/HELD", "order": "令1"}),
     "hold.list": ("GET", "/v1/holds", None),
+    "log.hold": ("POST", "/v1/log-holds", {"log": "change/2026-03", "order": "令1", "reason": "测试"}),
+    "log.release": ("POST", "/v1/log-holds/releases", {"log": "change/2026-04", "order": "令1"}),
+    "log.holds": ("GET", "/v1/log-holds", None),
     "token.issue": ("POST", "/v1/tokens", {"role": "enterprise", "holder": "新经办人", "party": "P000001"}),
     "token.list": ("GET", "/v1/tokens", None),
     "token.revoke": ("DELETE", "/v1/tokens/{token}", None),
@@ -108,7 +113,7 @@ ASK: dict[str, tuple[str, str, Any]] = {
 
 NOT_OVER_HTTP = {
     "party.identity", "party.rekey", "record.write", "complaint.contact", "prefix.export", "prefix.import",
-    "prefix.abandon",
+    "prefix.abandon", "lot.rekey", "report.inspection", "log.read",
 }  # fmt: skip
 FOR_ALL_OWN = ("party.list", "prefix.list", "lot.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
@@ -144,6 +149,7 @@ def made() -> World:
         desk.done(ReviewPrefix(prefix, approve=True), person("审核甲"))
     desk.done(MovePrefix(SUSPENDED, "suspend", "测试", EVIDENCE))
     desk.done(PlaceHold(f"{SUSPENDED}/HELD", "令1", "测试"))
+    desk.done(HoldLog("change/2026-04", "令1", "测试"))
     desk.done(CreateLot(json.dumps({"lot": LOT, "product": f"{HOSTED}/SKU", "count": 10}).encode()))
     for version in ("1.0", "2.0"):
         desk.done(AddTemplate(template_form(version=version, party="P000001")))
@@ -240,6 +246,17 @@ def test_a_record_is_written(world: World, asker: Asker) -> None:
     else:
         assert result.done is (asker.role is Role.OPERATOR or asker.own)
         assert result.done or result.outcome is Outcome.FORBIDDEN
+
+
+@every_asker
+@pytest.mark.parametrize("action", ["lot.rekey", "report.inspection", "party.add", "", "x" * 100])
+def test_an_act_that_is_only_noted_is_one_of_this_machine(world: World, asker: Asker, action: str) -> None:
+    """New keys of unit codes and packs for inspectors are; nothing else is noted but log-ins, by who logs in."""
+    result = world.desk.run(NoteAct(action, "1"), asker.actor(world))
+    noted = action in ("lot.rekey", "report.inspection")
+    wrong = Outcome.FORBIDDEN if noted else Outcome.INVALID_VALUE
+    assert result.outcome in (wrong, Outcome.AUTHENTICATION_NEEDED)
+    assert world.desk.run(NoteAct(action, "1"), person("本机")).done is noted
 
 
 @every_asker

@@ -24,6 +24,7 @@ from registry.commands import Actor, AddParty, Home, IssueBearer, RevokeBearer
 from registry.service import Registry
 from resolver.failures import LoginFailures
 from resolver.ratelimit import shared_table
+from tests.kit.logs import NoNotes
 from tests.kit.management import ADMIN, FORMS, NOW, RULES, Desk
 from tests.kit.node import basic
 
@@ -75,7 +76,9 @@ def callers_of(desk: Desk, failures: Failures, now_ms: Callable[[], Millis]) -> 
         return ServedRecords(snapshot, RULES, False)  # type: ignore[arg-type]
 
     prover = Prover(desk.store, records)
-    return Callers(desk.store, records, prover, NoLogins(), failures=failures, now_ms=now_ms)  # type: ignore[arg-type]
+    return Callers(
+        desk.store, records, prover, NoLogins(), failures=failures, now_ms=now_ms, note_login=NoNotes().logged_in
+    )  # type: ignore[arg-type]
 
 
 def ask(header: str, *, safe: bool = True, peer: bytes = HERE) -> Request:

@@ -45,6 +45,7 @@ from core.store.incident_rows import (
 )
 from core.store.journal_rows import LAST_ENTRY_KEY, Entry, entry_key, pack_entry
 from core.store.lmdb_engine import LmdbEngine
+from core.store.log_rows import LAST_LOG_KEY, LogEntry, LogRow, log_key, pack_log_row
 from core.store.memory_engine import MemoryEngine
 from core.store.party_rows import PartyRow, number_key, pack_number, pack_party
 from core.store.prefix_rows import HomedPrefix, pack_count, pack_prefix
@@ -70,6 +71,7 @@ ROW = PartyRow(AT, ANNA, False, {"cert_type": "other", "uscc": "X1"}, {}, prefix
 HELD = Application("homed", PARTY.decode(), "hosted", b"", AT, ANNA)
 TOKEN = Bearer(bytes(32), Role.ENTERPRISE, PARTY.decode(), "hans", AT, AT, Millis(0), ANNA)
 ORDERS = (Order("1", "because", False, AT, ANNA),)
+LOG = b"change/2026-03"
 LONG_HELD = b"88.118.7/" + b"X" * 600
 TEMPLATE = pack_template(
     TemplateRow(MetadataTemplate("A", "1", ("C", "", "", ""), False, ()), TemplateState.DRAFT, ANNA, AT)
@@ -82,6 +84,7 @@ INCIDENT = Incident(
 COMING = b"88.118.6"
 UNDER_WAY = Transfer("0" * 32, bytes(32), bytes(32), 2, 1, bytes(32), AT)
 PAST = Past("0" * 16, 5, Change(ChangeKind.PREFIX_HOMED, "88.118.6", AT))
+LOGGED = pack_log_row(LogRow(AT, ANNA, "local", b"", (LogEntry("registration", "party.add", PARTY.decode()),)))
 ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
 
 
@@ -107,6 +110,7 @@ def clean() -> Batch:
     for kind, target in ((HoldKind.IDENTIFIER, LONG_HELD), (HoldKind.PREFIX, PREFIX), (HoldKind.PARTY, PARTY)):
         batch.put(Table.HOLDS, hold_key(kind, target), pack_hold(Hold(target, ORDERS)))
     batch.put(Table.META, HOLDS_KEY, pack_hold_counts(HoldCounts(1, 1, 1)))
+    batch.put(Table.LOG_HOLDS, LOG, pack_hold(Hold(LOG, ORDERS)))
     signed = SIGNER.sign_document(PURPOSE, {"incident": "I000001", "revision": 1})
     batch.put(Table.INCIDENTS, b"I000001", pack_incident(INCIDENT))
     batch.put(Table.INCIDENTS, b"I000002", pack_incident(INCIDENT._replace(state="open", reports=())))
@@ -120,6 +124,9 @@ def clean() -> Batch:
     for number in (1, 2, 3):
         batch.put(Table.JOURNAL, entry_key(number), ENTRY)
     batch.put(Table.META, LAST_ENTRY_KEY, entry_key(3))
+    for number in (3, 4, 5):  # the log has the first two already
+        batch.put(Table.LOG_QUEUE, log_key(number), LOGGED)
+    batch.put(Table.META, LAST_LOG_KEY, log_key(5))
     for key in TOKENS:
         batch.put(Table.TOKENS, key, pack_token(TokenRow(b"digest", AT, b"answer")))
         batch.put(Table.TOKEN_TIMES, time_key(AT, key), TIME_ROW)
@@ -403,6 +410,19 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
         pack_hold(Hold(OTHER, ORDERS)),
         f"holds {b'p' + PREFIX!r}: holds {OTHER!r}",
     ),
+    "garbage hold of a log": (Table.LOG_HOLDS, LOG, b"\x01", f"log_holds {LOG!r}: a row of holds cannot be read"),
+    "hold of a log under another name": (
+        Table.LOG_HOLDS,
+        b"change/2026-04",
+        pack_hold(Hold(LOG, ORDERS)),
+        f"holds {LOG!r}",
+    ),
+    "hold of what is no log": (
+        Table.LOG_HOLDS,
+        b"change/2026-13",
+        pack_hold(Hold(b"change/2026-13", ORDERS)),
+        "log_holds b'change/2026-13': a row of log_holds cannot be read",
+    ),
     "hold that is missing": (Table.HOLDS, b"p" + PREFIX, None, "holds: HoldCounts"),
     "counts of holds that are missing": (Table.META, HOLDS_KEY, None, "holds: HoldCounts"),
     "garbage counts of holds": (Table.META, HOLDS_KEY, b"x", "the counts of holds cannot be read"),
@@ -413,6 +433,16 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
     "entry under no number": (Table.JOURNAL, b"\xff", ENTRY, "does not follow"),
     "number that was set back": (Table.META, LAST_ENTRY_KEY, entry_key(2), "journal: the last is"),
     "missing number": (Table.META, LAST_ENTRY_KEY, None, "journal: the last is"),
+    "garbage row of the log": (Table.LOG_QUEUE, log_key(4), b"\x01\xc1", f"log_queue {log_key(4)!r}: a row of the log"),
+    "missing row of the log": (Table.LOG_QUEUE, log_key(4), None, f"log_queue {log_key(5)!r}: does not follow"),
+    "missing last row of the log": (Table.LOG_QUEUE, log_key(5), None, "log_queue: the last is 4, the number is 5"),
+    "row of the log too many": (Table.LOG_QUEUE, log_key(6), LOGGED, f"log_queue {log_key(6)!r}: does not follow"),
+    "row of the log before the first": (Table.LOG_QUEUE, log_key(1), LOGGED, f"log_queue {log_key(3)!r}: does not"),
+    "row of the log under no number": (Table.LOG_QUEUE, b"\xff", LOGGED, "does not follow"),
+    "row of the log with number 0": (Table.LOG_QUEUE, log_key(0), LOGGED, f"log_queue {log_key(0)!r}: does not follow"),
+    "number of the log that was set back": (Table.META, LAST_LOG_KEY, log_key(4), "log_queue"),
+    "number of the log that is ahead": (Table.META, LAST_LOG_KEY, log_key(6), "the last is 5, the number is 6"),
+    "missing number of the log": (Table.META, LAST_LOG_KEY, None, "log_queue: the last is 5, the number is 0"),
     "record under a key that is not folded": (
         Table.RECORDS,
         PREFIX + b"/lower",
@@ -432,6 +462,16 @@ def test_damage_is_found_and_named(
     store.commit(batch)
     found = faults(store)
     assert any(fault in sentence for sentence in found), found
+
+
+def test_a_queue_that_is_in_the_log_is_whole(store: MemoryEngine) -> None:
+    """The keeper takes the lowest rows away, and may have taken all; the number stays."""
+    for numbers in ((3,), (4, 5)):
+        batch = Batch()
+        for number in numbers:
+            batch.put(Table.LOG_QUEUE, log_key(number), None)
+        store.commit(batch)
+        assert not faults(store)
 
 
 def test_garbage_in_the_feed_is_found(store: MemoryEngine) -> None:

@@ -33,6 +33,7 @@ from core.store.incident_rows import (
 )
 from core.store.incident_rows import Step as Moved
 from core.store.journal_rows import Entry, dump_entry, pack_entry, unpack_entry
+from core.store.log_rows import LogEntry, LogRow, pack_log_row, unpack_log_row
 from core.store.party_rows import Check, PartyRow, Verified, pack_number, pack_party, unpack_number, unpack_party
 from core.store.prefix_rows import HOSTINGS, HomedPrefix, pack_prefix, unpack_prefix
 from core.store.template_rows import (
@@ -44,6 +45,7 @@ from core.store.template_rows import (
     unpack_template_counts,
 )
 from core.store.transfer_rows import Past, Transfer, pack_past, pack_transfer, unpack_past, unpack_transfer
+from core.streams import Stream
 from core.who import Role, Who
 from core.wire.metadata import DATA_TYPES, Item, MetadataTemplate
 
@@ -69,6 +71,11 @@ PARTY = st.builds(
 BEARER = st.builds(
     Bearer, st.binary(min_size=32, max_size=32), st.sampled_from(Role), TEXT, TEXT, TIME, TIME, TIME, WHO
 )
+DIGEST = st.sampled_from([b"", bytes(range(32))])
+LOG_ENTRY = st.builds(
+    LogEntry, st.sampled_from([each.value for each in Stream]), TEXT, TEXT, DIGEST, DIGEST, TEXT, TEXT, TEXT, DIGEST
+)
+LOG_ROW = st.builds(LogRow, TIME, WHO, TEXT, OCTETS, st.lists(LOG_ENTRY, max_size=3).map(tuple))
 ENTRY = st.builds(Entry, TIME, WHO, TEXT, TEXT, TEXT, TEXT, TEXT, OCTETS)
 DIGEST = st.binary(min_size=32, max_size=32)
 TRANSFER = st.builds(
@@ -108,6 +115,7 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[
     "application": (APPLICATION, pack_application, unpack_application),
     "party": (PARTY, pack_party, unpack_party),
     "bearer": (BEARER, pack_bearer, unpack_bearer),
+    "log row": (LOG_ROW, pack_log_row, unpack_log_row),
     "entry": (ENTRY, pack_entry, unpack_entry),
     "prefix": (PREFIX, pack_prefix, unpack_prefix),
     "template": (TEMPLATE, pack_template, unpack_template),
@@ -157,7 +165,7 @@ def test_total_on_any_member(kind: str, data: st.DataObject, wrong: object) -> N
     """One member of a row is something else, or missing, or is one too many; what is read can be written again."""
     values, pack, unpack = KINDS[kind]
     row = pack(data.draw(values))
-    if kind in ("number", "report", "past", "open", "template counts"):
+    if kind in ("number", "report", "past", "open", "template counts", "log row"):
         return
     members = msgpack.unpackb(row[1:])
     name = data.draw(st.sampled_from([*members, "more"]))
@@ -167,6 +175,26 @@ def test_total_on_any_member(kind: str, data: st.DataObject, wrong: object) -> N
             assert unpack(pack(value)) == value
             if kind == "entry":
                 assert dump_entry(value)
+
+
+@given(data=st.data(), wrong=ANYTHING)
+def test_total_on_any_part_of_a_row_of_the_log(data: st.DataObject, wrong: object) -> None:
+    """A row, or an entry of it, has one part that is something else, is missing, or is one too many."""
+    row = data.draw(LOG_ROW.filter(lambda row: bool(row.entries)))
+    members = msgpack.unpackb(pack_log_row(row)[1:])
+    entry = members[4][0]
+    for parts in (members, entry):
+        at = data.draw(st.integers(0, len(parts) - 1))
+        for changed in (
+            [*parts[:at], wrong, *parts[at + 1 :]],
+            [*parts[:at], *parts[at + 1 :]],
+            [*parts, wrong],
+            wrong,
+        ):
+            whole = changed if parts is members else [*members[:4], [changed]]
+            value = read(unpack_log_row, b"\x01" + msgpack.packb(whole))
+            if value is not None:
+                assert unpack_log_row(pack_log_row(value)) == value
 
 
 def read(unpack: Callable[[bytes], Any], row: bytes) -> Any:
