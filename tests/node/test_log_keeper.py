@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from audit.dropping import Dropped
 from audit.files import Files
 from audit.sequencer import LOCK, PENDING, Sequencer
 from core import limits
@@ -66,7 +67,8 @@ def bench(data: Path, files: Files | None = None, time: Time | None = None) -> B
     time, rows = time or Time(), Rows()
     sequencer = sequencer_of(data, rows, files)
     failed: list[None] = []
-    return Bench(time, rows, sequencer, LogKeeper(sequencer, time.clocks, lambda: failed.append(None)), failed, data)
+    keeper = LogKeeper(sequencer, time.clocks, lambda *_: Dropped((), ()), lambda: failed.append(None))
+    return Bench(time, rows, sequencer, keeper, failed, data)
 
 
 def config(tmp_path: Path, **settings: str) -> Config:
