@@ -23,6 +23,7 @@ import node.inspection
 from audit.block import is_block, open_body
 from audit.export import Days
 from audit.inspection import needed, read_parts, take_months
+from audit.note import ed25519_key
 from audit.reading import LogReadError
 from audit.side import KEY_FILE, read_side
 from audit.tile import unpack_bundle
@@ -162,7 +163,7 @@ def test_a_pack_has_the_months_of_the_days_and_is_verified(
         report = verify(path, TRUSTED)
         assert report.ok, told(report)
     assert verify(folder).ok
-    assert verify(folder, TRUSTED).exports == {".": {
+    assert verify(folder, TRUSTED).exports == {"unpacked": {
         "from": first, "to": last, "files": len(json.loads((folder / "manifest.json").read_text())["files"]),
         "signed": True, "trusted": True,
     }}  # fmt: skip
@@ -440,7 +441,7 @@ def test_each_file_that_is_altered_or_gone_is_named(config: Path, logs: object, 
             file.write_bytes(kept)
     assert verify(folder, TRUSTED).ok
     (folder / "added").write_text("more")
-    assert [each.partition(": ")[0] for each in told(verify(folder, TRUSTED))] == ["./added"]
+    assert [each.partition(": ")[0] for each in told(verify(folder, TRUSTED))] == ["unpacked/added"]
 
 
 def test_a_whole_month_that_is_taken_out_is_missed(config: Path, logs: object, tmp_path: Path) -> None:
@@ -474,6 +475,41 @@ def test_a_month_that_is_left_out_must_be_the_one_that_the_chain_names(
     subprocess.run(["rm", "-r", str(tmp_path / "unpacked")], check=True)
     problems = told(verify(_packed(config, tmp_path), TRUSTED))
     assert "taken away" in problems[0]
+
+
+@pytest.mark.parametrize(("first", "gone", "where"), [
+    ("2026-05-01", "2026-10", "manifest.json change/2026-10"),  # within the days that it is for
+    ("2026-11-01", "2026-05", "change/2026-10/checkpoint"),  # outside of them: then no other is in it, either
+])  # fmt: skip
+def test_a_manifest_beside_a_log_excuses_no_month_that_was_taken_away(
+    config: Path, logs: dict[Any, LogFolder], tmp_path: Path, first: str, gone: str, where: str
+) -> None:
+    """Whoever has the key can sign one that leaves a month out, and lay it into the data folder."""
+    folder = _packed(config, tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["signature"]
+    for month in manifest["months"]:
+        month["included"] = month["month"] >= first[:7] and (month["stream"], month["month"]) != ("change", gone)
+    data = config.parent / "data"
+    signed = load_signer(load(config)).sign_document("inspection", manifest | {"from": first})
+    (data / "manifest.json").write_text(json.dumps(signed))
+    subprocess.run(["rm", "-r", str(data / "log/change" / gone)], check=True)
+    for path in (data / "log", data / "log/change"):
+        assert any(where in each for each in told(verify(path, TRUSTED)))
+    subprocess.run(["rm", "-r", str(folder / "log")], check=True)
+    subprocess.run(["cp", "-r", str(data / "log"), str(data / "manifest.json"), str(folder)], check=True)
+    assert any(where in each for each in told(verify(folder, TRUSTED)))
+
+
+def test_a_node_that_got_another_key_makes_a_pack(config: Path, logs: dict[Any, LogFolder], tmp_path: Path) -> None:
+    """The month has both keys, a line each; its checkpoint is signed by one of them."""
+    for made in logs.values():
+        beside = made.folder / "vkey"
+        other = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+        beside.write_text(f"{ed25519_key(made.origin, other).vkey}\n{beside.read_text()}")
+    folder = _packed(config, tmp_path)
+    assert told(verify(folder, TRUSTED)) == []
+    assert told(verify(folder)) == []
 
 
 # --- secrets
