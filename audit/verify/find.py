@@ -19,6 +19,10 @@ MANIFEST: Final = "manifest.json"
 LOG: Final = "log"
 PROOF_SUFFIX: Final = ".tlog-proof"
 _MONTHLY: Final = ("checkpoint", "tile", "vkey")
+_NO_STREAM: Final = (
+    "此日志没有任何月份：被删除或未复制",
+    "this stream has no month at all: they were deleted, or not copied",
+)
 _NO_LOGS: Final = frozenset({"tile", "timestamps"})
 
 
@@ -124,6 +128,8 @@ class _Search:
         for proof in sorted(folder.glob(f"*{PROOF_SUFFIX}")):
             self._scope.proofs.append((proof, plain(os.path.relpath(proof, self._base))))
         streams = set(below) & set(STREAMS)
+        if folder.name not in STREAMS and not _there(folder.parent / MANIFEST):  # a pack says what it leaves out
+            self._absent(folder, streams)
         for name in below:
             if name not in months:
                 before = len(self._scope.groups)
@@ -131,13 +137,25 @@ class _Search:
                 if name in STREAMS and len(streams) > 1 and len(self._scope.groups) == before:
                     self._empty(folder, name)
 
+    def _absent(self, folder: Path, streams: set[str]) -> None:
+        """Streams that are not there, told where others have months: all begin together."""
+        if not any(_months_in(folder / name) for name in streams):
+            return
+        for name in STREAMS:
+            if name not in streams:
+                _tell_absent(os.path.relpath(folder / name, self._base), self._findings)
+
     def _empty(self, folder: Path, name: str) -> None:
         """A stream without months: told where other streams beside it have some."""
         if any(_months_in(folder / other) for other in STREAMS if other != name):
-            self._findings.problem(
-                os.path.relpath(folder / name, self._base), "此日志没有任何月份：被删除或未复制",
-                "this stream has no month at all: they were deleted, or not copied",
-            )  # fmt: skip
+            self._findings.problem(os.path.relpath(folder / name, self._base), *_NO_STREAM)
+
+
+def _tell_absent(label: str, findings: Findings) -> None:
+    findings.note(
+        f"{label}：没有此日志。节点的四种日志同时开始，缺少的被删除或未复制",
+        f"{label}: this stream is not here. The four streams of a node begin together: it was deleted, or not copied",
+    )
 
 
 def _named(groups: list[Group]) -> list[Group]:
@@ -171,6 +189,9 @@ def find_published(server: Server, findings: Findings) -> Scope:
         found = [Found(Published(server, path.format(each), f"{stream}/{each}"), stream, each) for each in months]
         if found:
             groups.append(Group(stream, found))
+    for stream in STREAMS if groups else ():
+        if not listed.get(stream):
+            _tell_absent(stream, findings)
     findings.note(
         "经网络只检查检查点所需的文件，不检查多余的文件",
         "over the network only what the checkpoint needs is looked at, no other file",

@@ -26,6 +26,7 @@ _VERSION: Final = 1
 _SIGNED: Final = b"saltern inspection\n"
 _ABOVE_MAX: Final = 2  # folders from a stream up to the pack
 _TILES: Final = "tile"
+_MAINTENANCE: Final = "maintenance"
 
 
 class PackedMonth(NamedTuple):
@@ -128,6 +129,7 @@ def _inside(name: Any) -> str:
 def check_pack(pack: Pack, keys: Keys | None, findings: Findings) -> dict[str, Any]:
     """Check a pack, but the logs in it. That all of its months are there is told by its files."""
     signed = check_pack_manifest(pack, keys, findings)
+    check_included(pack, months, findings)
     for month in pack.months:
         _check_month(pack, month, findings)
     for name, facts in pack.files.items():
@@ -145,6 +147,28 @@ def check_pack(pack: Pack, keys: Keys | None, findings: Findings) -> dict[str, A
         "signed": signed,
         "trusted": keys is not None and signed,
     }
+
+
+def check_included(pack: Pack, months: dict[str, Checked], findings: Findings) -> None:
+    """Check that a pack leaves out no month of its days, and that the logs in it are those that it says.
+
+    Else the manifest of a pack, laid beside a log, would excuse a month that was taken away.
+    """
+    listed = {each.checkpoint.origin: each for each in pack.months}
+    for each in pack.months:
+        later = each.stream == _MAINTENANCE  # of which a pack has all months since
+        if not each.included and pack.first[:7] <= each.month and (later or each.month <= pack.last[:7]):
+            findings.problem(
+                f"{pack.where} {each.stream}/{each.month}", "此月在检查的日期之内，却未收入：月份被移走",
+                "the pack leaves this month out, which lies within its days: it was taken away",
+            )  # fmt: skip
+    for origin, checked in months.items():
+        known = listed.get(origin)
+        if checked.month.stream and (known is None or not known.included):
+            findings.problem(
+                f"{checked.month.label}/checkpoint", "清单说此月未收入，日志却在此处：清单不属于这些日志",
+                "the manifest leaves this month out, yet its log is here: it is not the manifest of these logs",
+            )  # fmt: skip
 
 
 def check_pack_manifest(pack: Pack, keys: Keys | None, findings: Findings) -> bool:

@@ -25,7 +25,7 @@ from audit.checkpoint import Checkpoint
 from audit.clients import Client
 from audit.export import Days
 from audit.inspection import needed, read_parts, take_months
-from audit.note import sign_note
+from audit.note import ed25519_key, sign_note
 from audit.reading import LogReadError
 from audit.side import KEY_FILE, read_side
 from audit.tile import unpack_bundle
@@ -510,6 +510,41 @@ def test_a_month_that_is_left_out_must_be_the_one_that_the_chain_names(
     subprocess.run(["rm", "-r", str(tmp_path / "unpacked")], check=True)
     problems = told(verify(_packed(config, tmp_path), TRUSTED))
     assert "taken away" in problems[0]
+
+
+@pytest.mark.parametrize(("first", "gone", "where"), [
+    ("2026-05-01", "2026-10", "manifest.json change/2026-10"),  # within the days that it is for
+    ("2026-11-01", "2026-05", "change/2026-10/checkpoint"),  # outside of them: then no other is in it, either
+])  # fmt: skip
+def test_a_manifest_beside_a_log_excuses_no_month_that_was_taken_away(
+    config: Path, logs: dict[Any, LogFolder], tmp_path: Path, first: str, gone: str, where: str
+) -> None:
+    """Whoever has the key can sign one that leaves a month out, and lay it into the data folder."""
+    folder = _packed(config, tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["signature"]
+    for month in manifest["months"]:
+        month["included"] = month["month"] >= first[:7] and (month["stream"], month["month"]) != ("change", gone)
+    data = config.parent / "data"
+    signed = load_signer(load(config)).sign_document("inspection", manifest | {"from": first})
+    (data / "manifest.json").write_text(json.dumps(signed))
+    subprocess.run(["rm", "-r", str(data / "log/change" / gone)], check=True)
+    for path in (data / "log", data / "log/change"):
+        assert any(where in each for each in told(verify(path, TRUSTED)))
+    subprocess.run(["rm", "-r", str(folder / "log")], check=True)
+    subprocess.run(["cp", "-r", str(data / "log"), str(data / "manifest.json"), str(folder)], check=True)
+    assert any(where in each for each in told(verify(folder, TRUSTED)))
+
+
+def test_a_node_that_got_another_key_makes_a_pack(config: Path, logs: dict[Any, LogFolder], tmp_path: Path) -> None:
+    """The month has both keys, a line each; its checkpoint is signed by one of them."""
+    for made in logs.values():
+        beside = made.folder / "vkey"
+        other = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+        beside.write_text(f"{ed25519_key(made.origin, other).vkey}\n{beside.read_text()}")
+    folder = _packed(config, tmp_path)
+    assert told(verify(folder, TRUSTED)) == []
+    assert told(verify(folder)) == []
 
 
 # --- secrets
