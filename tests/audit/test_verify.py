@@ -497,7 +497,7 @@ def change_the_key(logs: Logs) -> str:
         sign_again(month, [*leaves, extra], OTHER_SEED, stream)
         (month / "vkey").write_text(line + (month / "vkey").read_text())
         LogFolder(logs.log, stream, "2026-12", seed=OTHER_SEED, before=(month / "checkpoint").read_bytes())
-    return (month / "vkey").read_text()
+    return str((month / "vkey").read_text())
 
 
 def test_a_node_that_got_another_key_verifies(logs: Logs) -> None:
