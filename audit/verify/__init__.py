@@ -68,7 +68,10 @@ def verify(
         label: None if manifest is None else check_export(manifest, keys, running.months, findings)
         for (_, label), manifest in zip(scope.exports, manifests, strict=True)
     }
-    exports |= {label: None if pack is None else check_pack(pack, keys, findings) for label, pack in packs.items()}
+    exports |= {
+        label: None if pack is None else check_pack(pack, keys, running.months, findings)
+        for label, pack in packs.items()
+    }
     proofs = {label: check_proof(file, label, keys, given, findings) for file, label in scope.proofs}
     if keys is None:
         findings.note(

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from audit.checkpoint import Checkpoint
+from audit.verify.check import Checked
 from audit.verify.export import CAUSES, MANIFEST_BYTES_MAX, FileFacts, check_file, check_signature
 from audit.verify.find import MANIFEST
 from audit.verify.findings import Findings
@@ -126,7 +127,7 @@ def _inside(name: Any) -> str:
     return name
 
 
-def check_pack(pack: Pack, keys: Keys | None, findings: Findings) -> dict[str, Any]:
+def check_pack(pack: Pack, keys: Keys | None, months: dict[str, Checked], findings: Findings) -> dict[str, Any]:
     """Check a pack, but the logs in it. That all of its months are there is told by its files."""
     signed = check_pack_manifest(pack, keys, findings)
     check_included(pack, months, findings)
