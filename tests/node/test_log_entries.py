@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.sequencer import LOCK
 from core.config import load
 from core.store.log_rows import LogRow
 from core.who import Role, Who
@@ -30,9 +32,12 @@ URL = Value(1, "URL", b"https://a.example")
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """Give a node whose keeper takes nothing out of the queue: the lock of the logs is held here."""
     made = Node(tmp_path_factory.mktemp("log") / "node", PREFIX, handle__server_admins=[300, 301])
-    with made:
-        yield made
+    with (made.folder / "data" / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with made:
+            yield made
 
 
 class Log:
