@@ -24,7 +24,7 @@ from audit.verify.export import check_export, read_manifest
 from audit.verify.find import Found, Group, Scope, find, find_published
 from audit.verify.findings import Findings, Report
 from audit.verify.leaves import Drop
-from audit.verify.offline import check_proof
+from audit.verify.offline import check_proof, checkpoint_of
 from audit.verify.pack import Pack, check_included, check_pack, check_pack_manifest, is_pack, pack_above, read_pack
 from audit.verify.place import Folder, Server
 from audit.verify.trust import STREAMS, Keys, open_checkpoint, read_keys, stream_and_month
@@ -61,7 +61,8 @@ def verify(
     above = None if packs or str(path).startswith(("http://", "https://")) else _pack_above(Path(path), keys, findings)
     left_out = {origin: left for pack in (*packs.values(), above) if pack for origin, left in pack.left_out().items()}
     running = _Run(scope, keys, given, findings, left_out)
-    running.logs([known for each in manifests if each is not None for known in each.given])
+    proven = [known for file, label in scope.proofs if (known := checkpoint_of(file, label)) is not None]
+    running.logs([*proven, *(known for each in manifests if each is not None for known in each.given)])
     if above is not None:
         check_included(above, running.months, findings)
     exports = {

@@ -368,6 +368,17 @@ class Web(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+def test_a_proof_beside_the_log_is_held_against_it(own: Small, tmp_path: Path) -> None:
+    """One of the log as it is, or as it was; one of another history that the node signed is a fork."""
+    (tmp_path / "one.tlog-proof").write_bytes(a_proof(own, 7))
+    assert verify(tmp_path, read_keys(own.keys_text)).problems == []
+    other = LogFolder(tmp_path / "other", Stream.CHANGE, MONTH)
+    other.entries(*[document(Stream.CHANGE, at, "record.change", f"88.118.7/X{at}") for at in range(9)])
+    (tmp_path / "two.tlog-proof").write_bytes(a_proof(other, 7))
+    shutil.rmtree(tmp_path / "other")
+    assert wheres(verify(tmp_path, read_keys(own.keys_text))) == ["two.tlog-proof"]
+
+
 @pytest.fixture
 def web(own: Small) -> Iterator[str]:
     Web.root, Web.packed = own.folder.parent.parent, False
