@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from audit.spool_reading import Fault
-from core.clock import Millis, month_after, month_start, shanghai_month
+from core import limits
+from core.clock import TIME_MS_END, Millis, month_after, month_start, shanghai_month
 from core.store.log_rows import LogEntry
 from core.streams import Stream
 
 
 class Gathered:
-    """What a round will publish, so far. ``later_ms``: times of what was left, since it belongs to a later month."""
+    """What a round will publish, so far. ``later_ms``: times of what was left, since it belongs to a later month.
 
-    def __init__(self, month: str) -> None:
-        self.end_ms = month_start(month_after(month))
+    ``end_ms``: what is dated so, or later, is left. Only near the end of a month: until then it was dated wrongly, and
+    the month that is open takes it, so that no entry of 2106 opens that month and waits for it.
+    """
+
+    def __init__(self, month: str, now_ms: Millis) -> None:
+        self.month_end_ms = month_start(month_after(month))
+        self.end_ms = self.month_end_ms if now_ms >= self.month_end_ms - limits.LOG_MONTH_NEAR_MS else TIME_MS_END
         self.leaves: dict[Stream, list[bytes]] = {stream: [] for stream in Stream}
         self.addresses: dict[Stream, list[tuple[int, list[bytes]]]] = {stream: [] for stream in Stream}
         self.marks: dict[str, str] = {}
@@ -35,12 +41,10 @@ class Gathered:
         return any(self.leaves.values())
 
 
-def next_month(month: str, later_ms: Sequence[int], now_ms: Millis, *, over: bool) -> str:
-    """Return the month to begin: of the earliest entry that waits, or that of now."""
+def next_month(month: str, later_ms: Sequence[int], now_ms: Millis) -> str:
+    """Return the month to begin, once the open one is over: of the earliest entry that waits, at most that of now."""
     waiting = [shanghai_month(at_ms) for at_ms in later_ms]
-    if over:
-        waiting.append(shanghai_month(now_ms))
-    return min(each for each in waiting if each > month)
+    return min([shanghai_month(now_ms), *(each for each in waiting if each > month)])
 
 
 def fault_entry(fault: Fault) -> LogEntry:

@@ -166,19 +166,19 @@ class Sequencer:
         state = self._state
         if state is None:
             return self._begin(shanghai_month(now_ms), now_ms, None)
-        gathered = Gathered(state.month)
+        gathered = Gathered(state.month, now_ms)
         queue = self._take_queue(gathered, state)
         segments = self._take_spool(gathered, state)
         notes = self._take_notes(gathered)
-        over = now_ms >= gathered.end_ms + limits.LOG_MONTH_GRACE_MS
+        over = now_ms >= gathered.month_end_ms + (0 if gathered.later_ms else limits.LOG_MONTH_GRACE_MS)
         if gathered.any or segments != state.segments:
             if state.segments.keys() - segments.keys():
                 self._files.sync_folder(self._spool)  # one that came back would be read from its beginning
             gathered.marks[_NOTES] = f"{self._name} {self._noted + notes}"
             done = self._commit(self._pending_of(gathered, state, queue, segments))
-            return Round(done, gathered.more or over or bool(gathered.later_ms))
-        if over or gathered.later_ms:
-            return self._begin(next_month(state.month, gathered.later_ms, now_ms, over=over), now_ms, state)
+            return Round(done, gathered.more or over)
+        if over:
+            return self._begin(next_month(state.month, gathered.later_ms, now_ms), now_ms, state)
         self._take_away(state)
         return Round((), more=False)
 

@@ -221,6 +221,7 @@ LOG_TAKEN_ROWS: Final = 4_096  # of one segment that are in memory at once: what
 LOG_ROUND_ENTRIES: Final = 20_000  # entries of other streams, the same
 LOG_BLOCK_MS: Final = 1_000  # that one block of resolutions spans
 LOG_MONTH_GRACE_MS: Final = 2_000  # into a month until its log begins: what was written before is on its way
+LOG_MONTH_NEAR_MS: Final = 60_000  # before the end of a month: until then, what is dated behind it was dated wrongly
 LOG_CLIENTS_KEPT: Final = 200_000  # addresses whose keyed hash is remembered, some 30 MB
 LOG_RESYNC_BYTES: Final = 1_048_576  # that are searched for the next frame behind a damaged one
 LOG_DROP_EVERY_S: Final = 3_600.0  # between two looks for months that may go

@@ -27,6 +27,7 @@ from core.errors import NodeError
 from core.store.log_rows import LogEntry
 from core.streams import Stream
 from node import VERSION
+from node.signing import public_key
 
 _LOG: Final = logging.getLogger("saltern.log")
 _CONFIGURATION: Final = "configuration"
@@ -96,9 +97,16 @@ class LogKeeper:
     def _note_beginning(self, config: Config, start: str) -> None:
         """Note what was not noted before. Each mark is decided with its entry: whatever is killed, it is once."""
         now_ms, newest_ms, marks = self._clocks.now_ms(), self._sequencer.newest_ms, self._sequencer.marks
-        if marks.get(_START) != start:
+        known_start, _, known_key = marks.get(_START, "").partition(" ")
+        key = hashlib.sha256(public_key(config) or b"").hexdigest()
+        mark = (_START, f"{start} {key}")
+        if known_start != start:
             entry = LogEntry(Stream.MAINTENANCE.value, "node.start", "", reason=f"version {VERSION}")
-            self._sequencer.note(entry, now_ms, (_START, start))
+            self._sequencer.note(entry, now_ms, mark)
+        if known_key and known_key != key:
+            digests = bytes.fromhex(known_key), bytes.fromhex(key)
+            entry = LogEntry(Stream.MAINTENANCE.value, "node.key", "node.signing_key", *digests)
+            self._sequencer.note(entry, now_ms, mark)
         if now_ms < newest_ms - limits.CLOCK_STEP_MS:
             self.note("clock.behind", reason=f"{newest_ms - now_ms} ms before the newest entry")
         digest, before = config_digest(config), marks.get(_CONFIGURATION, "")

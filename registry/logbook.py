@@ -22,6 +22,7 @@ from core.clock import Millis, format_instant
 from core.errors import NodeError, Outcome
 from core.ident.handle import HandleRules
 from core.peer import address_of
+from core.store.engine import Engine
 from core.store.log_rows import DIGEST_BYTES, LogEntry, LogRow
 from core.streams import Stream
 from core.who import Role, Who
@@ -130,9 +131,18 @@ class Logbook:
         self._known = _Quota(limits.REFUSALS_KEPT_PER_S, limits.SOURCE_REFUSALS_KEPT_PER_S)
         self._strangers = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S, limits.SOURCE_LOGIN_REFUSALS_KEPT_PER_S)
 
-    def waits(self, now_ms: Millis, *, last: bool = False) -> bool:
-        """Whether a count is to be told, though no group runs. ``last``: the registrar ends."""
-        return any(quota.waits(now_ms, last=last) for quota in (self._known, self._strangers))
+    def told(self, store: Engine, now_ms: Millis, *, last: bool = False) -> Logbook:
+        """Enter what was only counted, though no group runs; return the book from now on. ``last``: the registrar ends.
+
+        Errors: StoreError, StorePanicError; then it is told with the next group.
+        """
+        if not any(quota.waits(now_ms, last=last) for quota in (self._known, self._strangers)):
+            return self
+        with store.snapshot() as snapshot:
+            staging = Staging(snapshot)
+            book = self.begin(staging, now_ms, last=last)
+            store.commit(staging.batch())
+        return book
 
     def begin(self, staging: Staging, now_ms: Millis, *, last: bool = False) -> Logbook:
         """Return the book of one group; it takes the place of this one once the group is committed."""

@@ -1,14 +1,13 @@
 """The registrar's decisions: validate, admit, stage; one commit for the whole group.
 
 1. Each request ends on its own; a refused one stages nothing.
-2. Record rows, counters, changes with their serials, and the idempotency token
-   are one batch: either all of it is on the disk, or nothing.
-3. Nothing is answered as done before the commit. If it fails, every request of the
-   group is answered as failed: what one of them saw may rest on another.
-4. Order of checks: grammar, server of the site, responsibility, values, existence,
-   right. The identity was proven before a request comes here
-   (docs/standards/divergences.md); anybody may do nothing but change values with
-   public write, and is told AUTHENTICATION_NEEDED otherwise.
+2. Record rows, counters, changes with their serials, entries of the logs and the idempotency token are one batch:
+   either all of it is on the disk, or nothing.
+3. Nothing is answered as done before the commit. If it fails, every request of the group is answered as failed: what
+   one of them saw may rest on another.
+4. Order of checks: grammar, server of the site, responsibility, values, existence, right. The identity was proven
+   before a request comes here (docs/standards/divergences.md); anybody may do nothing but change values with public
+   write, and is told AUTHENTICATION_NEEDED otherwise.
 """
 
 from __future__ import annotations
@@ -95,10 +94,7 @@ class Registry:
     """Runs groups of requests against one store."""
 
     def __init__(
-        self,
-        store: Engine,
-        rules: HandleRules,
-        *,
+        self, store: Engine, rules: HandleRules, *,
         root: bool = False,
         server_admins: ServerAdmins = frozenset(),
         seals: Seals | None = None,
@@ -108,7 +104,7 @@ class Registry:
         reporting: Reporting = DEFAULT_REPORTING,
         lot_keys: CurrentKeys | None = None,
         founding: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Take what decides. ``founding``: the node is being made, and prefixes become the operator's own."""
         self._store = store
         self._rules = rules
@@ -140,17 +136,8 @@ class Registry:
         return [Result(Outcome.OVERLOADED, message="Other writers were faster; try again")] * len(requests)
 
     def tell_counted(self, now_ms: Millis, *, last: bool = False) -> None:
-        """Enter how many refusals were only counted, though no request comes. ``last``: the registrar ends.
-
-        Errors: StoreError, StorePanicError; then they are told with the next group.
-        """
-        if not self._logbook.waits(now_ms, last=last):
-            return
-        with self._store.snapshot() as snapshot:
-            staging = Staging(snapshot)
-            logbook = self._logbook.begin(staging, now_ms, last=last)
-            self._store.commit(staging.batch())
-        self._logbook = logbook
+        """Enter how many refusals were only counted, though no request comes. Arguments, errors: ``Logbook.told``."""
+        self._logbook = self._logbook.told(self._store, now_ms, last=last)
 
     def _run_once(self, requests: Sequence[Request], now_ms: Millis) -> list[Result]:
         with self._store.snapshot() as snapshot:

@@ -21,6 +21,7 @@ from core import limits
 from core.clock import Millis, month_start
 from core.config import Config, load
 from core.streams import Stream
+from node import log_keeper
 from node.log_keeper import Clocks, ClockWatch, LogKeeper, config_digest
 from tests.kit.node import Node
 from tests.kit.sequencing import Rows, entry_of, leaves_of, logged, months_of, sequencer_of
@@ -273,6 +274,16 @@ def test_the_end_is_written_down(tmp_path: Path) -> None:
 
     asyncio.run(keep())
     assert [act for act, _ in one.said()] == ["node.start", "node.stop"]
+
+
+def test_another_key_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the digests of both; the first one of a node is none that was exchanged."""
+    for start, key in (("first", b"a"), ("second", b"a"), ("third", b"b")):
+        monkeypatch.setattr(log_keeper, "public_key", lambda _, key=key: key * 32)
+        one = bench(tmp_path)
+        one.keeper.begin(config(tmp_path), start)
+        one.sequencer.close()
+    assert [act for act, _ in one.said()] == ["node.start", "node.start", "node.start", "node.key"]
 
 
 def test_a_node_tells_its_start_once_and_its_stop(tmp_path: Path) -> None:
