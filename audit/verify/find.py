@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import urllib.parse
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -52,11 +53,19 @@ class Scope(NamedTuple):
 
 def find(path: Path, findings: Findings) -> Scope:
     """Find out what lies under a path."""
-    if path.is_file():
-        return Scope([], [], [(path, plain(path.name))])
-    if not path.is_dir():
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            os.scandir(path).close()
+    except (FileNotFoundError, NotADirectoryError):
         findings.problem(str(path), "此路径不存在", "there is nothing at this path")
         return Scope([], [], [])
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        findings.problem(str(path), f"此路径无法读取（{why}）", f"this path cannot be read ({why})")
+        return Scope([], [], [])
+    if not stat.S_ISDIR(mode):
+        return Scope([], [], [(path, plain(path.name))])
     path = path.resolve()
     if _is_month(path):
         stream = path.parent.name if path.parent.name in STREAMS else ""
@@ -124,6 +133,10 @@ class _Search:
         for proof in sorted(folder.glob(f"*{PROOF_SUFFIX}")):
             self._scope.proofs.append((proof, plain(os.path.relpath(proof, self._base))))
         streams = set(below) & set(STREAMS)
+        if streams and not _there(folder.parent / MANIFEST):  # a pack may leave a whole stream out
+            label = plain(os.path.relpath(folder, self._base))
+            missing = [name for name in STREAMS if name not in streams]
+            _tell_missing(missing, "" if label == "." else f"{label}/", self._findings)
         for name in below:
             if name not in months:
                 before = len(self._scope.groups)
@@ -138,6 +151,20 @@ class _Search:
                 os.path.relpath(folder / name, self._base), "此日志没有任何月份：被删除或未复制",
                 "this stream has no month at all: they were deleted, or not copied",
             )  # fmt: skip
+
+
+def _tell_missing(names: list[str], folder: str, findings: Findings) -> None:
+    """Tell of streams that are not there: a node begins all four at once. Fewer than three were copied by choice."""
+    if len(names) == 1:
+        findings.problem(
+            f"{folder}{names[0]}", "没有此日志，而其他三种都在：被删除或未复制",
+            "this log is not here, while the three others are: it was deleted, or not copied",
+        )  # fmt: skip
+    elif 0 < len(names) < len(STREAMS):
+        findings.note(
+            f"此处没有日志 {'、'.join(names)}：被删除或未复制",
+            f"the logs {', '.join(names)} are not here: they were deleted, or not copied",
+        )
 
 
 def _named(groups: list[Group]) -> list[Group]:
@@ -171,6 +198,7 @@ def find_published(server: Server, findings: Findings) -> Scope:
         found = [Found(Published(server, path.format(each), f"{stream}/{each}"), stream, each) for each in months]
         if found:
             groups.append(Group(stream, found))
+    _tell_missing([each for each in STREAMS if each not in {group.name for group in groups}], "", findings)
     findings.note(
         "经网络只检查检查点所需的文件，不检查多余的文件",
         "over the network only what the checkpoint needs is looked at, no other file",
