@@ -38,7 +38,7 @@ _FULL_BYTES = 1 << 20  # less than one transaction and one segment may take
 _DAY_S = 86_400
 _WARN_DAYS = 30
 _READY_S = 5
-_LOGS_BEHIND_S = 10
+_LOGS_BEHIND_S = 5
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, and where it is asked
 
 
