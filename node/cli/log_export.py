@@ -95,7 +95,9 @@ def _tell_gaps(stream: Stream, first: datetime.date, last: datetime.date, there:
     gaps = [name for year, month in asked if (name := f"{year:04d}-{month + 1:02d}") not in there]
     if gaps:
         told = gaps[0] if len(gaps) == 1 else f"{gaps[0]} … {gaps[-1]} ({len(gaps)})"
-        click.echo(f"注意：此处没有 {stream.value} {told} 的日志。Note: there is no log {stream.value} {told} here", err=True)
+        click.echo(
+            f"注意：此处没有 {stream.value} {told} 的日志。Note: there is no log {stream.value} {told} here", err=True
+        )
 
 
 @contextmanager
