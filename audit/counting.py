@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from audit.block import BlockError, is_block, open_body, read_body
+from audit.block import is_block, open_body, read_body
 from audit.clients import HASH_BYTES
 from audit.inspection import Month, Part
 from audit.reading import LogReadError
@@ -20,7 +20,6 @@ from core.clock import parse_instant
 from core.events import PROTOCOLS, Via
 from core.streams import Stream
 
-_NETWORKS: Final = (0, 3, 6)  # octets of a network: unknown, /24, /48
 _ORIGIN: Final = frozenset({"client", "net", "port", "protocol"})
 _HASH: Final = re.compile(rf"[0-9a-f]{{{2 * HASH_BYTES}}}")
 _NETWORK: Final = re.compile(r"[0-9.]+/24|[0-9a-f:]+/48")
@@ -54,8 +53,6 @@ class Counting:
         body = open_body(leaf)
         self._look(f"log/{month.path}", body)
         block = read_body(leaf, body)
-        if any(len(client.network) not in _NETWORKS for client in set(block.clients)):
-            raise BlockError("a client is told by more than a network")
         self.entries[month.stream.value, ACTION] += self._count(month, block.times, block.vias, block.outcomes)
 
     def _count(self, month: Month, times: list[int], vias: bytes, outcomes: list[str]) -> int:

@@ -1,8 +1,8 @@
 """Published logs as an inspector gets them: whole months, each exactly as one checkpoint counts it (Measures art. 15).
 
-The logs grow while they are read. So the months are listed first, then their checkpoints are read, the newest month
-first: a month whose successor is there is over, and its checkpoint the final one. Then exactly the files of these
-checkpoints are read. Where a partial file has become a full one meanwhile, what it was is cut out of that.
+The logs grow while they are read. So all months are listed before any checkpoint is read: a month whose successor was
+listed is over, and its checkpoint the final one. Then exactly the files of these checkpoints are read. Where a partial
+file has become a full one meanwhile, what it was is cut out of that.
 
 All of a month is checked on the way: hashes of all entries against the tiles, their root against the checkpoint, that
 against the key beside it. One bundle is in memory at a time.
@@ -55,20 +55,15 @@ class Part(NamedTuple):
 
 def take_months(log: Path) -> list[Month]:
     """Return all published months by stream, ascending, consistent with each other. Errors: LogReadError."""
-    listed = [(month, stream) for stream in Stream for month in months(log, stream)]
-    taken: dict[tuple[Stream, str], Month] = {}
-    for month, stream in sorted(listed, key=lambda each: each[0], reverse=True):
+    listed = [(stream, month) for stream in Stream for month in months(log, stream)]
+    taken = []
+    for stream, month in listed:
         folder = log / stream.value / month
         cosigned = _read_or_nothing(folder / COSIGNED)  # before the checkpoint, so that it is not newer
         note = _read_or_nothing(folder / CHECKPOINT)
         if note:
-            taken[stream, month] = Month(stream, month, note, cosigned, _parsed(folder, note))
-    return [taken[stream, month] for stream in Stream for month in months_of(taken, stream)]
-
-
-def months_of(taken: dict[tuple[Stream, str], Month], stream: Stream) -> list[str]:
-    """Return the months of a stream, ascending."""
-    return sorted(month for of, month in taken if of is stream)
+            taken.append(Month(stream, month, note, cosigned, _parsed(folder, note)))
+    return taken
 
 
 def needed(taken: list[Month], first: str, last: str) -> list[Month]:
@@ -143,9 +138,8 @@ def _parsed(folder: Path, note: bytes) -> Checkpoint:
 
 
 def _check_signature(folder: Path, note: bytes, vkey: bytes) -> None:
-    try:
-        key = parse_vkey(vkey.decode().strip())
-        signed = key in open_note(note, (key,)).signed_by
+    try:  # the node may have got another key in this month: each has its line
+        signed = bool(open_note(note, [parse_vkey(line) for line in vkey.decode().splitlines()]).signed_by)
     except ValueError as error:
         raise _damaged(folder / CHECKPOINT, f"签名不对（{error}）", f"its signature is wrong ({error})") from None
     if not signed:

@@ -13,12 +13,13 @@ from typing import Final
 from audit.checkpoint import Checkpoint, parse_checkpoint
 from audit.growth import Growth
 from audit.note import ed25519_key, open_note, parse_vkey
+from core.errors import NodeError
 
 CHECKPOINT: Final = "checkpoint"
 VKEY: Final = "vkey"
 
 
-class SequencerError(Exception):
+class SequencerError(NodeError):
     """The logs are not as the sequencer left them, or another one is at work: a person has to look."""
 
 

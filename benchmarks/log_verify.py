@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.block import pack_blocks
 from audit.checkpoint import Checkpoint
-from audit.clients import client_of
+from audit.clients import Clients
 from audit.frame import Row as LoggedRow
 from audit.merkle import leaf_hash
 from audit.note import ed25519_key, sign_note
@@ -33,6 +33,7 @@ from core.peer import peer_of
 ROWS = 500
 _BLOCKS = 64  # different ones; the log repeats them
 _ORIGIN = "node.example/log/resolution/2026-11"
+_CLIENTS = 65_536
 _LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 _FLOOR = Floor("≥", 3_000_000, "/s")
 
@@ -100,7 +101,7 @@ def _block(chance: random.Random, number: int) -> bytes:
         rows.append((Via.JSON.value, Outcome.OK.value, peer, identifier, ""))
     at = 1_795_000_000_000 + number * 1_000
     times = [(at + step, ROWS // 20) for step in range(0, 1_000, 50)]
-    (leaf,) = pack_blocks(times, rows, lambda octets: client_of(bytes(32), octets), "88.118", "0.1.0")
+    ((leaf, _),) = pack_blocks(times, rows, Clients(bytes(32), _CLIENTS), "88.118", "0.1.0")
     return leaf
 
 

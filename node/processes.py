@@ -105,8 +105,9 @@ async def run_registrar(child: Child, config: Config) -> None:
     gc.freeze()  # what is there now stays; groups make much that is gone after the commit
     gc.set_threshold(100_000, 20, 20)
     child.tell()
-    await child.stopping.wait()
+    await registrar.run(child.stopping)
     server.close()
+    registrar.close()
     store.close()
 
 

@@ -5,6 +5,7 @@ What the processes of a running node need besides: ``node/serving.py``. Nowhere 
 
 from __future__ import annotations
 
+import logging
 import secrets
 import ssl
 from importlib.metadata import entry_points
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from audit.pending import PendingError, unpack_pending
+from audit.sequencer import PENDING
 from core import clock, limits
 from core.admission import ServerAdmins, parse_server_admins
 from core.config import Config
@@ -22,6 +25,7 @@ from core.ident.handle import HandleRules
 from core.party.seal import NONCE_BYTES
 from core.store.case_row import adopt_case, require_case
 from core.store.lmdb_engine import EarlierStoreError, LmdbEngine
+from core.store.log_queue import LogQueue
 from core.wire.sitefile import AddressPolicy
 from node import VERSION
 from node.duties import load_duties
@@ -37,6 +41,7 @@ from registry.service import Registry
 from registry.verification import METHODS, Method
 from resolver.ratelimit import Network
 
+_LOG: Final = logging.getLogger("saltern.node")
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses in IPv6 (RFC 4291 §2.5.5.2)
 _DAY_MS: Final = 86_400_000
 _HOUR_MS: Final = 3_600_000
@@ -149,6 +154,7 @@ def log_host(config: Config) -> str:
 
 def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) -> Registry:
     """The registration service on a store. ``founding``: by ``saltern init`` alone. Errors: ConfigError."""
+    _number_on(config, store)
     file = key_file(config, PARTY_KEYS)
     return Registry(
         store, handle_rules(config), root=config.flag("handle.root"), server_admins=server_admins(config),
@@ -156,6 +162,23 @@ def make_registry(config: Config, store: LmdbEngine, *, founding: bool = False) 
         policy=policy(config), methods=verification_methods(), load_signer=lambda: load_signer(config),
         reporting=reporting(config), lot_keys=lot_keys(config), founding=founding,
     )  # fmt: skip
+
+
+def _number_on(config: Config, store: LmdbEngine) -> None:
+    """Number the rows of the log's queue behind those that the logs have. Errors: StoreError, OSError."""
+    path = config.data / PENDING
+    if not path.exists():
+        return
+    try:
+        decided = unpack_pending(path.read_bytes()).queue
+    except PendingError:
+        return  # the keeper tells of it, and publishes nothing
+    behind = LogQueue(store).go_on_behind(decided)
+    if behind:
+        _LOG.warning(
+            "存储比日志旧（差 %d 行），应是由备份恢复。The store is older than the logs: it was "
+            "put back from a copy", behind,
+        )  # fmt: skip
 
 
 def reporting(config: Config) -> Reporting:

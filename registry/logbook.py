@@ -8,7 +8,7 @@
 3. SOURCE_REFUSALS_KEPT_PER_S of one source, REFUSALS_KEPT_PER_S of all; of what strangers can cause
    SOURCE_LOGIN_REFUSALS_KEPT_PER_S and LOGIN_REFUSALS_KEPT_PER_S beside them. What is beyond is
    counted, and how many they were is an entry of its source as soon as a group runs in a later
-   second; sources beyond REFUSAL_SOURCES_MAX are counted as one.
+   second, or the registrar looks, or ends; sources beyond REFUSAL_SOURCES_MAX are counted as one.
 4. What is counted is a part of the group: if that fails, nothing of it was counted.
 """
 
@@ -104,9 +104,13 @@ class _Quota:
         self._beyond[source] = known._replace(refusals=known.refusals + 1)
         return False
 
-    def counted(self, now_ms: Millis) -> list[_Beyond]:
-        """Return what was counted in earlier seconds; it is told once."""
-        if self._second == now_ms // 1_000:
+    def waits(self, now_ms: Millis, *, last: bool) -> bool:
+        """Whether something was counted in earlier seconds; if it is the ``last`` time to ask, in this one too."""
+        return bool(self._beyond) and (last or self._second != now_ms // 1_000)
+
+    def counted(self, now_ms: Millis, *, last: bool) -> list[_Beyond]:
+        """Return what waits; it is told once."""
+        if not self.waits(now_ms, last=last):
             return []
         counted = list(self._beyond.values())
         self._beyond = {}
@@ -126,11 +130,15 @@ class Logbook:
         self._known = _Quota(limits.REFUSALS_KEPT_PER_S, limits.SOURCE_REFUSALS_KEPT_PER_S)
         self._strangers = _Quota(limits.LOGIN_REFUSALS_KEPT_PER_S, limits.SOURCE_LOGIN_REFUSALS_KEPT_PER_S)
 
-    def begin(self, staging: Staging, now_ms: Millis) -> Logbook:
+    def waits(self, now_ms: Millis, *, last: bool = False) -> bool:
+        """Whether a count is to be told, though no group runs. ``last``: the registrar ends."""
+        return any(quota.waits(now_ms, last=last) for quota in (self._known, self._strangers))
+
+    def begin(self, staging: Staging, now_ms: Millis, *, last: bool = False) -> Logbook:
         """Return the book of one group; it takes the place of this one once the group is committed."""
         book = Logbook(self._rules)
         book._known, book._strangers = self._known.copy(), self._strangers.copy()
-        for each in (*book._known.counted(now_ms), *book._strangers.counted(now_ms)):
+        for each in (*book._known.counted(now_ms, last=last), *book._strangers.counted(now_ms, last=last)):
             staging.log(LogRow(now_ms, each.who, *each.origin, (_counted_entry(each),)))
         return book
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -16,11 +17,11 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, NoReturn, cast
 
 from core import limits
 from core.clock import Millis
-from core.errors import Outcome, WireError
+from core.errors import Outcome, StoreError, WireError
 from core.store.engine import StorePanicError
 from registry.client import short_path
 from registry.commands import PutBatch, Request, Result
@@ -68,6 +69,25 @@ class Registrar:
         self._waiting.append(_Waiting(connection, number, request))
         self._schedule()
 
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Look now and then for refusals that were only counted, until it is told to stop."""
+        while not stopping.is_set():
+            self._tell_counted(last=False)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), limits.LOG_ROUND_S)
+
+    def close(self) -> None:
+        """Enter what was only counted."""
+        self._tell_counted(last=True)
+
+    def _tell_counted(self, *, last: bool) -> None:
+        try:
+            self._registry.tell_counted(self._now_ms(), last=last)
+        except StoreError as error:
+            _LOG.error("refusals that were counted are not entered yet: %s", error.message)
+        except StorePanicError:
+            _end_in_panic()
+
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
@@ -79,8 +99,7 @@ class Registrar:
         try:
             results = self._registry.run([waiting.request for waiting in group], self._now_ms())
         except StorePanicError:
-            _LOG.critical("the store cannot be used any more by this process; it ends and is started again")
-            os._exit(_EXIT_PANIC)
+            _end_in_panic()
         except Exception:
             _LOG.exception("a group of %d requests failed", len(group))
             results = [Result(Outcome.INTERNAL, message="The registrar failed; see its log")] * len(group)
@@ -97,6 +116,11 @@ class Registrar:
             if isinstance(group[-1].request.command, PutBatch):
                 break
         return group
+
+
+def _end_in_panic() -> NoReturn:
+    _LOG.critical("the store cannot be used any more by this process; it ends and is started again")
+    os._exit(_EXIT_PANIC)
 
 
 class Connection(asyncio.Protocol):

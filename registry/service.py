@@ -139,6 +139,19 @@ class Registry:
                 return [Result(error.ended, message=error.message)] * len(requests)
         return [Result(Outcome.OVERLOADED, message="Other writers were faster; try again")] * len(requests)
 
+    def tell_counted(self, now_ms: Millis, *, last: bool = False) -> None:
+        """Enter how many refusals were only counted, though no request comes. ``last``: the registrar ends.
+
+        Errors: StoreError, StorePanicError; then they are told with the next group.
+        """
+        if not self._logbook.waits(now_ms, last=last):
+            return
+        with self._store.snapshot() as snapshot:
+            staging = Staging(snapshot)
+            logbook = self._logbook.begin(staging, now_ms, last=last)
+            self._store.commit(staging.batch())
+        self._logbook = logbook
+
     def _run_once(self, requests: Sequence[Request], now_ms: Millis) -> list[Result]:
         with self._store.snapshot() as snapshot:
             staging = Staging(snapshot)

@@ -18,6 +18,8 @@ from tests.kit.guesses import altered_hits, guessed_hits
 from tests.kit.killing import PREFIX, KillRounds
 from tests.kit.line_real import RealLot
 from tests.kit.line_shift import Shift, in_one_go, truth, with_cuts
+from tests.kit.log_kills import Endured as LogsEndured
+from tests.kit.log_kills import endure_log_kills
 from tests.kit.node import Node
 from tests.kit.noise import Endured, endure
 from tests.kit.worker_kills import Endured as KillsEndured
@@ -40,6 +42,7 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=100_000, help="messages of noise")
     parser.add_argument("--wrong", type=int, default=10_000, help="wrong answers to challenges")
     parser.add_argument("--kills", type=int, default=60, help="workers killed, one a second")
+    parser.add_argument("--log-kills", type=int, default=100, help="workers and keepers killed, the logs compared")
     parser.add_argument("--connections", type=int, default=5_000, help="connections over HTTP that do nothing")
     parser.add_argument("--guesses", type=int, default=1_000_000, help="guesses at unit codes")
     parser.add_argument("--bags", type=int, default=100_000, help="bags of a shift at a packing line")
@@ -54,6 +57,8 @@ def main() -> int:
             endured = endure(node, options.messages, options.wrong, chance)
         with Node(folder / "workers", PREFIX, resolver__workers=WORKERS) as node:
             kills = endure_kills(node, options.kills, chance, KILL_EVERY_S)
+        with Node(folder / "logs", PREFIX, resolver__workers=2) as node:
+            logs = endure_log_kills(node, options.log_kills, chance)
         with Node(folder / "crowd", PREFIX) as node:
             crowded = crowd(node, options.connections)
         shifts = _shifts(folder, options.bags, chance)
@@ -69,6 +74,8 @@ def main() -> int:
         f"Then one of {WORKERS} workers is killed every second, while clients ask over UDP, TCP and HTTP, each time",
         "for a name of its own: every answer must be in the resolution log, and only connections to that worker",
         "may end.",
+        "Then workers and the keeper are killed while clients ask on every protocol and register: each answer must be",
+        "in the published logs exactly once, and no checkpoint that was ever seen may be contradicted by the last.",
         "Then a crowd of connections that do nothing, and another client that is served.",
         "Then guesses at the codes of a lot of a million units, and genuine codes of which one or two characters are",
         "others or change places. Then a shift at a packing line, once in one go, and once offline, killed and torn",
@@ -80,6 +87,7 @@ def main() -> int:
         *_round_rows(runs),
         *_noise_rows(endured),
         *_kill_rows(kills),
+        *_log_rows(logs),
         *_crowd_rows(crowded),
         *_guess_rows(options.guesses, chance),
         *shifts,
@@ -140,6 +148,15 @@ def _kill_rows(kills: KillsEndured) -> list[str]:
         f"| datagrams lost, all under way to a worker that was killed | {kills.lost} |",
         f"| longest from a kill to an answer for every client | {kills.back_s_max:.2f} s |",
         f"| longest wait for an answer on a connection that did not end | {kills.answer_s_max:.2f} s |",
+    ]
+
+
+def _log_rows(logs: LogsEndured) -> list[str]:
+    killed = ", ".join(f"{name} {count}" for name, count in sorted(logs.killed.items()))
+    return [
+        f"| killed under load, the logs compared | {killed} |",
+        f"| answers by {', '.join(logs.answers)}, each in the logs once | {sum(logs.answers.values())} |",
+        f"| checkpoints seen, none contradicted by the last | {logs.checkpoints} |",
     ]
 
 

@@ -24,8 +24,8 @@ from audit.verify.export import check_export, read_manifest
 from audit.verify.find import Found, Group, Scope, find, find_published
 from audit.verify.findings import Findings, Report
 from audit.verify.leaves import Drop
-from audit.verify.offline import check_proof
-from audit.verify.pack import Pack, check_pack, check_pack_manifest, is_pack, pack_above, read_pack
+from audit.verify.offline import check_proof, checkpoint_of
+from audit.verify.pack import Pack, check_included, check_pack, check_pack_manifest, is_pack, pack_above, read_pack
 from audit.verify.place import Folder, Server
 from audit.verify.trust import STREAMS, Keys, open_checkpoint, read_keys, stream_and_month
 
@@ -58,8 +58,13 @@ def verify(
     packs = {label: read_pack(folder, label, findings) for folder, label in scope.exports if is_pack(folder)}
     scope = scope._replace(exports=[each for each in scope.exports if each[1] not in packs])
     manifests = [read_manifest(folder, label, findings) for folder, label in scope.exports]
-    running = _Run(scope, keys, given, findings, _left_out(path, list(packs.values()), keys, findings))
-    running.logs([known for each in manifests if each is not None for known in each.given])
+    above = None if packs or str(path).startswith(("http://", "https://")) else _pack_above(Path(path), keys, findings)
+    left_out = {origin: left for pack in (*packs.values(), above) if pack for origin, left in pack.left_out().items()}
+    running = _Run(scope, keys, given, findings, left_out)
+    proven = [known for file, label in scope.proofs if (known := checkpoint_of(file, label)) is not None]
+    running.logs([*proven, *(known for each in manifests if each is not None for known in each.given)])
+    if above is not None:
+        check_included(above, running.months, findings)
     exports = {
         label: None if manifest is None else check_export(manifest, keys, running.months, findings)
         for (_, label), manifest in zip(scope.exports, manifests, strict=True)
@@ -78,20 +83,18 @@ def verify(
     return Report(trust, running.streams, exports, proofs, findings.problems, findings.notes, findings.count)
 
 
-def _left_out(
-    path: str | Path, packs: list[Pack | None], keys: Keys | None, findings: Findings
-) -> dict[str, Checkpoint]:  # fmt: skip
-    """Return the checkpoints of months that packs leave out; of the pack, too, that a log lies in."""
-    above = None if packs or str(path).startswith(("http://", "https://")) else pack_above(Path(path))
-    if above is not None and (pack := read_pack(above, "..", findings)) is not None:
+def _pack_above(path: Path, keys: Keys | None, findings: Findings) -> Pack | None:
+    """Return the pack that a log lies in: it says which months are left out."""
+    folder = pack_above(path)
+    pack = None if folder is None else read_pack(folder, "..", findings)
+    if pack is not None:
         check_pack_manifest(pack, keys, findings)
-        packs.append(pack)
         findings.note(
             "日志在检查材料包中：清单的签名已检查，其他文件未检查；校验整个包请指定其目录",
             "the log lies in a pack: the signature of its manifest was checked, its other files were not; name the "
             "folder of the pack to verify all of it",
         )
-    return {origin: left for pack in packs if pack is not None for origin, left in pack.left_out().items()}
+    return pack
 
 
 def _read_given(checkpoints: Iterable[tuple[str, bytes]], keys: Keys | None, findings: Findings) -> list[Given]:
@@ -175,7 +178,8 @@ class _Run:
         if not logs and len(folders) == 1 and folders[0] is not None:
             beside = folders[0].parent / _MAINTENANCE
             logs = self._beside(beside) if folders[0].name in STREAMS and beside.is_dir() else []
-        return [drop for each in logs for drop in each.month.tree.drops], bool(logs)
+        drops = [drop._replace(written=each.month.month) for each in logs for drop in each.month.tree.drops]
+        return drops, bool(logs)
 
     def _beside(self, folder: Path) -> list[Checked]:
         """Check the maintenance log beside the one stream that was given: it says what was deleted."""

@@ -46,7 +46,7 @@ def check_chain(
     there = {month.checkpoint.origin: month for month in months}
     before: Month | None = None
     for month in months:
-        named = _named(month, findings)
+        named = _named(month, before, findings)
         where = f"{month.label} index 0"
         if named is None:
             if before is not None:
@@ -63,8 +63,11 @@ def check_chain(
         before = month
 
 
-def _named(month: Month, findings: Findings) -> Checkpoint | None:
-    """Return the checkpoint that a month begins with; None for the first month of a stream, or what is told."""
+def _named(month: Month, before: Month | None, findings: Findings) -> Checkpoint | None:
+    """Return the checkpoint that a month begins with; None for the first month of a stream, or what is told.
+
+    It is signed by the key of the month before: where none is trusted, that may be another than that of this one.
+    """
     where = f"{month.label} index 0"
     if month.tree.previous is None:
         if not month.tree.begins and month.tree.whole:
@@ -74,7 +77,8 @@ def _named(month: Month, findings: Findings) -> Checkpoint | None:
             )  # fmt: skip
         return None
     try:
-        opened = open_checkpoint(month.tree.previous, month.keys)
+        keys = month.keys if before is None else month.keys.with_those(before.keys)
+        opened = open_checkpoint(month.tree.previous, keys)
     except ValueError as error:
         findings.problem(where, f"条目无法读取：{error}", f"the leaf cannot be read: {error}")
         return None
@@ -218,7 +222,12 @@ def _check_age(drop: Drop, month: str, findings: Findings) -> None:
             drop.where, f"删除记录的时间无法读取：{drop.at}", f"the time of the deletion cannot be read: {drop.at}"
         )
         return
-    if at.year * 12 + at.month <= int(month[:4]) * 12 + int(month[5:]) + KEPT_MONTHS:
+    if f"{at.year:04}-{at.month:02}" > drop.written:
+        findings.problem(
+            drop.where, f"删除记录的时间 {drop.at} 晚于其所在的 {drop.written}：时间是伪造的",
+            f"the time of the deletion, {drop.at}, lies behind the month that has it, {drop.written}: it is made up",
+        )  # fmt: skip
+    elif at.year * 12 + at.month <= int(month[:4]) * 12 + int(month[5:]) + KEPT_MONTHS:
         findings.problem(
             drop.where, f"{month} 于 {drop.at} 删除，不足六个月：早于法定保存期限",
             f"{month} was deleted at {drop.at}, before it had been kept for six months: too early by the Measures",

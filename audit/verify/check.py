@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import base64
-import re
 from typing import Any, Final, NamedTuple
 
 from audit.checkpoint import Checkpoint
-from audit.note import ED25519, NoteError, NoteKey, parse_vkey
+from audit.note import ED25519, NoteError, parse_vkey
 from audit.verify.chain import Month
 from audit.verify.find import Found
 from audit.verify.findings import Findings
 from audit.verify.inventory import Beyond, look_over
 from audit.verify.month import Tree, read_tree
 from audit.verify.place import MissingError, Place, UnreadError
-from audit.verify.trust import CHECKPOINT_BYTES_MAX, Keys, Opened, open_checkpoint, stream_and_month
+from audit.verify.trust import CHECKPOINT_BYTES_MAX, KEYS_MAX, Keys, Opened, open_checkpoint, stream_and_month
 
 _VKEY_BYTES_MAX: Final = 8_192
-_VKEY: Final = re.compile(r"[^\n]+\n?")
 
 
 class Given(NamedTuple):
@@ -79,13 +77,11 @@ def check_month(found: Found, keys: Keys | None, given: list[Given], findings: F
 
 
 def _keys_beside(place: Place, keys: Keys | None, findings: Findings) -> Keys:
-    """Look at the key beside a month; return the keys to check it by."""
+    """Look at the keys beside a month; return those to check it by."""
     where = f"{place.label}/vkey"
     try:
-        text = place.read("vkey", _VKEY_BYTES_MAX).decode()
-        if not _VKEY.fullmatch(text):
-            raise NoteError("须为一行 it must be one line")
-        beside = parse_vkey(text.removesuffix("\n"))
+        lines = _lines(place.read("vkey", _VKEY_BYTES_MAX).decode())
+        beside = [parse_vkey(line) for line in lines]
     except MissingError:
         findings.note(f"{where}：文件缺失", f"{where}: the file is missing")
         return keys or Keys()
@@ -95,18 +91,28 @@ def _keys_beside(place: Place, keys: Keys | None, findings: Findings) -> Keys:
     except ValueError as error:
         findings.problem(where, f"公钥无法读取（{error}）", f"the key cannot be read ({error})")
         return keys or Keys()
+    if len(beside) > 1:
+        findings.note(
+            f"{where}：{len(beside)} 个公钥，节点在此月更换过密钥",
+            f"{where}: {len(beside)} keys, the node got another one in this month",
+        )
+    publics = tuple(key.public for key in beside if key.kind == ED25519)
     if keys is None:
-        return Keys((beside.public,)) if beside.kind == ED25519 else Keys()
-    _check_beside(place, beside, keys, findings)
+        return Keys(publics)
+    if not set(publics) & set(keys.publics) or len(publics) < len(beside):
+        findings.problem(
+            where, "日志旁的公钥不是给定的公钥：日志可能被另一密钥整体重签",
+            "the key beside the log is not one of those given: all of it may have been signed anew by another key",
+        )  # fmt: skip
     return keys
 
 
-def _check_beside(place: Place, beside: NoteKey, keys: Keys, findings: Findings) -> None:
-    if beside.kind != ED25519 or beside.public not in keys.publics:
-        findings.problem(
-            f"{place.label}/vkey", "日志旁的公钥不是给定的公钥：日志可能被另一密钥整体重签",
-            "the key beside the log is not one of those given: all of it may have been signed anew by another key",
-        )  # fmt: skip
+def _lines(text: str) -> list[str]:
+    """Return the keys of the file beside a month: a line each, the newest last. Errors: NoteError."""
+    lines = text.removesuffix("\n").split("\n")
+    if not all(lines) or len(lines) > KEYS_MAX or len(set(lines)) < len(lines):
+        raise NoteError("须为每行一个公钥 it must be a key a line")
+    return lines
 
 
 def _open(place: Place, name: str, keys: Keys, findings: Findings) -> Opened | None:
@@ -168,6 +174,11 @@ def _cosigned(place: Place, checkpoint: Checkpoint, keys: Keys, findings: Findin
     except UnreadError as error:
         if place.folder is not None and not isinstance(error, MissingError):
             findings.problem(where, error.zh, error.en)
+        elif keys.witnesses:
+            findings.note(
+                f"{where}：没有见证者签名的检查点，只有节点自己的签名",
+                f"{where}: no checkpoint that a witness cosigned, the node alone vouches for this month",
+            )
         return []
     except ValueError as error:
         findings.problem(where, f"检查点无法读取（{error}）", f"the checkpoint cannot be read ({error})")

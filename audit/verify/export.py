@@ -11,7 +11,7 @@ import datetime
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -34,37 +34,12 @@ _CHUNK: Final = 1_048_576
 CAUSES: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
-class Signed(Protocol):
-    """A manifest. ``where``: its path; ``signed``: the octets that ``signature`` is over."""
+class FileFacts(NamedTuple):
+    """What a manifest says of the octets of a file. Digests: hexadecimal."""
 
-    @property
-    def where(self) -> str: ...
-    @property
-    def signed(self) -> bytes: ...
-    @property
-    def signature(self) -> dict[str, Any]: ...
-
-
-class Lying(Protocol):
-    """Where files of a manifest lie."""
-
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def label(self) -> str: ...
-
-
-class Listed(Protocol):
-    """A file as a manifest has it. Digests: hexadecimal."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def octets(self) -> int: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def sm3(self) -> str: ...
+    octets: int
+    sha256: str
+    sm3: str
 
 
 class ExportedMonth(NamedTuple):
@@ -174,13 +149,14 @@ def check_export(
     manifest: Manifest, keys: Keys | None, months: dict[str, Checked], findings: Findings
 ) -> dict[str, Any]:  # fmt: skip
     """Check an export. ``months``: of the logs at hand, by origin, which were held against its checkpoints."""
-    signed = check_signature(manifest, keys, findings)
+    signed = check_signature(manifest.where, manifest.signed, manifest.signature, keys, findings)
     for month in manifest.months:
         _check_month(manifest, month, keys, findings)
     _check_left_out(manifest, months, findings)
     whole = True
     for file in manifest.files:
-        whole = check_file(manifest, file, findings) and whole
+        facts = FileFacts(file.octets, file.sha256, file.sm3)
+        whole = check_file(manifest.folder, manifest.label, file.name, facts, findings) and whole
     _check_counts(manifest, findings)
     _check_names(manifest, findings)
     compared = 0
@@ -203,26 +179,27 @@ def check_export(
     }
 
 
-def check_signature(manifest: Signed, keys: Keys | None, findings: Findings) -> bool:
-    """Whether a manifest is signed, by one of the keys where there are any."""
-    told = manifest.signature
+def check_signature(
+    where: str, signed: bytes, signature: dict[str, Any], keys: Keys | None, findings: Findings
+) -> bool:  # fmt: skip
+    """Whether a manifest is signed, by one of the keys where there are any. ``where``: its path."""
     try:
-        public = base64.b64decode(told["public_key"], validate=True)
+        public = base64.b64decode(signature["public_key"], validate=True)
         named = hashlib.sha256(public).hexdigest()[:_KEY_ID_DIGITS]
-        if told["algorithm"] != "Ed25519" or told["key_id"] != named:
-            raise ValueError(f"{told['algorithm']} {told['key_id']}")
+        if signature["algorithm"] != "Ed25519" or signature["key_id"] != named:
+            raise ValueError(f"{signature['algorithm']} {signature['key_id']}")
         Ed25519PublicKey.from_public_bytes(public).verify(
-            base64.b64decode(told["value"], validate=True), manifest.signed
+            base64.b64decode(signature["value"], validate=True), signed
         )  # fmt: skip
     except (*CAUSES, InvalidSignature):
         findings.problem(
-            manifest.where, "清单的签名不对：签发之后清单被改动",
+            where, "清单的签名不对：签发之后清单被改动",
             "the signature of the manifest is wrong: the manifest was altered after it was signed",
         )  # fmt: skip
         return False
     if keys is not None and public not in keys.publics:
         findings.problem(
-            manifest.where, "清单不是可信公钥签发的：可能被另一密钥重签",
+            where, "清单不是可信公钥签发的：可能被另一密钥重签",
             "the manifest is not signed by a trusted key: another key may have signed it anew",
         )  # fmt: skip
         return False
@@ -262,12 +239,12 @@ def _check_left_out(manifest: Manifest, months: dict[str, Checked], findings: Fi
             )  # fmt: skip
 
 
-def check_file(manifest: Lying, file: Listed, findings: Findings) -> bool:
-    """Whether a file is what its manifest says. Memory: _CHUNK."""
-    where = f"{manifest.label}/{file.name}"
+def check_file(folder: Path, label: str, name: str, told: FileFacts, findings: Findings) -> bool:
+    """Whether a file is what its manifest says. ``label``: of the folder. Memory: _CHUNK."""
+    where = f"{label}/{name}"
     sha256, sm3, octets = hashlib.sha256(), hashes.Hash(hashes.SM3()), 0
     try:
-        with open_file(manifest.folder / file.name) as opened:
+        with open_file(folder / name) as opened:
             while chunk := opened.read(_CHUNK):
                 sha256.update(chunk)
                 sm3.update(chunk)
@@ -278,8 +255,7 @@ def check_file(manifest: Lying, file: Listed, findings: Findings) -> bool:
     except OSError as error:
         findings.problem(where, f"文件无法读取（{error}）", f"the file cannot be read ({error})")
         return False
-    found = (octets, sha256.hexdigest(), sm3.finalize().hex())
-    told = (file.octets, file.sha256, file.sm3)
+    found = FileFacts(octets, sha256.hexdigest(), sm3.finalize().hex())
     names = ("bytes", "SHA-256", "SM3")
     wrong = [name for name, one, other in zip(names, told, found, strict=True) if one != other]
     if wrong:

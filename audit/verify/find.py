@@ -20,6 +20,10 @@ MANIFEST: Final = "manifest.json"
 LOG: Final = "log"
 PROOF_SUFFIX: Final = ".tlog-proof"
 _MONTHLY: Final = ("checkpoint", "tile", "vkey")
+_NO_STREAM: Final = (
+    "此日志没有任何月份：被删除或未复制",
+    "this stream has no month at all: they were deleted, or not copied",
+)
 _NO_LOGS: Final = frozenset({"tile", "timestamps"})
 
 
@@ -133,10 +137,8 @@ class _Search:
         for proof in sorted(folder.glob(f"*{PROOF_SUFFIX}")):
             self._scope.proofs.append((proof, plain(os.path.relpath(proof, self._base))))
         streams = set(below) & set(STREAMS)
-        if streams and not _there(folder.parent / MANIFEST):  # a pack may leave a whole stream out
-            label = plain(os.path.relpath(folder, self._base))
-            missing = [name for name in STREAMS if name not in streams]
-            _tell_missing(missing, "" if label == "." else f"{label}/", self._findings)
+        if folder.name not in STREAMS and not _there(folder.parent / MANIFEST):  # a pack says what it leaves out
+            self._absent(folder, streams)
         for name in below:
             if name not in months:
                 before = len(self._scope.groups)
@@ -144,27 +146,31 @@ class _Search:
                 if name in STREAMS and len(streams) > 1 and len(self._scope.groups) == before:
                     self._empty(folder, name)
 
+    def _absent(self, folder: Path, streams: set[str]) -> None:
+        """Streams that are not there, told where others have months: all begin together."""
+        if not any(_months_in(folder / name) for name in streams):
+            return
+        absent = [os.path.relpath(folder / name, self._base) for name in STREAMS if name not in streams]
+        if len(absent) == 1:  # nobody copies three of four by choice
+            self._findings.problem(
+                absent[0], "没有此日志，而其他三种都在：被删除或未复制",
+                "this log is not here, while the three others are: it was deleted, or not copied",
+            )  # fmt: skip
+            return
+        for label in absent:
+            _tell_absent(label, self._findings)
+
     def _empty(self, folder: Path, name: str) -> None:
         """A stream without months: told where other streams beside it have some."""
         if any(_months_in(folder / other) for other in STREAMS if other != name):
-            self._findings.problem(
-                os.path.relpath(folder / name, self._base), "此日志没有任何月份：被删除或未复制",
-                "this stream has no month at all: they were deleted, or not copied",
-            )  # fmt: skip
+            self._findings.problem(os.path.relpath(folder / name, self._base), *_NO_STREAM)
 
 
-def _tell_missing(names: list[str], folder: str, findings: Findings) -> None:
-    """Tell of streams that are not there: a node begins all four at once. Fewer than three were copied by choice."""
-    if len(names) == 1:
-        findings.problem(
-            f"{folder}{names[0]}", "没有此日志，而其他三种都在：被删除或未复制",
-            "this log is not here, while the three others are: it was deleted, or not copied",
-        )  # fmt: skip
-    elif 0 < len(names) < len(STREAMS):
-        findings.note(
-            f"此处没有日志 {'、'.join(names)}：被删除或未复制",
-            f"the logs {', '.join(names)} are not here: they were deleted, or not copied",
-        )
+def _tell_absent(label: str, findings: Findings) -> None:
+    findings.note(
+        f"{label}：没有此日志。节点的四种日志同时开始，缺少的被删除或未复制",
+        f"{label}: this stream is not here. The four streams of a node begin together: it was deleted, or not copied",
+    )
 
 
 def _named(groups: list[Group]) -> list[Group]:
@@ -198,7 +204,9 @@ def find_published(server: Server, findings: Findings) -> Scope:
         found = [Found(Published(server, path.format(each), f"{stream}/{each}"), stream, each) for each in months]
         if found:
             groups.append(Group(stream, found))
-    _tell_missing([each for each in STREAMS if each not in {group.name for group in groups}], "", findings)
+    for stream in STREAMS if groups else ():
+        if not listed.get(stream):
+            _tell_absent(stream, findings)
     findings.note(
         "经网络只检查检查点所需的文件，不检查多余的文件",
         "over the network only what the checkpoint needs is looked at, no other file",

@@ -23,14 +23,19 @@ DROPS_MAX: Final = 10_000  # remembered: four streams for two hundred years
 _HEAD: Final = struct.Struct(">BHQQ")
 _RESOLUTION: Final = "resolution"
 _MAINTENANCE: Final = "maintenance"
+_DONE: Final = "ok"  # outcome of what was not refused
 
 
 class Drop(NamedTuple):
-    """A month that was deleted, as the maintenance log says: its final checkpoint, when, and where that is written."""
+    """A month that was deleted, as the maintenance log says: its final checkpoint, when, and where that is written.
+
+    ``written``: month of that log, which holds no entry of a later one.
+    """
 
     checkpoint: Checkpoint
     at: str
     where: str
+    written: str = ""
 
 
 class Leaves:
@@ -87,8 +92,10 @@ class Leaves:
             self._drop(told, f"{where} index {index}")
 
     def _drop(self, told: dict[str, Any], where: str) -> None:
-        """Remember a deletion. A refusal has no checkpoint for its reason, and deleted nothing."""
+        """Remember a deletion. A refusal deleted nothing, whatever its reason says."""
         try:
+            if told["res"]["code"] != _DONE:
+                return
             origin, size, root = str(told["res"]["reason"]).rsplit(" ", 2)
             checkpoint = parse_checkpoint(f"{origin}\n{size}\n{root}\n")
         except (CheckpointError, ValueError, TypeError, KeyError):

@@ -20,6 +20,15 @@ _ZIP: Final = b"PK\x03\x04"
 PROOF_BYTES_MAX: Final = 131_072 + NOTE_BYTES_MAX
 
 
+def checkpoint_of(path: Path, label: str) -> Given | None:
+    """Return the checkpoint of a proof, which the log must contain if it is at hand; None where it cannot be read."""
+    try:
+        note = load_proof(read_file(path, PROOF_BYTES_MAX)).checkpoint
+        return Given(label, note, open_checkpoint(note, Keys()).checkpoint)
+    except (UnreadError, ValueError):
+        return None  # check_proof tells of it
+
+
 def check_proof(
     path: Path, label: str, keys: Keys | None, given: list[Given], findings: Findings
 ) -> dict[str, Any] | None:  # fmt: skip

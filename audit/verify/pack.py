@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from audit.checkpoint import Checkpoint
 from audit.verify.check import Checked
-from audit.verify.export import CAUSES, MANIFEST_BYTES_MAX, check_file, check_signature
+from audit.verify.export import CAUSES, MANIFEST_BYTES_MAX, FileFacts, check_file, check_signature
 from audit.verify.find import MANIFEST
 from audit.verify.findings import Findings
 from audit.verify.place import UnreadError, read_file
@@ -27,6 +27,7 @@ _VERSION: Final = 1
 _SIGNED: Final = b"saltern inspection\n"
 _ABOVE_MAX: Final = 2  # folders from a stream up to the pack
 _TILES: Final = "tile"
+_MAINTENANCE: Final = "maintenance"
 
 
 class PackedMonth(NamedTuple):
@@ -40,15 +41,6 @@ class PackedMonth(NamedTuple):
     included: bool
 
 
-class PackedFile(NamedTuple):
-    """A file of a pack. Digests: hexadecimal."""
-
-    name: str
-    octets: int
-    sha256: str
-    sm3: str
-
-
 class Pack(NamedTuple):
     """A manifest, read and believed in nothing yet. ``label``: of its folder, for people."""
 
@@ -57,7 +49,7 @@ class Pack(NamedTuple):
     first: str
     last: str
     months: list[PackedMonth]
-    files: list[PackedFile]
+    files: dict[str, FileFacts]
     signed: bytes
     signature: dict[str, Any]
 
@@ -97,7 +89,7 @@ def read_pack(folder: Path, label: str, findings: Findings) -> Pack | None:
         signed = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
         return Pack(
             folder, label, str(document["from"]), str(document["to"]), [_month(each) for each in document["months"]],
-            [_file(each) for each in document["files"]], _SIGNED + signed, signature,
+            dict(map(_file, document["files"])), _SIGNED + signed, signature,
         )  # fmt: skip
     except UnreadError as error:
         findings.problem(f"{label}/{MANIFEST}", error.zh, error.en)
@@ -120,9 +112,9 @@ def _month(told: dict[str, Any]) -> PackedMonth:
     return PackedMonth(*named, checkpoint, note, _inside(told["checkpoint_file"]), told["included"] is True)
 
 
-def _file(told: dict[str, Any]) -> PackedFile:
+def _file(told: dict[str, Any]) -> tuple[str, FileFacts]:
     """Errors: CAUSES."""
-    return PackedFile(_inside(told["name"]), int(told["bytes"]), str(told["sha256"]), str(told["sm3"]))
+    return _inside(told["name"]), FileFacts(int(told["bytes"]), str(told["sha256"]), str(told["sm3"]))
 
 
 def _inside(name: Any) -> str:
@@ -136,15 +128,15 @@ def _inside(name: Any) -> str:
 
 
 def check_pack(pack: Pack, keys: Keys | None, months: dict[str, Checked], findings: Findings) -> dict[str, Any]:
-    """Check a pack. ``months``: of the logs that were read, by origin."""
+    """Check a pack, but the logs in it. That all of its months are there is told by its files."""
     signed = check_pack_manifest(pack, keys, findings)
+    check_included(pack, months, findings)
     for month in pack.months:
-        _check_month(pack, month, months, findings)
-    for file in pack.files:
-        check_file(pack, file, findings)
-    known = {MANIFEST, *(each.name for each in pack.files)}
+        _check_month(pack, month, findings)
+    for name, facts in pack.files.items():
+        check_file(pack.folder, pack.label, name, facts, findings)
     for name in _names(pack.folder, ""):
-        if name not in known:
+        if name not in pack.files and name != MANIFEST:
             findings.problem(
                 f"{pack.label}/{name}", "清单中没有此文件：没有任何保证",
                 "the manifest does not have this file: nothing vouches for it",
@@ -158,9 +150,31 @@ def check_pack(pack: Pack, keys: Keys | None, months: dict[str, Checked], findin
     }
 
 
+def check_included(pack: Pack, months: dict[str, Checked], findings: Findings) -> None:
+    """Check that a pack leaves out no month of its days, and that the logs in it are those that it says.
+
+    Else the manifest of a pack, laid beside a log, would excuse a month that was taken away.
+    """
+    listed = {each.checkpoint.origin: each for each in pack.months}
+    for each in pack.months:
+        later = each.stream == _MAINTENANCE  # of which a pack has all months since
+        if not each.included and pack.first[:7] <= each.month and (later or each.month <= pack.last[:7]):
+            findings.problem(
+                f"{pack.where} {each.stream}/{each.month}", "此月在检查的日期之内，却未收入：月份被移走",
+                "the pack leaves this month out, which lies within its days: it was taken away",
+            )  # fmt: skip
+    for origin, checked in months.items():
+        known = listed.get(origin)
+        if checked.month.stream and (known is None or not known.included):
+            findings.problem(
+                f"{checked.month.label}/checkpoint", "清单说此月未收入，日志却在此处：清单不属于这些日志",
+                "the manifest leaves this month out, yet its log is here: it is not the manifest of these logs",
+            )  # fmt: skip
+
+
 def check_pack_manifest(pack: Pack, keys: Keys | None, findings: Findings) -> bool:
     """Check who signed a manifest, and the checkpoints in it; return whether that of the manifest is right."""
-    signed = check_signature(pack, keys, findings)
+    signed = check_signature(pack.where, pack.signed, pack.signature, keys, findings)
     for month in pack.months:
         opened = open_checkpoint(month.note, keys or Keys())
         if opened.fault is not None:
@@ -168,26 +182,13 @@ def check_pack_manifest(pack: Pack, keys: Keys | None, findings: Findings) -> bo
     return signed
 
 
-def _check_month(pack: Pack, month: PackedMonth, months: dict[str, Checked], findings: Findings) -> None:
+def _check_month(pack: Pack, month: PackedMonth, findings: Findings) -> None:
     where = f"{pack.label}/{month.file}"
     try:
         if read_file(pack.folder / month.file, CHECKPOINT_BYTES_MAX) != month.note:
             findings.problem(where, "与清单中的检查点不同", "this is not the checkpoint of the manifest")
     except UnreadError as error:
         findings.problem(where, error.zh, error.en)
-    if not month.included:
-        return
-    found = months.get(month.checkpoint.origin)
-    if found is None:
-        findings.problem(
-            f"{pack.where} {month.stream}/{month.month}", "清单中有此月的日志，但它不在此处",
-            "the manifest has the log of this month, and it is not here",
-        )  # fmt: skip
-    elif found.month.checkpoint != month.checkpoint:
-        findings.problem(
-            f"{found.month.label}/checkpoint", "与清单中此月的检查点不同：日志被回退或替换",
-            "this is not the checkpoint that the manifest has: the log was rolled back or replaced",
-        )  # fmt: skip
 
 
 def _names(folder: Path, below: str) -> Iterator[str]:

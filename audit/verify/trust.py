@@ -14,7 +14,7 @@ from audit.note import COSIGNATURE, ED25519, NOTE_BYTES_MAX, NoteError, NoteKey,
 STREAMS: Final = ("registration", "resolution", "maintenance", "change")
 CHECKPOINT_BYTES_MAX: Final = NOTE_BYTES_MAX
 VKEYS_BYTES_MAX: Final = 65_536  # of a file of keys
-_KEYS_MAX: Final = 64
+KEYS_MAX: Final = 64
 _ORIGIN: Final = re.compile(rf".+/log/({'|'.join(STREAMS)})/([0-9]{{4}}-(?:0[1-9]|1[0-2]))")
 
 
@@ -24,6 +24,13 @@ class Keys(NamedTuple):
     publics: tuple[bytes, ...] = ()
     witnesses: tuple[NoteKey, ...] = ()
 
+    def with_those(self, other: Keys) -> Keys:
+        """Return the keys of both."""
+        return Keys(
+            tuple(dict.fromkeys((*self.publics, *other.publics))),
+            tuple(dict.fromkeys((*self.witnesses, *other.witnesses))),
+        )
+
     def of(self, origin: str) -> list[NoteKey]:
         """Return the keys under the name of a log. Errors: NoteError for a name that is none."""
         return [ed25519_key(origin, public) for public in self.publics]
@@ -32,8 +39,8 @@ class Keys(NamedTuple):
 def read_keys(text: str) -> Keys:
     """Read a file of keys: a vkey a line, of a node under any of its names, or of a witness. Errors: ValueError."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not 0 < len(lines) <= _KEYS_MAX:
-        raise ValueError(f"须有 1 至 {_KEYS_MAX} 个公钥。There must be 1 to {_KEYS_MAX} keys")
+    if not 0 < len(lines) <= KEYS_MAX:
+        raise ValueError(f"须有 1 至 {KEYS_MAX} 个公钥。There must be 1 to {KEYS_MAX} keys")
     keys = [parse_vkey(line) for line in lines]
     publics = dict.fromkeys(key.public for key in keys if key.kind == ED25519)
     return Keys(tuple(publics), tuple(dict.fromkeys(key for key in keys if key.kind == COSIGNATURE)))
@@ -62,7 +69,7 @@ def open_checkpoint(data: bytes, keys: Keys) -> Opened:
     signed = any(key in note.signed_by for key in known)
     witnesses = tuple(key.name for key in keys.witnesses if key in note.signed_by)
     fault = None
-    if known and not signed:
+    if (known or keys.witnesses) and not signed:
         fault = (
             "检查点没有可信公钥的签名：不是此节点签发，或用另一密钥重新签过",
             "the checkpoint is not signed by a trusted key: this node did not issue it, or another key signed it anew",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.clock import Millis
 from core.errors import StoreError
 from core.store.engine import Batch, Engine, Table
-from core.store.log_rows import LogEntry, LogRow, log_key, unpack_log_row
+from core.store.log_rows import LAST_LOG_KEY, LogEntry, LogRow, log_key, unpack_log_row
 from core.streams import Stream
 from core.who import NODE
 
@@ -31,6 +31,23 @@ class LogQueue:
                 entries += len(row.entries)
                 found.append((int.from_bytes(key, "big"), row))
         return found
+
+    def go_on_behind(self, number: int) -> int:
+        """Have the next row be numbered above ``number``; return how many numbers were passed over, 0 as a rule.
+
+        A store that was put back from a copy would give numbers anew that the logs have already: such rows would be
+        taken for published. Errors: StoreError.
+        """
+        with self._store.snapshot() as snapshot:
+            row = snapshot.get(Table.META, LAST_LOG_KEY)
+        last = int.from_bytes(row or b"", "big")
+        if last >= number:
+            return 0
+        batch = Batch()
+        batch.expect(Table.META, LAST_LOG_KEY, row)
+        batch.put(Table.META, LAST_LOG_KEY, log_key(number))
+        self._store.commit(batch)
+        return number - last
 
     def remove(self, number: int) -> None:
         """Take away all rows up to this one. Errors: StoreError."""

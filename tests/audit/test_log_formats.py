@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.block import ROWS_MAX, BlockError, is_block, open_block, pack_blocks, read_head
-from audit.clients import UNKNOWN, Client, client_of, format_network
+from audit.clients import UNKNOWN, Client, Clients, client_of, format_network
 from audit.cutting import cut_blocks
 from audit.entry import dump, entry_document
 from audit.files import Files, RewriteError
@@ -294,7 +294,7 @@ def wanted(times: list[tuple[int, int]], rows: list[Row]) -> list[tuple[int, int
 @given(ROWS, st.lists(st.integers(0, 5_000), min_size=1, max_size=60))
 def test_a_block_makes_the_round_trip(rows: list[Row], since: list[int]) -> None:
     times = [(NOW + (since * 60)[row], 1) for row in range(len(rows))]
-    assert opened(pack_blocks(times, rows, client, "88.118", "0.1")) == wanted(times, rows)
+    assert opened(pack_blocks(times, rows, Clients(KEY, 1_000), "88.118", "0.1")) == wanted(times, rows)
 
 
 def test_what_is_too_large_for_a_leaf_is_more_than_one(seed: int) -> None:
@@ -302,7 +302,7 @@ def test_what_is_too_large_for_a_leaf_is_more_than_one(seed: int) -> None:
     chance = random.Random(seed)
     rows: list[Row] = [(1, "ok", b"", chance.randbytes(limits.LOGGED_IDENTIFIER_BYTES), "") for _ in range(ROWS_MAX)]
     times = [(NOW, 123), (NOW + 1, 300), (NOW + 2, 77)]
-    leaves = pack_blocks(times, rows, client, "88.118", "0.1")
+    leaves = pack_blocks(times, rows, Clients(KEY, 1_000), "88.118", "0.1")
     assert len(leaves) > 10
     assert opened(leaves) == wanted(times, rows)
 
@@ -310,7 +310,7 @@ def test_what_is_too_large_for_a_leaf_is_more_than_one(seed: int) -> None:
 def test_one_entry_that_is_too_large_is_cut(seed: int) -> None:
     """It is none of ours; it does not keep the others waiting."""
     row: Row = (1, "ok", b"", random.Random(seed).randbytes(100_000), "x" * 100_000)
-    ((leaf, _),) = pack_blocks([(NOW, 1)], [row], client, "88.118", "0.1")
+    ((leaf, _),) = pack_blocks([(NOW, 1)], [row], Clients(KEY, 1_000), "88.118", "0.1")
     assert open_block(leaf).identifiers == [row[3][:2_048]]
 
 
@@ -362,7 +362,9 @@ def test_a_network_is_of_three_or_six_octets(networks: list[object]) -> None:
 
 def test_a_flipped_octet_is_a_block_error_or_another_block() -> None:
     """Never anything else; that it was changed is found by the tree."""
-    ((leaf, _),) = pack_blocks([(NOW, 9)], [(1, "ok", b"", b"88.1/%d" % n, "") for n in range(9)], client, "n", "v")
+    ((leaf, _),) = pack_blocks(
+        [(NOW, 9)], [(1, "ok", b"", b"88.1/%d" % n, "") for n in range(9)], Clients(KEY, 9), "n", "v"
+    )
     for place in range(len(leaf)):
         for bit in (1, 0x80):
             changed = bytearray(leaf)

@@ -12,7 +12,7 @@ import pytest
 
 from audit.checkpoint import parse_checkpoint
 from audit.merkle import leaf_hash
-from audit.note import open_note
+from audit.note import ed25519_key, open_note
 from audit.tile import WIDTH, Edge, bundle_path, pack_bundle, tile_path, unpack_bundle
 from audit.verify import Report, read_keys, verify
 from audit.verify.trust import Keys
@@ -405,18 +405,22 @@ def test_the_first_leaf_is_a_checkpoint_or_the_beginning(logs: Logs) -> None:
 # --- what was deleted by the rules ---
 
 
+LATER = "2027-04"  # the first month in which September may go
+
+
 def dropped(text: str, at: str = "2027-04-01T00:30:00+08:00", target: str = "change/2026-09") -> dict[str, object]:
     told = document(Stream.MAINTENANCE, 0, "log.drop", target, reason=" ".join(text.split()))
     return told | {"t": at}
 
 
 def drop_a_month(logs: Logs, *entries: dict[str, object]) -> str:
-    """Delete September; return the text of its checkpoint."""
+    """Delete September, in a later month; return the text of its checkpoint."""
     text = open_note((logs.log / "change/2026-09/checkpoint").read_bytes(), ()).text
     shutil.rmtree(logs.log / "change/2026-09")
-    month = logs.log / "maintenance/2026-11"
-    leaves = [*leaves_of(month), *[json.dumps(each).encode() for each in entries or (dropped(text),)]]
-    sign_again(month, leaves, SEED, Stream.MAINTENANCE)
+    for stream in (Stream.CHANGE, Stream.MAINTENANCE):
+        before = (logs.log / stream.value / "2026-11/checkpoint").read_bytes()
+        last = LogFolder(logs.log, stream, LATER, before=before)
+    last.publish(*[json.dumps(each).encode() for each in entries or (dropped(text),)])
     return text
 
 
@@ -439,6 +443,8 @@ def test_a_month_that_was_deleted_on_record_is_in_order(logs: Logs) -> None:
         (lambda text: dropped(text, "2027-03-31T23:59:59+08:00"), "before it had been kept for six months"),
         (lambda text: dropped(text, "2027-03-31T15:59:59.999Z"), "before it had been kept for six months"),
         (lambda text: dropped(text, "yesterday"), "time of the deletion cannot be read"),
+        (lambda text: dropped(text, "2027-05-01T00:00:00+08:00"), "it is made up"),
+        (lambda text: dropped(text) | {"res": {"code": "forbidden", "reason": text}}, "has no entry of its deletion"),
         (lambda text: dropped(text, target="change/2026-10"), "has the checkpoint of another"),
         (lambda text: dropped(text) | {"act": "log.keep"}, "has no entry of its deletion"),
     ],
@@ -475,3 +481,51 @@ def test_the_maintenance_log_is_never_deleted(logs: Logs) -> None:
     text = open_note((logs.log / "maintenance/2026-09/checkpoint").read_bytes(), ()).text
     drop_a_month(logs, dropped(text, target="maintenance/2026-09"))
     assert any("must never be deleted" in problem.what for problem in logs.verify().problems)
+
+
+# --- what an honest node does ---
+
+OTHER_SEED = bytes(range(1, 33))
+
+
+def change_the_key(logs: Logs) -> str:
+    """Another key from the middle of the last month on, as the sequencer does it; return the keys of both."""
+    for stream in (Stream.CHANGE, Stream.MAINTENANCE):
+        month = logs.log / stream.value / MONTHS[-1]
+        leaves, line = leaves_of(month), (month / "vkey").read_text()
+        extra = json.dumps(some(1, stream)[0]).encode()
+        sign_again(month, [*leaves, extra], OTHER_SEED, stream)
+        (month / "vkey").write_text(line + (month / "vkey").read_text())
+        LogFolder(logs.log, stream, "2026-12", seed=OTHER_SEED, before=(month / "checkpoint").read_bytes())
+    return str((month / "vkey").read_text())
+
+
+def test_a_node_that_got_another_key_verifies(logs: Logs) -> None:
+    """Within a month and from then on: with both keys, with none, and with an earlier checkpoint; and told."""
+    keys = read_keys(change_the_key(logs))
+    known = [("kept", logs.kept.read_bytes())]
+    for report in (verify(logs.log, keys, known), verify(logs.log), verify(logs.log / "change", keys)):
+        assert report.problems == []
+        assert any("2 keys" in note for note in report.notes)
+        assert all(told["signed"] for told in report.streams["change"].values())
+    wrong = [problem.where for problem in verify(logs.log, logs.keys).problems]
+    assert "change/2026-11/checkpoint" in wrong  # who has the old key alone does not believe the new one
+
+
+@pytest.mark.parametrize("text", ["{line}{line}", "{line}\n{line}", "{line} \n", "{line}x\n", "\n", "{many}"])
+def test_the_keys_beside_a_log_are_a_line_each(logs: Logs, text: str) -> None:
+    """No line twice, none empty, no more than can be."""
+    beside = logs.month / "vkey"
+    line = beside.read_text()
+    many = "".join(f"{ed25519_key(str(number), bytes(32)).vkey}\n" for number in range(65))
+    beside.write_text(text.format(line=line, many=many))
+    assert [problem.where for problem in logs.verify().problems] == [f"{CHANGED}/vkey"]
+
+
+def test_a_stream_that_is_not_there_is_told(logs: Logs) -> None:
+    """All four begin together; one stream by itself is what was asked for."""
+    notes = logs.verify().notes
+    assert [note.partition("：")[0] for note in notes] == ["registration", "resolution"]
+    shutil.rmtree(logs.log / "change")
+    assert any(note.startswith("change：") for note in logs.verify().notes)
+    assert not any("not copied" in note for note in verify(logs.log / "maintenance", logs.keys).notes)

@@ -245,6 +245,8 @@ def test_the_witness_is_believed_by_its_key_alone(own: Small) -> None:
     assert any("no key of a witness" in note for note in verify(own.folder, read_keys(own.key.vkey)).notes)
     (own.folder / "checkpoint.cosigned").write_bytes(own.checkpoint)
     assert any("no signature of a witness" in problem.what for problem in own.verify().problems)
+    (own.folder / "checkpoint.cosigned").unlink()
+    assert any("the node alone vouches" in note for note in own.verify().notes)
 
 
 def test_keys_are_trusted_whatever_their_name(own: Small) -> None:
@@ -255,7 +257,9 @@ def test_keys_are_trusted_whatever_their_name(own: Small) -> None:
     other = LogFolder(own.folder.parent.parent / "x", Stream.MAINTENANCE, "2026-01")
     assert verify(own.folder, read_keys(f"{witness().vkey}\n\n{other.key.vkey}\n")).ok
     found = wheres(verify(own.folder, read_keys(witness().vkey)))
-    assert found == [f"change/{MONTH}/vkey"]
+    assert found == [f"change/{MONTH}/vkey", f"change/{MONTH}/checkpoint"]
+    (own.folder / "vkey").unlink()
+    assert wheres(verify(own.folder, read_keys(witness().vkey))) == [f"change/{MONTH}/checkpoint"]
     for text in ("", "\n", "key", "\n".join([own.key.vkey] * 65)):
         with pytest.raises(ValueError, match=r"."):
             read_keys(text)
@@ -362,6 +366,17 @@ class Web(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def test_a_proof_beside_the_log_is_held_against_it(own: Small, tmp_path: Path) -> None:
+    """One of the log as it is, or as it was; one of another history that the node signed is a fork."""
+    (tmp_path / "one.tlog-proof").write_bytes(a_proof(own, 7))
+    assert verify(tmp_path, read_keys(own.keys_text)).problems == []
+    other = LogFolder(tmp_path / "other", Stream.CHANGE, MONTH)
+    other.entries(*[document(Stream.CHANGE, at, "record.change", f"88.118.7/X{at}") for at in range(9)])
+    (tmp_path / "two.tlog-proof").write_bytes(a_proof(other, 7))
+    shutil.rmtree(tmp_path / "other")
+    assert wheres(verify(tmp_path, read_keys(own.keys_text))) == ["two.tlog-proof"]
 
 
 @pytest.fixture

@@ -61,6 +61,11 @@ def entries(node: Node) -> list[Entry]:
     raise AssertionError("the log does not stand still for a moment")
 
 
+def published(node: Node) -> list[Entry]:
+    """Return what the published logs of resolutions have, or will have in a moment: what is decided."""
+    return _decided(data_folder(node), unpack_pending((data_folder(node) / PENDING).read_bytes()))
+
+
 def _waiting(folder: Path, pending: Pending | None) -> list[Entry]:
     """Return what lies in the spools behind what is decided, each worker's in its order."""
     found: list[Entry] = []

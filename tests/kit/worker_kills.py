@@ -240,7 +240,7 @@ class _Stream(_Client):
         self.broken += 1
 
 
-def _open_tcp(node: Node, ending: contextlib.ExitStack) -> tuple[socket.socket, Ask]:
+def open_tcp(node: Node, ending: contextlib.ExitStack) -> tuple[socket.socket, Ask]:
     line = ending.enter_context(socket.create_connection((HOST, node.ready["handle"]), ANSWER_S))
     stream = ending.enter_context(line.makefile("rb"))
     numbers = itertools.count(1)
@@ -254,7 +254,7 @@ def _open_tcp(node: Node, ending: contextlib.ExitStack) -> tuple[socket.socket, 
     return line, ask
 
 
-def _open_http(node: Node, ending: contextlib.ExitStack, query: str = "") -> tuple[socket.socket, Ask]:
+def open_http(node: Node, ending: contextlib.ExitStack, query: str = "") -> tuple[socket.socket, Ask]:
     connection = http.client.HTTPConnection(HOST, node.ready["http"], timeout=ANSWER_S)
     connection.auto_open = 0
     connection.connect()
@@ -271,9 +271,9 @@ def _open_http(node: Node, ending: contextlib.ExitStack, query: str = "") -> tup
 
 
 _KINDS: dict[str, Callable[[Node, contextlib.ExitStack], tuple[socket.socket, Ask]]] = {
-    "tcp": _open_tcp,
-    "quick": _open_http,
-    "slow": lambda node, ending: _open_http(node, ending, "?type=URL"),
+    "tcp": open_tcp,
+    "quick": open_http,
+    "slow": lambda node, ending: open_http(node, ending, "?type=URL"),
 }
 
 
@@ -393,6 +393,16 @@ def worker_name(pid: int) -> str:
     names = {Path(file).name.rpartition("-")[0] for file in _open_files(pid) if file.endswith(".spool")}
     assert len(names) == 1, f"{pid} writes {names}"
     return names.pop()
+
+
+def process_with(node: Node, file: str) -> int:
+    """Return which process of a node has a file of this name open; wait for it."""
+    deadline = time.monotonic() + ANSWER_S
+    while time.monotonic() < deadline:
+        for pid in node.children().values():
+            if any(Path(name).name == file for name in _open_files(pid)):
+                return pid
+    raise AssertionError(f"no process has {file} open")
 
 
 def is_gone(pid: int) -> bool:

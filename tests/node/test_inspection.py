@@ -20,9 +20,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import audit.inspection
 import node.inspection
-from audit.block import is_block, open_body
+from audit.block import is_block, open_body, pack_blocks
+from audit.checkpoint import Checkpoint
+from audit.clients import Client
 from audit.export import Days
 from audit.inspection import needed, read_parts, take_months
+from audit.note import ed25519_key, sign_note
 from audit.reading import LogReadError
 from audit.side import KEY_FILE, read_side
 from audit.tile import unpack_bundle
@@ -162,7 +165,7 @@ def test_a_pack_has_the_months_of_the_days_and_is_verified(
         report = verify(path, TRUSTED)
         assert report.ok, told(report)
     assert verify(folder).ok
-    assert verify(folder, TRUSTED).exports == {".": {
+    assert verify(folder, TRUSTED).exports == {"unpacked": {
         "from": first, "to": last, "files": len(json.loads((folder / "manifest.json").read_text())["files"]),
         "signed": True, "trusted": True,
     }}  # fmt: skip
@@ -290,7 +293,7 @@ def test_a_log_that_grows_is_taken_as_its_checkpoint_counts_it(
 def test_a_month_that_ends_while_checkpoints_are_read(
     config: Path, logs: dict[Any, LogFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that was listed is taken, consistent in itself, whichever checkpoint is the last one before it happens."""
+    """What was listed before is taken, consistent in itself; the month that began meanwhile is not."""
     log = config.parent / "data/log"
     read, reads = audit.inspection._read_or_nothing, 0
 
@@ -374,13 +377,46 @@ def test_a_damaged_log_is_named_and_nothing_is_left(
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("entry", [b"{}", b"no entry", b'{"from": {"client": "203.0.113.7", "net": null}}'])
+TELLING = document(Stream.CHANGE, NOW, "x", "y", client="ab" * 8, net="203.0.113.0/24")
+ENTRIES = {
+    "empty": b"{}",
+    "no JSON": b"no entry",
+    "no time": json.dumps(TELLING | {"t": "today"}).encode(),
+    "an address": json.dumps(TELLING | {"from": TELLING["from"] | {"client": "203.0.113.7"}}).encode(),
+    "a narrow network": json.dumps(TELLING | {"from": TELLING["from"] | {"net": "203.0.113.7/32"}}).encode(),
+    "more of a client": json.dumps(TELLING | {"from": TELLING["from"] | {"address": "203.0.113.7"}}).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
 def test_an_entry_that_is_none_or_tells_an_address_is_named(
-    config: Path, logs: dict[Any, LogFolder], entry: bytes
-) -> None:
+    config: Path, logs: dict[Any, LogFolder], kind: str
+) -> None:  # fmt: skip
     """The log is as it was signed, and still nothing that tells a client leaves the node."""
-    logs[Stream.CHANGE, "2026-11"].publish(entry)
-    with pytest.raises(LogReadError, match="change/2026-11 index 301"):
+    logs[Stream.CHANGE, "2026-11"].entries(TELLING)
+    make(config, "2026-11-01", "2026-11-30", io.BytesIO())
+    logs[Stream.CHANGE, "2026-11"].publish(ENTRIES[kind])
+    with pytest.raises(LogReadError, match="change/2026-11 index 302"):
+        make(config, "2026-11-01", "2026-11-30", io.BytesIO())
+
+
+def test_a_block_that_tells_an_address_is_named(config: Path, logs: dict[Any, LogFolder]) -> None:
+    """Its networks are /24 and /48, or the pack is not made."""
+    made = logs[Stream.RESOLUTION, "2026-11"]
+    whole = {bytes((192, 0, 2, 1)): Client(b"h" * 8, bytes((192, 0, 2, 1)))}
+    ((leaf, _),) = pack_blocks([(NOW, 1)], [row("88.118/x")], whole, NODE, "0.1.0")
+    made.publish(leaf)
+    with pytest.raises(LogReadError, match="resolution/2026-11 index 3"):
+        make(config, "2026-11-01", "2026-11-30", io.BytesIO())
+
+
+def test_a_checkpoint_over_other_entries_is_named(config: Path, logs: dict[Any, LogFolder]) -> None:
+    """Signed by the right key, and not the root of what is there."""
+    made = logs[Stream.CHANGE, "2026-11"]
+    text = Checkpoint(made.origin, len(made.leaves), bytes(32)).text
+    key = Ed25519PrivateKey.from_private_bytes(SEED)
+    (made.folder / "checkpoint").write_bytes(sign_note(text, made.key, key.sign))
+    with pytest.raises(LogReadError, match="change/2026-11/checkpoint"):
         make(config, "2026-11-01", "2026-11-30", io.BytesIO())
 
 
@@ -440,7 +476,7 @@ def test_each_file_that_is_altered_or_gone_is_named(config: Path, logs: object, 
             file.write_bytes(kept)
     assert verify(folder, TRUSTED).ok
     (folder / "added").write_text("more")
-    assert [each.partition(": ")[0] for each in told(verify(folder, TRUSTED))] == ["./added"]
+    assert [each.partition(": ")[0] for each in told(verify(folder, TRUSTED))] == ["unpacked/added"]
 
 
 def test_a_whole_month_that_is_taken_out_is_missed(config: Path, logs: object, tmp_path: Path) -> None:
@@ -474,6 +510,41 @@ def test_a_month_that_is_left_out_must_be_the_one_that_the_chain_names(
     subprocess.run(["rm", "-r", str(tmp_path / "unpacked")], check=True)
     problems = told(verify(_packed(config, tmp_path), TRUSTED))
     assert "taken away" in problems[0]
+
+
+@pytest.mark.parametrize(("first", "gone", "where"), [
+    ("2026-05-01", "2026-10", "manifest.json change/2026-10"),  # within the days that it is for
+    ("2026-11-01", "2026-05", "change/2026-10/checkpoint"),  # outside of them: then no other is in it, either
+])  # fmt: skip
+def test_a_manifest_beside_a_log_excuses_no_month_that_was_taken_away(
+    config: Path, logs: dict[Any, LogFolder], tmp_path: Path, first: str, gone: str, where: str
+) -> None:
+    """Whoever has the key can sign one that leaves a month out, and lay it into the data folder."""
+    folder = _packed(config, tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["signature"]
+    for month in manifest["months"]:
+        month["included"] = month["month"] >= first[:7] and (month["stream"], month["month"]) != ("change", gone)
+    data = config.parent / "data"
+    signed = load_signer(load(config)).sign_document("inspection", manifest | {"from": first})
+    (data / "manifest.json").write_text(json.dumps(signed))
+    subprocess.run(["rm", "-r", str(data / "log/change" / gone)], check=True)
+    for path in (data / "log", data / "log/change"):
+        assert any(where in each for each in told(verify(path, TRUSTED)))
+    subprocess.run(["rm", "-r", str(folder / "log")], check=True)
+    subprocess.run(["cp", "-r", str(data / "log"), str(data / "manifest.json"), str(folder)], check=True)
+    assert any(where in each for each in told(verify(folder, TRUSTED)))
+
+
+def test_a_node_that_got_another_key_makes_a_pack(config: Path, logs: dict[Any, LogFolder], tmp_path: Path) -> None:
+    """The month has both keys, a line each; its checkpoint is signed by one of them."""
+    for made in logs.values():
+        beside = made.folder / "vkey"
+        other = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+        beside.write_text(f"{ed25519_key(made.origin, other).vkey}\n{beside.read_text()}")
+    folder = _packed(config, tmp_path)
+    assert told(verify(folder, TRUSTED)) == []
+    assert told(verify(folder)) == []
 
 
 # --- secrets

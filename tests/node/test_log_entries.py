@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from audit.sequencer import LOCK
 from core.config import load
 from core.store.log_rows import LogRow
 from core.who import Role, Who
@@ -28,9 +32,12 @@ URL = Value(1, "URL", b"https://a.example")
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """Give a node whose keeper takes nothing out of the queue: the lock of the logs is held here."""
     made = Node(tmp_path_factory.mktemp("log") / "node", PREFIX, handle__server_admins=[300, 301])
-    with made:
-        yield made
+    with (made.folder / "data" / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with made:
+            yield made
 
 
 class Log:
@@ -192,3 +199,30 @@ def test_keys_that_the_command_line_makes(node: Node, log: Log) -> None:
 def test_the_store_is_as_it_must_be(node: Node) -> None:
     """All of it was read, the queue too."""
     node.fsck()
+
+
+def test_a_store_that_was_put_back_loses_no_entry(tmp_path: Path) -> None:
+    """Its numbers would be given anew, and rows with numbers that the logs have are taken for published."""
+    made = Node(tmp_path / "node", PREFIX)
+    data = made.folder / "data"
+    shutil.copytree(data / "store", tmp_path / "copy")
+    with made:
+        for number in range(3):
+            assert made.put(f"{PREFIX}/BEFORE{number}", VALUES).status == 201
+    shutil.rmtree(data / "store")
+    shutil.copytree(tmp_path / "copy", data / "store")
+    saltern(
+        "record",
+        "put",
+        f"{PREFIX}/STOPPED",
+        "--file",
+        "-",
+        "--config",
+        str(made.config),
+        stdin=json.dumps(VALUES).encode(),
+    )
+    with made:
+        assert made.put(f"{PREFIX}/AFTER", VALUES).status == 201
+    found = saltern("log", "query", "--stream", "registration", "--json", "--config", str(made.config)).stdout
+    objects = [json.loads(line)["obj"] for line in found.splitlines()]
+    assert objects[-5:] == [f"{PREFIX}/{name}" for name in ("BEFORE0", "BEFORE1", "BEFORE2", "STOPPED", "AFTER")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ from tests.kit.handle_node import (
     secret_key,
 )
 from tests.kit.node import Node, admin_value
-from tests.kit.spools import entries, own_name, told
+from tests.kit.spools import entries, own_name, published, told
 
 PREFIX = "88.118.7"
 FOUND = f"{PREFIX}/Found-盐"
@@ -102,6 +103,20 @@ def test_each_answer_leaves_one_entry_and_it_is_there_with_the_answer(node: Node
     with told(node) as new:
         status, peer = ask(node, handle)
     assert [entry[1:] for entry in new] == [(via, OUTCOMES[handle], peer, handle.encode(), "")], status
+
+
+@pytest.mark.parametrize("handle", [FOUND, MISSING])
+def test_what_is_published_says_the_same_of_each_protocol(node: Node, handle: str) -> None:
+    """One line of each, whichever way it was asked: identifier, outcome, client; the protocol as it was."""
+    before = len(entries(node))
+    asked = [(via, ask(node, handle)[1]) for via, ask in WAYS.values()]
+    deadline = time.monotonic() + 20
+    while len(published(node)) < before + len(WAYS):
+        assert time.monotonic() < deadline, "what was answered is published within a second or two"
+        time.sleep(0.02)
+    lines = published(node)[before:]
+    assert [(line.via, line.peer) for line in lines] == asked
+    assert {(line.identifier, line.outcome, line.who) for line in lines} == {(handle.encode(), OUTCOMES[handle], "")}
 
 
 def test_the_found_and_the_missing_are_told_apart_by_the_answers_too(node: Node) -> None:

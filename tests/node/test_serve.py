@@ -213,10 +213,10 @@ def test_metrics_count_what_happens_in_every_worker(node: Node) -> None:
 
 
 def test_files_are_private(made: Node) -> None:
-    """Keys and data can be read by their owner only."""
+    """Keys and data can be read by their owner only; the published logs, which hold nothing secret, lie behind that."""
     private = [*(made.folder / "keys").iterdir(), *(made.folder / "data").rglob("*")]
     for path in private:
-        if path.suffix != ".crt":
+        if path.suffix != ".crt" and made.folder / "data" / "log" not in path.parents:
             mode = stat.S_IMODE(path.stat().st_mode)
             assert mode & 0o077 == 0 or path.parent.name in ("data", "run", "store"), path
     assert stat.S_IMODE((made.folder / "data").stat().st_mode) == 0o700

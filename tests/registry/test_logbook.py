@@ -471,6 +471,21 @@ def test_a_flood_of_one_source_is_counted_and_hides_nobody_else() -> None:
     assert len(counted(office.log()[known:])) == 1
 
 
+@pytest.mark.parametrize(("later_ms", "last"), [(1_000, False), (0, True)])
+def test_a_count_is_told_though_nobody_asks_any_more(later_ms: int, last: bool) -> None:
+    """A second later, or as the registrar ends; once, and not within the second."""
+    office = office_of_records()
+    known = len(office.log())
+    run(office, [Request(Delete("88.118.7/OLD"), Actor(Identity("0.NA/88.118", 999)), sent=TCP)] * 40)
+    office.registry.tell_counted(office.now)
+    assert not counted(office.log()[known:])
+    office.now = Millis(office.now + later_ms)
+    for _ in range(2):
+        office.registry.tell_counted(office.now, last=last)
+    told = counted(office.log()[known:])
+    assert [reason.split()[0] for _, _, reason in told] == [str(40 - limits.SOURCE_REFUSALS_KEPT_PER_S)]
+
+
 def strangers(number: int) -> Origin:
     return Origin("http/json", b"\0\1" + (number + 1).to_bytes(4, "big"))
 

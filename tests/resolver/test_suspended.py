@@ -68,7 +68,7 @@ def ask(store: Engine, handle: str, **question: object) -> Answer:
 
 def rows(store: Engine) -> dict[Table, list[tuple[bytes, bytes]]]:
     with store.snapshot() as snapshot:
-        tables = [table for table in Table if table not in (Table.JOURNAL, Table.META)]
+        tables = [table for table in Table if table not in (Table.JOURNAL, Table.LOG_QUEUE, Table.META)]
         return {table: list(snapshot.scan(table, b"")) for table in tables}
 
 
