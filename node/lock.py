@@ -24,7 +24,9 @@ class DataLock:
         try:
             self._descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ConfigError(f"cannot lock the data folder {folder}: {error.strerror}") from None
+            raise ConfigError(
+                f"无法锁定数据目录 {folder}（{error.strerror}）。Cannot lock the data folder {folder}: {error.strerror}"
+            ) from None
         deadline = clock.monotonic_s() + wait_s
         while True:
             try:

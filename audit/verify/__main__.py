@@ -39,8 +39,16 @@ def run(path: str, vkey: Path | None, checkpoints: list[Path], token_file: Path 
     """Verify by files of keys, checkpoints and a token. Errors: ValueError for one that cannot be read."""
     keys = read_vkeys(vkey) if vkey is not None else None
     given = [(str(file), _content(file, CHECKPOINT_BYTES_MAX)) for file in checkpoints]
-    token = _text(token_file, _TOKEN_BYTES_MAX).strip() if token_file is not None else ""
+    token = _read_token(token_file) if token_file is not None else ""
     return verify(path, keys, given, token)
+
+
+def _read_token(file: Path) -> str:
+    """Errors: ValueError."""
+    token = _text(file, _TOKEN_BYTES_MAX).strip()
+    if not token or not token.isascii() or len(token.split()) != 1:
+        raise ValueError(f"{file}：须只有令牌本身，一行。It must hold the token alone, one line: saltern_…")
+    return token
 
 
 def read_vkeys(file: Path) -> Keys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import urllib.parse
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -56,11 +57,19 @@ class Scope(NamedTuple):
 
 def find(path: Path, findings: Findings) -> Scope:
     """Find out what lies under a path."""
-    if path.is_file():
-        return Scope([], [], [(path, plain(path.name))])
-    if not path.is_dir():
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            os.scandir(path).close()
+    except (FileNotFoundError, NotADirectoryError):
         findings.problem(str(path), "此路径不存在", "there is nothing at this path")
         return Scope([], [], [])
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        findings.problem(str(path), f"此路径无法读取（{why}）", f"this path cannot be read ({why})")
+        return Scope([], [], [])
+    if not stat.S_ISDIR(mode):
+        return Scope([], [], [(path, plain(path.name))])
     path = path.resolve()
     if _is_month(path):
         stream = path.parent.name if path.parent.name in STREAMS else ""
@@ -141,9 +150,15 @@ class _Search:
         """Streams that are not there, told where others have months: all begin together."""
         if not any(_months_in(folder / name) for name in streams):
             return
-        for name in STREAMS:
-            if name not in streams:
-                _tell_absent(os.path.relpath(folder / name, self._base), self._findings)
+        absent = [os.path.relpath(folder / name, self._base) for name in STREAMS if name not in streams]
+        if len(absent) == 1:  # nobody copies three of four by choice
+            self._findings.problem(
+                absent[0], "没有此日志，而其他三种都在：被删除或未复制",
+                "this log is not here, while the three others are: it was deleted, or not copied",
+            )  # fmt: skip
+            return
+        for label in absent:
+            _tell_absent(label, self._findings)
 
     def _empty(self, folder: Path, name: str) -> None:
         """A stream without months: told where other streams beside it have some."""

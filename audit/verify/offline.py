@@ -13,9 +13,10 @@ from audit.note import NOTE_BYTES_MAX
 from audit.proof import load_proof
 from audit.verify.check import Given
 from audit.verify.findings import Findings
-from audit.verify.place import UnreadError, read_file
+from audit.verify.place import UnreadError, open_file, read_file
 from audit.verify.trust import Keys, open_checkpoint
 
+_ZIP: Final = b"PK\x03\x04"
 PROOF_BYTES_MAX: Final = 131_072 + NOTE_BYTES_MAX
 
 
@@ -32,6 +33,11 @@ def check_proof(
     path: Path, label: str, keys: Keys | None, given: list[Given], findings: Findings
 ) -> dict[str, Any] | None:  # fmt: skip
     """Check a proof; return what it proves. ``given``: checkpoints of any log that are known from elsewhere."""
+    if _is_zip(path):
+        findings.problem(
+            label, "这是 ZIP 文件：请先解压，再校验其目录", "this is a ZIP file: unpack it and verify its folder"
+        )
+        return None
     try:
         proof = load_proof(read_file(path, PROOF_BYTES_MAX))
         opened = open_checkpoint(proof.checkpoint, keys or Keys())
@@ -39,7 +45,10 @@ def check_proof(
         findings.problem(label, error.zh, error.en)
         return None
     except ValueError as error:
-        findings.problem(label, f"不是证明，也不是日志（{error}）", f"this is no proof, and no log ({error})")
+        findings.problem(
+            label, f"不是证明（{error}）；校验日志请指定其目录",
+            f"this is no proof ({error}); of a log name the folder",
+        )  # fmt: skip
         return None
     checkpoint = opened.checkpoint
     if opened.fault is not None:
@@ -65,6 +74,14 @@ def check_proof(
         "trusted": keys is not None and opened.signed,
         "entry": _shown(proof.extra),
     }
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        with open_file(path) as file:
+            return file.read(len(_ZIP)) == _ZIP
+    except UnreadError:
+        return False
 
 
 def _compare(known: Given, checkpoint: Checkpoint, label: str, findings: Findings) -> None:

@@ -95,10 +95,20 @@ class Commands(click.Group):
                 return super().invoke(ctx)
         except NodeError as error:
             raise Failure(error.message or error.ended.value) from None
+        except PermissionError as error:
+            raise Failure(no_permission(error)) from None
         except UnicodeEncodeError:
             raise click.UsageError("参数不是 UTF-8 文本。An argument is no UTF-8 text") from None
         except StorePanicError as error:
             raise Failure(f"存储不可用。The store cannot be used: {error}") from None
+
+
+def no_permission(error: PermissionError) -> str:
+    """Return what helps whoever may not read or write a file of the node."""
+    return (
+        f"无权访问 {error.filename}：请以运行节点的用户执行。"
+        f"No permission for {error.filename}: run this as the user that runs the node"
+    )
 
 
 class Failure(click.ClickException):
@@ -130,6 +140,8 @@ def telling() -> Iterator[None]:
         failure = refused
     except NodeError as error:
         failure = Refused(error.ended.value, str(error.fields.get("rule", "")), error.message)
+    except PermissionError as error:
+        failure = Refused(Outcome.INTERNAL.value, "", no_permission(error))
     except StorePanicError as error:
         failure = Refused(Outcome.INTERNAL.value, "", f"存储不可用。The store cannot be used: {error}")
     else:

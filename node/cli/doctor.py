@@ -12,6 +12,7 @@ from typing import NamedTuple
 import click
 from cryptography import x509
 
+from audit.waiting import look
 from core import clock
 from core.config import Config
 from core.disk import free_bytes
@@ -37,6 +38,7 @@ _FULL_BYTES = 1 << 20  # less than one transaction and one segment may take
 _DAY_S = 86_400
 _WARN_DAYS = 30
 _READY_S = 5
+_LOGS_BEHIND_S = 5
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, and where it is asked
 
 
@@ -53,7 +55,7 @@ class Finding(NamedTuple):
 @config_option
 @json_option
 def doctor(deep: bool, config_file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """检查安装、配置、密钥、磁盘与存储。Check installation, configuration, keys, disk and store.
+    """检查安装、配置、密钥、磁盘、存储与日志。Check installation, configuration, keys, disk, store and logs.
 
     Example: saltern doctor --deep --config my-node/node.toml
     """
@@ -64,7 +66,18 @@ def doctor(deep: bool, config_file: Path, overrides: tuple[str, ...], as_json: b
         findings.append(Finding("error", "config", error.message))
     else:
         findings.append(Finding("ok", "config", str(config.path)))
-        for check in (_handles, _files, _identity_keys, _lot_keys, _signing_key, _certificate, _duties, _disk, _node):
+        for check in (
+            _handles,
+            _files,
+            _identity_keys,
+            _lot_keys,
+            _signing_key,
+            _certificate,
+            _duties,
+            _disk,
+            _node,
+            _logs,
+        ):
             findings += check(config)
         findings += _store(config, deep)
     if as_json:
@@ -215,6 +228,31 @@ def _node(config: Config) -> Iterator[Finding]:
     else:
         yield Finding("ok", "node", "正在运行 running")
         yield from _readiness(config)
+
+
+def _logs(config: Config) -> Iterator[Finding]:
+    """Whether what was answered is published; without the keeper, or where it is behind, no auditor sees it."""
+    try:
+        waits = look(config.data)
+    except OSError as error:
+        yield Finding("error", "logs", f"{error.filename}: {error.strerror}")
+        return
+    if waits.fault is not None:
+        yield Finding(
+            "error", "logs",
+            f"{waits.fault}；日志不再发布，请从备份恢复，见 docs/explanation/log-publication.md。"
+            "Nothing is published any more: restore it from a backup",
+        )  # fmt: skip
+        return
+    age_s = 0 if waits.since_ms is None else (clock.now_ms() - waits.since_ms) // 1_000
+    if age_s <= _LOGS_BEHIND_S:
+        yield Finding("ok", "logs", "已应答的解析均已发布 what was answered is published")
+        return
+    yield Finding(
+        "warning", "logs",
+        f"{waits.octets} 字节已应答的解析等待发布已 {age_s} 秒：请启动节点；若在运行，请看其日志。{waits.octets} "
+        f"octets of resolutions wait to be published, for {age_s} s: start the node; if it runs, see what it logs",
+    )  # fmt: skip
 
 
 def _readiness(config: Config) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from core.streams import Stream
 from node import VERSION
 from node.cli.common import Refused, config_option, json_option, load_config, print_json
 from node.cli.log_query import Nearest, StreamName
-from node.log_reading import log_reader
+from node.log_reading import log_reader, tell_waiting
 from node.signing import load_signer
 
 
@@ -34,7 +34,7 @@ class Day(click.ParamType[Any]):
         """Return the day. Errors: BadParameter."""
         day = value if isinstance(value, datetime.date) else clock.parse_day(value)
         if day is None or not 0 <= clock.shanghai_midnight(day) < clock.TIME_MS_END - clock.DAY_MS:
-            raise click.BadParameter(f"日期应为 YYYY-MM-DD。A day is YYYY-MM-DD: {value!r}", ctx, param)
+            raise click.BadParameter(f"应为存在的日期 YYYY-MM-DD。It must be a day, YYYY-MM-DD: {value!r}", ctx, param)
         return day
 
 
@@ -65,18 +65,21 @@ def export(
     import duckdb
 
     if first > last:
-        raise click.UsageError("--from 晚于 --to。--from lies behind --to")
+        raise click.UsageError("--from 晚于 --to。--from is later than --to")
     config = load_config(config_file, overrides)
     signer = load_signer(config)
+    if Stream(stream) is Stream.RESOLUTION:
+        tell_waiting(config, lambda text: click.echo(f"注意 Note: {text}", err=True))
     software = Software(config.text("node.prefix"), VERSION)
     try:
         with _progress() as progress:
             told = write_export(
-                log_reader(config, lambda _: None), Stream(stream), Days(first, last), form, out,
+                log_reader(config), Stream(stream), Days(first, last), form, out,
                 signer=signer, software=software, now_ms=clock.now_ms(), progress=progress,
             )  # fmt: skip
     except (OSError, duckdb.Error) as error:
         raise Refused(Outcome.INTERNAL.value, "", f"无法导出。Cannot export: {error}") from None
+    _tell_gaps(Stream(stream), first, last, {month["month"] for month in told["months"]})
     if as_json:
         print_json(told)
         return
@@ -84,6 +87,17 @@ def export(
     click.echo(
         f"已导出 {told['entries']} 条，{files} 个文件 Exported {told['entries']} entries in {files} files: {out}"
     )
+
+
+def _tell_gaps(stream: Stream, first: datetime.date, last: datetime.date, there: set[str]) -> None:
+    """Say which of the months asked for have no log here: deleted after its time, later, or of a mistyped day."""
+    asked = [divmod(number, 12) for number in range(first.year * 12 + first.month - 1, last.year * 12 + last.month)]
+    gaps = [name for year, month in asked if (name := f"{year:04d}-{month + 1:02d}") not in there]
+    if gaps:
+        told = gaps[0] if len(gaps) == 1 else f"{gaps[0]} … {gaps[-1]} ({len(gaps)})"
+        click.echo(
+            f"注意：此处没有 {stream.value} {told} 的日志。Note: there is no log {stream.value} {told} here", err=True
+        )
 
 
 @contextmanager

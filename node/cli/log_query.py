@@ -19,10 +19,13 @@ from core.errors import Outcome
 from core.events import PROTOCOL_API, PROTOCOL_LOCAL, PROTOCOLS
 from core.streams import Stream
 from node.cli.common import config_option, json_option, load_config
-from node.log_reading import comparison, log_reader
+from node.log_reading import comparison, log_reader, tell_waiting
 
 _PROTOCOLS: Final = (*PROTOCOLS.values(), PROTOCOL_API, PROTOCOL_LOCAL, "http")
-_TIME = "时间应为上海日期 YYYY-MM-DD 或时刻 YYYY-MM-DDThh:mm[:ss]。A time is a day in Shanghai, or an instant"
+_TIME = (
+    "时间应为上海日期 YYYY-MM-DD，或时刻 YYYY-MM-DDThh:mm[:ss]（上海时间，末尾加 Z 为 UTC）。A time is a day that "
+    "there is, YYYY-MM-DD in Shanghai, or an instant, YYYY-MM-DDThh:mm[:ss], of Shanghai, or with Z of UTC"
+)
 
 
 class Nearest(click.ParamType[Any]):
@@ -35,9 +38,9 @@ class Nearest(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name. Errors: BadParameter."""
-        if value in self._names:
-            return str(value)
-        near = difflib.get_close_matches(str(value).lower(), self._names, n=1, cutoff=0.4)
+        if (name := str(value).lower()) in self._names:
+            return name
+        near = difflib.get_close_matches(name, self._names, n=1, cutoff=0.4)
         hint = f"您是想用 Did you mean {near[0]}?" if near else f"可用 Known: {', '.join(self._names)}"
         raise click.BadParameter(f"没有 {value!r}。There is no {value!r}. {hint}", ctx, param)
 
@@ -131,13 +134,19 @@ def query(
     if identifier == "":
         raise click.BadParameter("标识为空。The identifier is empty", param_hint="--identifier")
     if since_ms >= until_ms:
-        raise click.UsageError("--from 晚于 --to。--from lies behind --to")
+        raise click.UsageError("--from 晚于 --to。--from is later than --to")
     config = load_config(config_file, overrides)
     question = Question(since_ms, until_ms, _named(config, identifier), network, protocol, outcome)
-    reader = log_reader(config, lambda text: click.echo(f"注意 Note: {text}", err=True))
+    reader = log_reader(config, _note)
+    if Stream(stream) is Stream.RESOLUTION:
+        tell_waiting(config, _note)
     line = found_line if as_json else _text
     for found in reader.find(Stream(stream), question):
         sys.stdout.buffer.write(line(found) + b"\n")
+
+
+def _note(text: str) -> None:
+    click.echo(f"注意 Note: {text}", err=True)
 
 
 def _named(config: Config, identifier: str | None) -> Named | None:

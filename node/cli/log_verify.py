@@ -17,6 +17,7 @@ from core.clock import parse_month
 from core.streams import Stream
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
 
+_PROOF = b"c2sp.org/tlog-proof@"
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -85,6 +86,7 @@ def prove(
             f"There is no entry {index}: {stream} {month} has {opened.size}, 0 to {opened.size - 1}"
         )
     proof = _proof(folder / stream / month, opened, index)
+    _spare(out)
     try:
         out.write_bytes(proof)
     except OSError as error:
@@ -100,6 +102,17 @@ def prove(
     click.echo(
         "FILE 为可信公钥，可取自日志旁的 vkey FILE: the trusted key; the node's is the file vkey beside the log."
     )
+
+
+def _spare(out: Path) -> None:
+    """Write over a proof or an empty file, and over nothing else. Errors: Failure."""
+    try:
+        with out.open("rb") as file:
+            begins = file.read(len(_PROOF))
+    except OSError:
+        return  # not there, which is well, or it cannot be written either
+    if begins not in (b"", _PROOF):
+        raise Failure(f"{out} 已存在，且不是证明，未作改动。{out} exists and is no proof; nothing was done")
 
 
 def _proof(folder: Path, opened: MonthLog, index: int) -> bytes:

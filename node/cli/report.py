@@ -48,7 +48,7 @@ def inspection(desk: Desk, first: datetime.date, last: datetime.date, out: Path 
     Example: saltern report inspection --from 2026-11-01 --to 2026-11-30 --out november.zip --actor 张经办
     """
     if first > last:
-        raise click.BadParameter(f"--from {first} 晚于 --to {last}。--from lies behind --to", param_hint="--from")
+        raise click.BadParameter(f"--from {first} 晚于 --to {last}。--from is later than --to", param_hint="--from")
     days = Days(first, last)
     path = out or Path(f"inspection-{first}-{last}.zip")
     signer = load_signer(desk.config)

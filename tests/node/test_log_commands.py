@@ -145,3 +145,16 @@ def test_no_serving_process_loads_duckdb() -> None:
     code = f"import sys, {modules}; print('duckdb' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert done.stdout == b"False\n"
+
+
+def test_months_without_a_log_are_told_by_an_export(node: Node, tmp_path: Path) -> None:
+    """A year that was mistyped makes no export that looks complete."""
+    out = ("--format", "csv", "--out", str(tmp_path / "out"))
+    done = log(node, "export", "--stream", "resolution", "--from", "2026-09-30", "--to", "2026-11-01", *out)
+    assert done.returncode == 0
+    assert "no log resolution 2026-09 … 2026-10 (2) here" in done.stderr.decode()
+
+
+def test_names_are_taken_in_any_case(node: Node) -> None:
+    """UDP is how people write it."""
+    assert listed(node, "--protocol", "UDP", "--stream", "Resolution") == [0, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,60 @@ def test_a_block_of_resolutions_is_proven_as_a_whole(config: Path, tmp_path: Pat
     out = tmp_path / "block.tlog-proof"
     assert prove(config, 2, out, stream="resolution").exit_code == 0
     assert saltern("log", "verify", out, "--vkey", made.folder / "vkey").exit_code == 0
+
+
+def test_a_proof_is_written_over_proofs_alone(config: Path, made: LogFolder, tmp_path: Path) -> None:
+    """A key whose name was given by mistake stays; an empty file and an earlier proof do not."""
+    out = tmp_path / "one.tlog-proof"
+    out.touch()
+    assert (prove(config, 1, out).exit_code, prove(config, 2, out).exit_code) == (0, 0)
+    assert b"\nindex 2\n" in out.read_bytes()
+    key = made.folder / "vkey"
+    kept = key.read_bytes()
+    ended = prove(config, 1, key)
+    assert (ended.exit_code, key.read_bytes()) == (1, kept)
+    assert "exists and is no proof" in ended.output
+
+
+def test_a_zip_file_and_a_wrong_token_file_are_told(made: LogFolder, tmp_path: Path) -> None:
+    """A pack that was not unpacked; what `token issue` printed, instead of the token."""
+    (tmp_path / "pack.zip").write_bytes(b"PK\x03\x04rest")
+    assert "unpack it" in saltern("log", "verify", tmp_path / "pack.zip").stdout
+    (tmp_path / "token").write_text("saltern_x\n0a1b  auditor  王\n")
+    ended = saltern("log", "verify", made.folder, "--token-file", tmp_path / "token")
+    assert (ended.exit_code, "the token alone" in ended.output) == (2, True)
+
+
+def test_a_log_that_is_gone_as_a_whole_is_named(config: Path, tmp_path: Path) -> None:
+    """One of the four: a problem. Of a copy of one or two: a note."""
+    log = tmp_path / "log"
+    for stream in Stream:
+        LogFolder(log, stream, MONTH).entries(document(stream, 1, "record.change", "88.118.7/S1"))
+    assert saltern("log", "verify", log).exit_code == 0
+    shutil.rmtree(log / "resolution")
+    told = json.loads(saltern("log", "verify", log, "--json").stdout)
+    assert [problem["where"] for problem in told["problems"]] == ["resolution"]
+    shutil.rmtree(log / "change")
+    told = json.loads(saltern("log", "verify", log, "--json").stdout)
+    assert told["ok"]
+    assert [
+        stream for stream in ("resolution", "change") if any(f"{stream}: this" in note for note in told["notes"])
+    ] == [
+        "resolution",
+        "change",
+    ]
+
+
+@pytest.mark.parametrize("arguments", ["log query", "log retention"])
+def test_a_folder_that_may_not_be_read_is_told_in_a_line(
+    config: Path, monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    """Whoever has no right to the data folder is told of it, by each command that reads."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "data")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refused)
+    monkeypatch.setattr("node.wiring.open_store", refused)
+    ended = saltern(*arguments.split(), "--config", config)
+    assert (ended.exit_code, "No permission for data" in ended.output) == (1, True), ended.output
