@@ -38,6 +38,7 @@ from node.http_front import PlainResponse
 from node.keeping import drop_logs
 from node.log_keeper import Clocks, LogKeeper
 from node.mirroring import keep_mirror
+from node.sequencing import make_sequencer
 from node.serving import Rates
 from node.site import Ports
 from node.telemetry import Counters
@@ -145,7 +146,7 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
     """What must be single: the logs, metrics, the slots of readers that were killed, dialogues whose time is over."""
     store = wiring.open_store(config)
     counters = Counters(wiring.run_folder(config), child.name)
-    sequencer = serving.make_sequencer(config, store)
+    sequencer = make_sequencer(config, store)
     clocks = Clocks(clock.now_ms, clock.monotonic_s)
     keeping = LogKeeper(sequencer, clocks, partial(drop_logs, config, store), counters.log_round_failed)
     witness = load_witness(config, keeping.note)

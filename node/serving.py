@@ -9,8 +9,7 @@ import resource
 from collections.abc import Callable
 from typing import NamedTuple
 
-from audit.entry import Software
-from audit.sequencer import SPOOL_FOLDER, Publisher, Sequencer
+from audit.sequencer import SPOOL_FOLDER
 from audit.spool import Spool
 from core import clock, limits
 from core.caller import Callers
@@ -25,7 +24,6 @@ from core.ident.handle import HandleRules
 from core.records import SiteInfo
 from core.source_limit import SourceLimit
 from core.store.lmdb_engine import LmdbEngine
-from core.store.log_queue import LogQueue
 from core.store.run_store import RunStore
 from core.wire.codepoints import VERSION as PROTOCOL
 from node import VERSION, wiring
@@ -41,7 +39,7 @@ from node.log_api import LogApi
 from node.public_pages import PublicPages
 from node.routes import Routes
 from node.sessions_api import SessionsApi
-from node.signing import load_signer, public_key
+from node.signing import public_key
 from node.site import Ports, server_key, site_info
 from node.telemetry import Counters, Front
 from node.turn import Turn
@@ -110,15 +108,6 @@ def make_spool(config: Config, worker: str) -> Spool:
     guard = DiskGuard(wiring.disks(config), config.integer("log.disk_reserve"))
     sync_s = config.integer("log.sync_interval") / 1_000
     return Spool(config.data / SPOOL_FOLDER, worker, sync_s, has_room=guard.has_room)
-
-
-def make_sequencer(config: Config, store: LmdbEngine) -> Sequencer:
-    """What writes the logs. Errors: ConfigError if there is no key to sign them with."""
-    signer = load_signer(config)
-    publisher = Publisher(
-        wiring.log_host(config), Software(config.text("node.prefix"), VERSION), signer.public_key, signer.sign_note
-    )
-    return Sequencer(config.data, LogQueue(store), publisher)
 
 
 class Rates(NamedTuple):

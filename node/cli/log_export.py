@@ -19,6 +19,7 @@ from core import clock
 from core.errors import Outcome
 from core.streams import Stream
 from node import VERSION
+from node.catching_up import publish_waiting
 from node.cli.common import Refused, config_option, json_option, load_config, print_json
 from node.cli.log_query import Nearest, StreamName
 from node.log_reading import log_reader, tell_waiting
@@ -68,6 +69,7 @@ def export(
         raise click.UsageError("--from 晚于 --to。--from is later than --to")
     config = load_config(config_file, overrides)
     signer = load_signer(config)
+    publish_waiting(config)
     if Stream(stream) is Stream.RESOLUTION:
         tell_waiting(config, lambda text: click.echo(f"注意 Note: {text}", err=True))
     software = Software(config.text("node.prefix"), VERSION)

@@ -18,6 +18,7 @@ from core.config import Config
 from core.errors import Outcome
 from core.events import PROTOCOL_API, PROTOCOL_LOCAL, PROTOCOLS
 from core.streams import Stream
+from node.catching_up import publish_waiting
 from node.cli.common import config_option, json_option, load_config
 from node.log_reading import comparison, log_reader, tell_waiting
 
@@ -137,6 +138,7 @@ def query(
         raise click.UsageError("--from 晚于 --to。--from is later than --to")
     config = load_config(config_file, overrides)
     question = Question(since_ms, until_ms, _named(config, identifier), network, protocol, outcome)
+    publish_waiting(config)
     reader = log_reader(config, _note)
     if Stream(stream) is Stream.RESOLUTION:
         tell_waiting(config, _note)

@@ -12,6 +12,7 @@ import click
 
 from audit.export import Days
 from core import clock
+from node.catching_up import publish_waiting
 from node.cli.acts import Desk, governed
 from node.cli.common import Commands
 from node.cli.log_export import Day
@@ -54,6 +55,7 @@ def inspection(desk: Desk, first: datetime.date, last: datetime.date, out: Path 
     signer = load_signer(desk.config)
     with new_file(path) as file, _progress() as begin:
         desk.run(NoteAct(INSPECTION, f"{first}/{last}"))
+        publish_waiting(desk.config)
         made = make_pack(
             file, desk.config, desk.reading, days,
             signer=signer, actor=desk.actor, now_ms=clock.now_ms(), begin=begin,
