@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final, NamedTuple
 
 PROBLEMS_MAX: Final = 1_000  # kept and shown; memory stays flat, however broken a log is
 NOTES_MAX: Final = 200
+_ENTRIES_TOLD: Final = 10
 _SHOWN: Final = ("index", "size", "entries", "rows", "root", "signed", "trusted")
 
 
@@ -85,6 +87,8 @@ class Report(NamedTuple):
         for stream, months in self.streams.items():
             lines += [f"  {stream}/{month}  {_line(told)}" for month, told in months.items()]
         lines += [f"  {name}  {_line(told or {})}" for name, told in (self.exports | self.proofs).items()]
+        for told in self.proofs.values():
+            lines += _proven(told or {})
         lines += [f"问题 Problem: {problem.where}\n    {problem.what}" for problem in self.problems]
         if self.found > len(self.problems):
             lines.append(
@@ -92,6 +96,17 @@ class Report(NamedTuple):
             )
         lines += [f"说明 Note: {note}" for note in self.notes]
         return "\n".join(part for line in lines for part in map(plain, line.split("\n")))
+
+
+def _proven(told: dict[str, Any]) -> list[str]:
+    """Return what a proof proves: where the entry stands, and the entry; of a block the first ones."""
+    if "entry" not in told:
+        return []
+    entries = told["entry"] if isinstance(told["entry"], list) else [told["entry"]]
+    lines = [f"    {told['origin']} index {told['index']}:"]
+    lines += [f"    {json.dumps(each, ensure_ascii=False)}" for each in entries[:_ENTRIES_TOLD]]
+    more = len(entries) - _ENTRIES_TOLD
+    return [*lines, f"    另有 {more} 条，见 --json。{more} more: --json"] if more > 0 else lines
 
 
 def _line(told: dict[str, Any]) -> str:

@@ -14,8 +14,10 @@ from audit.proof import load_proof
 from audit.verify.check import Given
 from audit.verify.findings import Findings
 from audit.verify.place import UnreadError, open_file, read_file
+from audit.verify.rows import block_opener
 from audit.verify.trust import Keys, open_checkpoint
 
+_BLOCK: Final = b"\x01"
 _ZIP: Final = b"PK\x03\x04"
 PROOF_BYTES_MAX: Final = 131_072 + NOTE_BYTES_MAX
 
@@ -72,7 +74,7 @@ def check_proof(
         "root": base64.b64encode(checkpoint.root).decode(),
         "signed": opened.signed,
         "trusted": keys is not None and opened.signed,
-        "entry": _shown(proof.extra),
+        "entry": _shown(proof.index, proof.extra),
     }
 
 
@@ -97,9 +99,11 @@ def _compare(known: Given, checkpoint: Checkpoint, label: str, findings: Finding
         )  # fmt: skip
 
 
-def _shown(entry: bytes) -> Any:
-    """Return the JSON of an entry; of anything else, or what cannot be printed, its length."""
+def _shown(index: int, entry: bytes) -> Any:
+    """Return the JSON of an entry, of a block those of all in it; of what cannot be printed the length."""
     try:
+        if entry[:1] == _BLOCK:
+            return [each.document for each in block_opener()(index, entry)]
         shown = json.loads(entry)
         json.dumps(shown, ensure_ascii=False, indent=2).encode()
         return shown

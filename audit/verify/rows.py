@@ -85,7 +85,7 @@ class Rows:
         same = 0
         if self._logs and self._manifest.stream == _RESOLUTION:
             try:
-                _blocks()
+                block_opener()
             except ImportError as error:
                 self._logs.clear()
                 self._findings.note(
@@ -188,7 +188,7 @@ def _place(entry: Entry) -> tuple[str, str]:
 def _entries(place: Place, size: int, manifest: Manifest) -> Iterator[Entry]:
     """Yield the entries of a month that lie in the days of an export. Errors: UnreadError, ValueError."""
     since, until = _midnight(manifest.first, 0), _midnight(manifest.last, 1)
-    opened = _blocks() if manifest.stream == _RESOLUTION else None
+    opened = block_opener() if manifest.stream == _RESOLUTION else None
     for index, leaf in _leaves(place, size):
         if index == 0:
             continue
@@ -214,7 +214,7 @@ def _leaves(place: Place, size: int) -> Iterator[tuple[int, bytes]]:
         yield from enumerate(leaves, number * WIDTH)
 
 
-def _blocks() -> Callable[[int, bytes], Iterator[Entry]]:
+def block_opener() -> Callable[[int, bytes], Iterator[Entry]]:
     """Return what opens a block: the one place where more than the formats is loaded."""
     from audit.block import open_block
     from audit.rows import row_document

@@ -513,3 +513,21 @@ def test_no_content_of_any_file_raises(small: Small, data: st.DataObject) -> Non
     text = report.text() + json.dumps(report.document(), ensure_ascii=False)
     assert text.encode()
     assert "\x1b" not in text
+
+
+def test_a_proof_of_resolutions_tells_what_was_answered(tmp_path: Path) -> None:
+    """A block is no text: each of its entries is told as the log has it, also to a person."""
+    log = LogFolder(tmp_path / "log", Stream.RESOLUTION, "2026-11")
+    log.resolutions([1_795_000_000_000] * 12, [row(f"88.118.7/SKU{number:02}") for number in range(12)])
+    subtree = subtree_of(lambda path: (log.folder / path).read_bytes(), 2)
+    file = tmp_path / "one.tlog-proof"
+    file.write_bytes(dump_proof(1, inclusion_proof(1, 2, subtree), log.checkpoint, log.leaves[1]))
+    report = verify(file)
+    (proven,) = report.proofs.values()
+    assert report.ok
+    assert [each["obj"] for each in proven["entry"]] == [f"88.118.7/SKU{number:02}" for number in range(12)]
+    text = report.text()
+    assert ("node.example/log/resolution/2026-11 index 1" in text, "88.118.7/SKU09" in text, "2 more" in text) == (
+        True,
+    ) * 3
+    assert "88.118.7/SKU10" not in text
