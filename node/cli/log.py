@@ -5,16 +5,8 @@ from __future__ import annotations
 import click
 
 from node.cli.common import Commands
-from node.cli.log_export import export
-from node.cli.log_mirror import mirror
-from node.cli.log_query import query
 
 
 @click.group(cls=Commands)
 def log() -> None:
     """留存日志：查询、导出、校验、留存。The statutory logs: query, export, verify, retention."""
-
-
-log.add_command(query)
-log.add_command(export)
-log.add_command(mirror)

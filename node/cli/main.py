@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from core import clock
 from core.config import SETTINGS, setting_named
 from node import VERSION
-from node.cli import (
-    complaint,
-    doctor,
-    hold,
-    incident,
-    line,
-    log,
-    log_retention,
-    log_verify,
-    lot,
-    party,
-    prefix,
-    record,
-    report,
-    resolve,
-    template,
-    token,
-    trail,
-    transfer,
-)
 from node.cli.common import Commands, config_option, json_option, load_config, print_json, start_logging
+from node.cli.later import Later, Place
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -161,29 +143,29 @@ def config_explain(name: str | None, as_json: bool) -> None:
         click.echo(f"    {setting.help_zh}\n    {setting.help_en}")
 
 
-cli.add_command(record.record)
-cli.add_command(party.party)
-cli.add_command(prefix.prefix)
-cli.add_command(hold.hold)
-cli.add_command(lot.lot)
-for command in (transfer.export_prefix, transfer.import_prefix, transfer.abandon_import, transfer.prefix_history):
-    prefix.prefix.add_command(command)
-cli.add_command(token.token)
-cli.add_command(template.template)
-cli.add_command(incident.incident)
-cli.add_command(complaint.complaint)
-cli.add_command(line.line)
-cli.add_command(log.log)
-for command in (
-    log_verify.verify, log_verify.prove,
-    log_retention.retention, log_retention.hold_month, log_retention.release_month,
-):  # fmt: skip
-    log.log.add_command(command)
-cli.add_command(report.report)
-cli.add_command(trail.changes)
-cli.add_command(trail.journal)
-cli.add_command(resolve.resolve)
-cli.add_command(doctor.doctor)
+_TRANSFER: Final = tuple(
+    ("transfer", name) for name in ("export_prefix", "import_prefix", "abandon_import", "prefix_history")
+)
+_LOG: Final = (
+    ("log_query", "query"), ("log_export", "export"), ("log_mirror", "mirror"), ("log_verify", "verify"),
+    ("log_verify", "prove"), ("log_retention", "retention"), ("log_retention", "hold_month"),
+    ("log_retention", "release_month"),
+)  # fmt: skip
+_PLACES: Final = {
+    **{
+        name: Place(name, name)
+        for name in (
+            "record", "party", "hold", "lot", "token", "template", "incident", "complaint", "line", "report",
+            "resolve", "doctor",
+        )
+    },
+    "prefix": Place("prefix", "prefix", _TRANSFER),
+    "log": Place("log", "log", _LOG),
+    "changes": Place("trail", "changes"),
+    "journal": Place("trail", "journal"),
+}  # fmt: skip
+
+cli.commands = Later(cli.commands, _PLACES)
 
 if __name__ == "__main__":
     cli()
