@@ -49,7 +49,7 @@ class LeakError(NodeError):
 
     outcome = Outcome.INTERNAL
 
-    def __init__(self, where: str, name: str) -> None:
+    def __init__(self, where: str, name: str = "") -> None:
         super().__init__(f"{where} 中含有机密（{name}），未生成文件。{where} holds a secret ({name}); nothing was made")
 
 
