@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.block import ROWS_MAX, pack_blocks
 from audit.checkpoint import Checkpoint
-from audit.clients import client_of
+from audit.clients import Clients
 from audit.entry import dump
 from audit.frame import Row as Entry
 from audit.merkle import leaf_hash
@@ -125,7 +125,7 @@ def _make_log(folder: Path, entries: int) -> list[tuple[str, int]]:
     """Make a log; return some identifiers that were asked for once, each with its time."""
     chance = random.Random(1)
     addresses = [chance.randbytes(4) for _ in range(_CLIENTS)]
-    clients = {address: client_of(_KEY, address) for address in addresses}
+    clients = Clients(_KEY, _CLIENTS)
     resolutions = _entries(chance, addresses)
     edge, kept = Edge(), []
     leaves = [dump({"act": "log.begin"})]
@@ -133,7 +133,8 @@ def _make_log(folder: Path, entries: int) -> list[tuple[str, int]]:
     for block in range(blocks):
         rows = list(islice(resolutions, min(ROWS_MAX, entries - block * ROWS_MAX)))
         at = _START + block * _DAYS * DAY_MS // blocks
-        leaves += pack_blocks(_times(at, len(rows)), rows, lambda address: clients[address], "88.9999", "0.1.0")
+        packed = pack_blocks(_times(at, len(rows)), rows, clients, "88.9999", "0.1.0")
+        leaves += [leaf for leaf, _ in packed]
         if block % max(blocks // (_DAYS * _ASKED), 1) == 0:
             kept.append((rows[0][3].decode(), at))
         if len(leaves) >= WIDTH:

@@ -312,14 +312,14 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def steps_to_fail(log: Sequence[str], chance: random.Random) -> list[int]:
-    """Return numbers of steps: of each kind the first and one by chance; all of them for `make fuzz`."""
+def steps_to_fail(log: Sequence[str], chance: random.Random, *, first: bool) -> list[int]:
+    """Return numbers of steps: of each kind the first, or one by chance; all of them for `make fuzz`."""
     if os.environ.get("SALTERN_FUZZ"):
         return list(range(len(log)))
     chosen: set[int] = set()
     for kind in set(log):
         places = [number for number, each in enumerate(log) if each == kind]
-        chosen |= {places[0], chance.choice(places)}
+        chosen.add(places[0] if first else chance.choice(places))
     return sorted(chosen)
 
 
@@ -353,7 +353,7 @@ def test_whatever_step_fails_everything_is_logged_once(folder: Path, way: str, f
     """And no published octet is ever another one. ``fresh``: a new sequencer goes on, as after a crash."""
     chance = random.Random(seed)
     steps = run_one(folder, -1, "", fresh=False, chance=chance)
-    chosen = steps_to_fail(steps, chance)
+    chosen = steps_to_fail(steps, chance, first=fresh)
     for number in chosen:
         run_one(folder, number, way, fresh=fresh, chance=chance)
-    assert len(chosen) > 40
+    assert len(chosen) > 20
