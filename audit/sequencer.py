@@ -128,11 +128,6 @@ class Sequencer:
         return 0 if self._state is None else self._state.newest_ms
 
     @property
-    def month(self) -> str:
-        """The month that is open, empty before the first round."""
-        return "" if self._state is None else self._state.month
-
-    @property
     def marks(self) -> dict[str, str]:
         """What was remembered with notes, by this process or one before it; what waits is not told."""
         return {} if self._state is None else self._state.marks

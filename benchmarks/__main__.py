@@ -148,7 +148,7 @@ def _measure_resolution(
         if "flood" in only:
             done(*flood.measure(bench), crowd.measure(bench))
         if "log" in only:
-            done(*log_cost.measure(bench))
+            done(*log_cost.measure(bench), log_cost.measure_sequencing(folder / "sequencing"))
 
 
 def _notes(about: dict[str, object]) -> str:

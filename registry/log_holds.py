@@ -7,15 +7,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from core import limits
 from core.clock import format_utc
 from core.errors import Outcome
-from core.store.engine import Snapshot, Table
+from core.store.engine import Table
 from core.store.hold_rows import Hold, Order, pack_hold
-from core.store.log_hold_rows import log_holds, unpack_log_hold
+from core.store.log_hold_rows import unpack_log_hold
 from core.streams import Stream, parse_log
 from registry.commands import HoldLog, ReleaseLog, Result
 from registry.desk import Desk, require_reason, told
@@ -86,9 +85,3 @@ def dump_order(order: Order) -> dict[str, Any]:
         "placed": format_utc(order.placed_ms // 1_000),
         "placed_by": str(order.who),
     }
-
-
-def list_log_holds(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
-    """Yield all logs that are on hold."""
-    for log, hold in log_holds(snapshot):
-        yield dump_log_hold(log, hold.orders)

@@ -10,8 +10,9 @@ import base64
 import datetime
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -26,6 +27,7 @@ from audit.verify.rows import FORMS, Rows
 from audit.verify.trust import CHECKPOINT_BYTES_MAX, Keys, open_checkpoint, stream_and_month
 
 MANIFEST_BYTES_MAX: Final = 16_777_216  # a thousand months with their checkpoints, some thousand files
+T = TypeVar("T")
 _FORMAT: Final = "saltern-log-export"
 _VERSION: Final = 1
 _SIGNED: Final = b"saltern log-export\n"
@@ -94,19 +96,34 @@ class Manifest(NamedTuple):
 
 def read_manifest(folder: Path, label: str, findings: Findings) -> Manifest | None:
     """Read the manifest of an export."""
-    try:
-        document = json.loads(read_file(folder / MANIFEST, MANIFEST_BYTES_MAX))
-        if (document["format"], document["version"]) != (_FORMAT, _VERSION):
-            raise ValueError(f"{document['format']} {document['version']}")
-        signature = dict(document.pop("signature"))
-        for day in ("from", "to"):
-            datetime.date.fromisoformat(document[day])
-        signed = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+    def made(document: dict[str, Any], signed: bytes, signature: dict[str, Any]) -> Manifest:
         return Manifest(
             folder, label, str(document["stream"]), str(document["from"]), str(document["to"]), str(document["form"]),
             int(document["entries"]), [_month(each) for each in document["months"]],
             [_file(each) for each in document["files"]], _SIGNED + signed, signature,
         )  # fmt: skip
+
+    return read_signed(folder, label, (_FORMAT, _VERSION), made, findings)
+
+
+def read_signed(
+    folder: Path, label: str, form: tuple[str, int], make: Callable[[dict[str, Any], bytes, dict[str, Any]], T],
+    findings: Findings,
+) -> T | None:  # fmt: skip
+    """Read a manifest with its days; None where it cannot be read, which is told.
+
+    ``form``: its format and version. ``make``: of its members, the canonical octets that are signed, the signature.
+    """
+    try:
+        document = json.loads(read_file(folder / MANIFEST, MANIFEST_BYTES_MAX))
+        if (document["format"], document["version"]) != form:
+            raise ValueError(f"{document['format']} {document['version']}")
+        signature = dict(document.pop("signature"))
+        for day in ("from", "to"):
+            datetime.date.fromisoformat(document[day])
+        signed = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+        return make(document, signed, signature)
     except UnreadError as error:
         findings.problem(f"{label}/{MANIFEST}", error.zh, error.en)
     except CAUSES as error:

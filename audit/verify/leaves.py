@@ -15,7 +15,9 @@ from audit.checkpoint import Checkpoint, CheckpointError, parse_checkpoint
 from audit.verify.findings import Findings
 from audit.verify.trust import stream_and_month
 
-BLOCK: Final = 1
+BLOCK: Final = b"\x01"
+"""Octet that a block begins with, and no other leaf."""
+
 ROWS_MAX: Final = 500
 BEGIN: Final = "log.begin"
 DROP: Final = "log.drop"
@@ -56,7 +58,7 @@ class Leaves:
         """Read the next leaf. ``where``: the file that it is in."""
         if not self._stream:
             self.entries += 1
-        elif leaf[:1] == b"\x01" and self._stream == _RESOLUTION:
+        elif leaf[:1] == BLOCK and self._stream == _RESOLUTION:
             self._block(index, leaf, where)
         elif index == 0 and leaf[:1] != b"{":
             self.previous = leaf

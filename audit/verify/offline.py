@@ -13,11 +13,11 @@ from audit.note import NOTE_BYTES_MAX
 from audit.proof import load_proof
 from audit.verify.check import Given
 from audit.verify.findings import Findings
+from audit.verify.leaves import BLOCK
 from audit.verify.place import UnreadError, open_file, read_file
 from audit.verify.rows import block_opener
 from audit.verify.trust import Keys, open_checkpoint
 
-_BLOCK: Final = b"\x01"
 _ZIP: Final = b"PK\x03\x04"
 PROOF_BYTES_MAX: Final = 131_072 + NOTE_BYTES_MAX
 
@@ -102,7 +102,7 @@ def _compare(known: Given, checkpoint: Checkpoint, label: str, findings: Finding
 def _shown(index: int, entry: bytes) -> Any:
     """Return the JSON of an entry, of a block those of all in it; of what cannot be printed the length."""
     try:
-        if entry[:1] == _BLOCK:
+        if entry[:1] == BLOCK:
             return [each.document for each in block_opener()(index, entry)]
         shown = json.loads(entry)
         json.dumps(shown, ensure_ascii=False, indent=2).encode()

@@ -7,7 +7,6 @@ has the checkpoints, so that the chain of months goes on where a log is left out
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from audit.checkpoint import Checkpoint
 from audit.verify.check import Checked
-from audit.verify.export import CAUSES, MANIFEST_BYTES_MAX, FileFacts, check_file, check_signature
+from audit.verify.export import CAUSES, MANIFEST_BYTES_MAX, FileFacts, check_file, check_signature, read_signed
 from audit.verify.find import MANIFEST
 from audit.verify.findings import Findings
 from audit.verify.place import UnreadError, read_file
@@ -79,25 +78,14 @@ def pack_above(path: Path) -> Path | None:
 
 def read_pack(folder: Path, label: str, findings: Findings) -> Pack | None:
     """Read the manifest of a pack."""
-    try:
-        document = json.loads(read_file(folder / MANIFEST, MANIFEST_BYTES_MAX))
-        if (document["format"], document["version"]) != (_FORMAT, _VERSION):
-            raise ValueError(f"{document['format']} {document['version']}")
-        signature = dict(document.pop("signature"))
-        for day in ("from", "to"):
-            datetime.date.fromisoformat(document[day])
-        signed = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+    def made(document: dict[str, Any], signed: bytes, signature: dict[str, Any]) -> Pack:
         return Pack(
             folder, label, str(document["from"]), str(document["to"]), [_month(each) for each in document["months"]],
             dict(map(_file, document["files"])), _SIGNED + signed, signature,
         )  # fmt: skip
-    except UnreadError as error:
-        findings.problem(f"{label}/{MANIFEST}", error.zh, error.en)
-    except CAUSES as error:
-        findings.problem(
-            f"{label}/{MANIFEST}", f"清单无法读取（{error!r}）", f"the manifest cannot be read ({error!r})"
-        )  # fmt: skip
-    return None
+
+    return read_signed(folder, label, (_FORMAT, _VERSION), made, findings)
 
 
 def _month(told: dict[str, Any]) -> PackedMonth:

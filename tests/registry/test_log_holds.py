@@ -16,7 +16,7 @@ from core.store.hold_rows import Hold, Order, pack_hold
 from core.store.log_hold_rows import log_holds, unpack_log_hold
 from core.who import Who
 from registry.commands import HoldLog, ReleaseLog
-from registry.log_holds import list_log_holds
+from registry.log_holds import dump_log_hold
 from tests.kit.governance import ANNA, Office
 
 LOG = "resolution/2026-03"
@@ -29,7 +29,7 @@ ORDERS = st.lists(
 
 def held(office: Office) -> dict[str, list[str]]:
     with office.store.snapshot() as snapshot:
-        return {each["log"]: [order["order"] for order in each["orders"]] for each in list_log_holds(snapshot)}
+        return {log: [order.number for order in hold.orders] for log, hold in log_holds(snapshot)}
 
 
 def test_a_hold_is_a_row_and_an_entry() -> None:
@@ -39,7 +39,7 @@ def test_a_hold_is_a_row_and_an_entry() -> None:
     assert placed.outcome is Outcome.CREATED
     entry = office.journal()[-1]
     assert (entry.action, entry.object, entry.reason) == ("log.hold", LOG, "令  1 : 调查取证")
-    (listed,) = list_log_holds(office.store.snapshot())
+    (listed,) = [dump_log_hold(log, hold.orders) for log, hold in log_holds(office.store.snapshot())]
     assert listed["log"] == LOG
     (order,) = listed["orders"]
     assert (order["order"], order["reason"]) == ("令 1", "调查取证")
