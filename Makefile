@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
-SOURCES = core audit registry resolver node tests benchmarks
+SOURCES = core audit registry resolver sync node tests benchmarks
 
 .PHONY: help demo test lint type bench soak fuzz
 

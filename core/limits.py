@@ -347,6 +347,14 @@ TRANSFER_SOURCE_CHARS_MAX: Final = 1_000  # of what a verification rests on: the
 TRANSFER_KINDS_MAX: Final = 64  # of lines that a last line counts
 IMPORT_KEYS_MAX: Final = 1_000
 
+# --- upstream --------------------------------------------------------------
+UPSTREAM_BODY_BYTES_MAX: Final = 16_777_216  # of one message as it travels
+UPSTREAM_MESSAGE_BYTES_MAX: Final = 33_554_432  # unpacked: one row of ROW_BYTES_MAX, or all items of a batch
+UPSTREAM_ITEMS_MAX: Final = 10_000  # of one message
+UPSTREAM_BATCH_BYTES: Final = 4_194_304  # of rows, then a batch is full
+UPSTREAM_ROW_BYTES_MAX: Final = 8_388_608  # T1 with three certificate images; T8 with 10 000 addresses takes 0.3 MiB
+UPSTREAM_KEY_BYTES_MAX: Final = 480  # of a row, as KEY_RAW_MAX
+
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
 LISTEN_BACKLOG: Final = 1_024

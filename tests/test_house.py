@@ -12,7 +12,7 @@ import click
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("core", "audit", "registry", "resolver", "node")
+PACKAGES = ("core", "audit", "registry", "resolver", "sync", "node")
 MODULES = {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
     for package in PACKAGES

@@ -54,6 +54,10 @@ class Table(Enum):
     TEMPLATES = "templates"
     INCIDENTS = "incidents"
     INCIDENT_REPORTS = "incident_reports"
+    UPSTREAMS = "upstreams"
+    SYNC_TABLES = "sync_tables"
+    SYNC_REFUSED = "sync_refused"
+    SYNC_DAYS = "sync_days"
     TOKENS = "tokens"
     TOKEN_TIMES = "token_times"  # noqa: S105 - a table's name
 

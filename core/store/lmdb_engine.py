@@ -51,6 +51,7 @@ _LATER: Final = frozenset((
     Table.INCIDENTS, Table.INCIDENT_REPORTS,
     Table.COMPLAINTS, Table.WAITING_COMPLAINTS,
     Table.TRANSFERS, Table.HISTORY,
+    Table.UPSTREAMS, Table.SYNC_TABLES, Table.SYNC_REFUSED, Table.SYNC_DAYS,
     Table.LOTS, Table.LOT_TALLIES, Table.LOT_BLOCKS, Table.LOT_RUNS, Table.LOT_EVENTS, Table.LOT_CONTENTS,
 ))  # fmt: skip
 """Tables that a store of an earlier version lacks: whoever may write makes them, empty."""

@@ -32,7 +32,7 @@ from node.signing import load_signer
 from node.site import configured_site
 from registry.client import BlockingClient
 
-_PACKAGES = ("core", "audit", "registry", "resolver", "node")
+_PACKAGES = ("core", "audit", "registry", "resolver", "sync", "node")
 _FREE_BYTES_MIN = 1 << 30
 _FULL_BYTES = 1 << 20  # less than one transaction and one segment may take
 _DAY_S = 86_400

@@ -1,0 +1,184 @@
+"""Rows of the tables UPSTREAMS, SYNC_TABLES, SYNC_REFUSED and SYNC_DAYS: what is owed to top nodes, and how far it is.
+
+UPSTREAMS     key: key id of the top node (32 hexadecimal digits)
+              row: 1, then msgpack [url, public key, name, connected_ms]
+SYNC_TABLES   key: key id, "/", name of the table (``T6``)
+              row: 1, then msgpack, the members of TableState
+SYNC_REFUSED  key: the same, 00, serial of the change (8), key of the row
+              row: 1, then msgpack, the members of RefusedRow
+SYNC_DAYS     key: name of the table, "/", day (2026-11-22), "/", folded prefix
+              row: 1, then the row of T3 or T8 (``sync/table.py``)
+
+UPSTREAMS is written by the registrar, the others by whoever holds ``data/sync.lock``. Numbers are big-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgpack
+
+from core.clock import Millis, read_millis
+from core.errors import StoreError
+from core.signature import PUBLIC_KEY_BYTES
+
+T = TypeVar("T")
+
+_VERSION: Final = b"\x01"
+_SERIAL: Final = struct.Struct(">Q")
+
+
+class Upstream(NamedTuple):
+    """A top node that this node is connected to. ``public_key``: 32 octets."""
+
+    url: str
+    public_key: bytes
+    name: str
+    connected_ms: Millis
+
+
+class TableState(NamedTuple):
+    """How far a table is with one top node.
+
+    ``serial``: what was acknowledged; ``looked``: up to where nothing more is to be sent, at least ``serial``.
+    ``piece_at``: serial of a snapshot that is under way, 0 without; ``piece_next``: key of its next piece.
+    ``context``: what rows rested on besides the store, 32 octets, or empty. ``sent``, ``accepted``, ``refused``: rows
+    so far. ``tries``: that failed since ``told_ms``, when the top node answered last. ``fault``: of the last try, in
+    words for the operator, empty when all is well. ``next_ms``: when its cadence is due next.
+    """
+
+    serial: int = 0
+    looked: int = 0
+    piece_at: int = 0
+    piece_next: bytes = b""
+    context: bytes = b""
+    sent: int = 0
+    accepted: int = 0
+    refused: int = 0
+    tries: int = 0
+    told_ms: Millis = Millis(0)
+    fault: str = ""
+    next_ms: Millis = Millis(0)
+
+
+class RefusedRow(NamedTuple):
+    """A row that the top node did not take. ``rule``, ``zh``, ``en``: why, as it said."""
+
+    operation: int
+    rule: str
+    zh: str
+    en: str
+    at_ms: Millis
+
+
+def pack_upstream(row: Upstream) -> bytes:
+    """Return the row of an upstream."""
+    return _pack(row)
+
+
+def unpack_upstream(row: bytes) -> Upstream:
+    """Read the row of an upstream. Errors: StoreError."""
+    return _read(row, _upstream)
+
+
+def _upstream(packed: Any) -> Upstream:
+    url, public, name, connected_ms = packed
+    if not (isinstance(url, str) and isinstance(name, str) and isinstance(public, bytes)):
+        raise TypeError("members")
+    if len(public) != PUBLIC_KEY_BYTES:
+        raise ValueError("key")
+    return Upstream(url, public, name, read_millis(connected_ms))
+
+
+def table_key(upstream: str, table: str) -> bytes:
+    """Return the key of a table's state."""
+    return f"{upstream}/{table}".encode()
+
+
+def pack_table_state(row: TableState) -> bytes:
+    """Return the row of a table's state."""
+    return _pack(row)
+
+
+def unpack_table_state(row: bytes | None) -> TableState:
+    """Read the row of a table's state; no row is one of which nothing was sent. Errors: StoreError."""
+    return TableState() if row is None else _read(row, _table_state)
+
+
+def _table_state(packed: Any) -> TableState:
+    state = TableState(*packed)
+    for name, value in zip(state._fields, packed, strict=True):
+        wanted = {"piece_next": bytes, "context": bytes, "fault": str}.get(name, int)
+        if type(value) is not wanted or (wanted is int and not 0 <= value < 2**63):
+            raise ValueError(name)
+    return state
+
+
+def refused_key(upstream: str, table: str, serial: int, key: bytes) -> bytes:
+    """Return the key of a refused row."""
+    return table_key(upstream, table) + b"\0" + _SERIAL.pack(serial) + key
+
+
+def refused_range(upstream: str, table: str) -> tuple[bytes, bytes]:
+    """Return start and stop of the keys of a table's refused rows."""
+    key = table_key(upstream, table)
+    return key + b"\0", key + b"\1"
+
+
+def refused_of(key: bytes) -> tuple[int, bytes]:
+    """Return serial and key of a refused row. Errors: StoreError."""
+    _, zero, rest = key.partition(b"\0")
+    if not zero or len(rest) < _SERIAL.size:
+        raise StoreError(f"a key of sync_refused cannot be read: {key!r}")
+    return _SERIAL.unpack_from(rest)[0], rest[_SERIAL.size :]
+
+
+def pack_refused(row: RefusedRow) -> bytes:
+    """Return the row of a refused row."""
+    return _pack(row)
+
+
+def unpack_refused(row: bytes) -> RefusedRow:
+    """Read the row of a refused row. Errors: StoreError."""
+    return _read(row, _refused)
+
+
+def _refused(packed: Any) -> RefusedRow:
+    operation, rule, zh, en, at_ms = packed
+    if type(operation) is not int or not all(isinstance(each, str) for each in (rule, zh, en)):
+        raise TypeError("members")
+    return RefusedRow(operation, rule, zh, en, read_millis(at_ms))
+
+
+def day_key(table: str, day: str, prefix: bytes = b"") -> bytes:
+    """Return the key of the statistics of a prefix and day (``2026-11-22``)."""
+    return f"{table}/{day}/".encode() + prefix
+
+
+def pack_day(row: bytes) -> bytes:
+    """Return the row of a day's statistics."""
+    return _VERSION + row
+
+
+def unpack_day(row: bytes) -> bytes:
+    """Read the row of a day's statistics: a row of T3 or T8. Errors: StoreError."""
+    if row[:1] != _VERSION:
+        raise StoreError("a row of sync_days cannot be read")
+    return row[1:]
+
+
+# --- pieces ---
+def _pack(members: tuple[Any, ...]) -> bytes:
+    packed: bytes = msgpack.packb(members)
+    return _VERSION + packed
+
+
+def _read(row: bytes, read: Callable[[Any], T]) -> T:
+    try:
+        if row[:1] != _VERSION:
+            raise ValueError(f"version {row[:1]!r}")
+        return read(msgpack.unpackb(row[1:]))
+    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
+        raise StoreError(f"a row of what is owed upstream cannot be read: {error}") from None

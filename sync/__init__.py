@@ -1,0 +1,1 @@
+"""Upstream: everything that the national top-level node is owed (Measures art. 7), through any outage."""

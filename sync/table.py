@@ -1,0 +1,98 @@
+"""What a table of the docking agreement is: number, cadence, key, fields. The eleven of them: ``sync/tables.py``.
+
+A row is the msgpack array of the values of the table's fields, in the order of the fields, in the one form that
+``pack_row`` gives: both sides compare rows by their octets. What a field does not know is None: nothing is invented.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from core.errors import WireError
+
+_PACK: Final = msgpack.Packer().pack
+
+
+class Cadence(Enum):
+    """How often a table is sent at least."""
+
+    REAL_TIME = "real time"
+    HOURLY = "hourly"
+    DAILY = "daily"
+    MONTHLY = "monthly"
+
+    __hash__ = object.__hash__  # members are singletons
+
+
+class Basis(Enum):
+    """What the serials of a table count."""
+
+    FEED = "feed"  # changes of the store; a row follows each
+    DAYS = "days"  # days of Asia/Shanghai since 1970-01-01; rows are added once a day
+    WHOLE = "whole"  # nothing: all of it is sent when it is another
+
+    __hash__ = object.__hash__
+
+
+class Operation(IntEnum):
+    """What happened to an identifier (T9); of other tables a row is there or is not."""
+
+    NONE = 0
+    ADD = 1
+    DELETE = 2
+    MODIFY = 3
+
+
+class Field(NamedTuple):
+    """One field of a table.
+
+    ``number``: in the docking agreement. ``kind``: text, texts, integer, date, flag, digest or list. ``source``: where
+    the node takes it from, in English. ``chars_max``: of a text, of each one of texts. ``choices``: empty for any.
+    """
+
+    name: str
+    number: int
+    zh: str
+    kind: str
+    source: str
+    chars_max: int = 0
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+
+class TableKind(NamedTuple):
+    """One table. ``name``: T1 to T11. ``personal``: its rows hold personal data, and are sealed at rest above."""
+
+    name: str
+    zh: str
+    en: str
+    cadence: Cadence
+    basis: Basis
+    key: str
+    fields: tuple[Field, ...]
+    personal: bool = False
+
+    @property
+    def number(self) -> int:
+        """Return 1 to 11."""
+        return int(self.name[1:])
+
+
+def pack_row(values: list[Any] | tuple[Any, ...]) -> bytes:
+    """Return a row. ``values``: in the order of the fields."""
+    row: bytes = _PACK(values)
+    return row
+
+
+def unpack_row(row: bytes) -> list[Any]:
+    """Return the values of a row. Errors: WireError for what no ``pack_row`` made."""
+    try:
+        values = msgpack.unpackb(row)
+        if not isinstance(values, list) or _PACK(values) != row:
+            raise ValueError("form")
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException):
+        raise WireError("这一行不是数据表的行。This is no row of a table") from None
+    return values
