@@ -1,8 +1,8 @@
 """What a node and its top node say to one another. Octets: ``sync/form.py``; who says it: ``sync/envelope.py``.
 
-Serials: of a table with the basis FEED those of the node's change feed, with DAYS the number of a day, with WHOLE 1
-and upwards. A row is None where there is none (any more). Keys and rows are octets (``sync/table.py``); a range of
-keys runs from ``start`` (included) to ``stop`` (not included; None is the end of the table).
+Serials: of a table with the basis FEED those of the node's change feed, with DAYS those of ``sync/feeding.py``, with
+WHOLE 1 and upwards. A row is None where there is none (any more). Keys and rows are octets (``sync/table.py``); a range
+of keys runs from ``start`` (included) to ``stop`` (not included; None is the end of the table).
 """
 
 from __future__ import annotations

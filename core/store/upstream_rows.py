@@ -4,6 +4,7 @@ UPSTREAMS     key: key id of the top node (32 hexadecimal digits)
               row: 1, then msgpack [url, public key, name, connected_ms]
 SYNC_TABLES   key: key id, "/", name of the table (``T6``)
               row: 1, then msgpack, the members of TableState
+              and "/link": 1, then msgpack, the members of LinkState
 SYNC_REFUSED  key: the same, 00, serial of the change (8), key of the row
               row: 1, then msgpack, the members of RefusedRow
 SYNC_DAYS     key: name of the table, "/", day (2026-11-22), "/", folded prefix
@@ -43,24 +44,42 @@ class TableState(NamedTuple):
     """How far a table is with one top node.
 
     ``serial``: what was acknowledged; ``looked``: up to where nothing more is to be sent, at least ``serial``.
+    ``pending``: last serial of a message that was sent, 0 once its answer is there.
     ``piece_at``: serial of a snapshot that is under way, 0 without; ``piece_next``: key of its next piece.
     ``context``: what rows rested on besides the store, 32 octets, or empty. ``sent``, ``accepted``, ``refused``: rows
-    so far. ``tries``: that failed since ``told_ms``, when the top node answered last. ``fault``: of the last try, in
-    words for the operator, empty when all is well. ``next_ms``: when its cadence is due next.
+    so far. ``told_ms``: when the top node acknowledged last. ``fault``: what keeps it from being sent, in words for the
+    operator, empty when all is well. ``next_ms``: when its cadence is due next.
     """
 
     serial: int = 0
     looked: int = 0
+    pending: int = 0
     piece_at: int = 0
     piece_next: bytes = b""
     context: bytes = b""
     sent: int = 0
     accepted: int = 0
     refused: int = 0
-    tries: int = 0
     told_ms: Millis = Millis(0)
     fault: str = ""
     next_ms: Millis = Millis(0)
+
+
+class LinkState(NamedTuple):
+    """How it stands with a top node. ``enrolment``: as it says, empty before it said anything.
+
+    ``told_ms``: when it answered last; ``skew_ms``: by how much its clock was ahead of ours then. ``since_ms``: when it
+    was first found away, 0 while it answers; ``fault``: why, in words for the operator. ``verified_ms``,
+    ``differences``: when both sides were compared last, and how many rows differed.
+    """
+
+    enrolment: str = ""
+    told_ms: Millis = Millis(0)
+    skew_ms: int = 0
+    since_ms: Millis = Millis(0)
+    fault: str = ""
+    verified_ms: Millis = Millis(0)
+    differences: int = 0
 
 
 class RefusedRow(NamedTuple):
@@ -110,10 +129,36 @@ def unpack_table_state(row: bytes | None) -> TableState:
 def _table_state(packed: Any) -> TableState:
     state = TableState(*packed)
     for name, value in zip(state._fields, packed, strict=True):
-        wanted = {"piece_next": bytes, "context": bytes, "fault": str}.get(name, int)
-        if type(value) is not wanted or (wanted is int and not 0 <= value < 2**63):
-            raise ValueError(name)
+        _require(name, value, {"piece_next": bytes, "context": bytes, "fault": str}.get(name, int))
     return state
+
+
+def link_key(upstream: str) -> bytes:
+    """Return the key of how it stands with a top node."""
+    return f"{upstream}/link".encode()
+
+
+def pack_link_state(row: LinkState) -> bytes:
+    """Return the row of how it stands with a top node."""
+    return _pack(row)
+
+
+def unpack_link_state(row: bytes | None) -> LinkState:
+    """Read the row of how it stands; no row is one of which nothing is known. Errors: StoreError."""
+    return LinkState() if row is None else _read(row, _link_state)
+
+
+def _link_state(packed: Any) -> LinkState:
+    state = LinkState(*packed)
+    for name, value in zip(state._fields, packed, strict=True):
+        _require(name, value, str if name in ("enrolment", "fault") else int)
+    return state
+
+
+def _require(name: str, value: Any, wanted: type) -> None:
+    least = -(2**63) if name == "skew_ms" else 0
+    if type(value) is not wanted or (isinstance(value, int) and not least <= value < 2**63):
+        raise ValueError(name)
 
 
 def refused_key(upstream: str, table: str, serial: int, key: bytes) -> bytes:

@@ -1,0 +1,248 @@
+"""Brings to one top node what it is owed, table after table, and keeps how far it is.
+
+Whoever runs it holds ``data/sync.lock``. The order of each exchange: the message's range is kept, then it is sent,
+then what its answer teaches is kept, each with a commit; a process that is killed anywhere goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from core import limits
+from core.clock import Millis
+from core.store.engine import Batch, Engine, Snapshot, Table
+from core.store.upstream_rows import (
+    LinkState,
+    RefusedRow,
+    TableState,
+    link_key,
+    pack_link_state,
+    pack_refused,
+    pack_table_state,
+    refused_key,
+    refused_range,
+    table_key,
+    unpack_link_state,
+    unpack_table_state,
+)
+from sync import outbox
+from sync.link import Asks, RefusalError, UpstreamError
+from sync.messages import AskState, Connect, Receipt, State
+from sync.schedule import next_due
+from sync.source import Source
+from sync.table import Cadence
+
+_LOOKED_KEPT: Final = 5_000  # changes that are looked through again after a restart, at most
+_IDLE_TRIES: Final = 3  # answers in a row that lead to nothing
+NOT_ENROLLED: Final = "not-enrolled"
+
+
+class Done(NamedTuple):
+    """What one round did. ``rows``: that were sent. ``faults``: by table, in words for the operator."""
+
+    rows: int
+    faults: Mapping[str, str]
+
+
+class Courier:
+    """Sends to one top node. ``upstream``: its key id."""
+
+    def __init__(
+        self, engine: Engine, upstream: str, link: Asks, sources: Mapping[str, Source], hello: Callable[[], Connect],
+        *, now_ms: Callable[[], Millis],
+    ) -> None:  # fmt: skip
+        self._engine = engine
+        self._upstream = upstream
+        self._link = link
+        self._sources = sources
+        self._hello = hello
+        self._now_ms = now_ms
+        self._seen: dict[str, int] = {}
+        self._refused_at_ms: dict[str, int] = {}
+        self._connected = False
+
+    # --- the top node itself ---
+    def connect(self) -> LinkState:
+        """Say who we are, and keep how it stands. Errors: UpstreamError, RefusalError."""
+        asked_ms = self._now_ms()
+        state = self._link.ask(self._hello(), State)
+        self._connected = state.enrolment == "enrolled"
+        now_ms = self._now_ms()
+        skew_ms = state.now_ms - (asked_ms + now_ms) // 2
+        link = self._keep_link(enrolment=state.enrolment, told_ms=now_ms, skew_ms=skew_ms, since_ms=Millis(0), fault="")
+        if not self._connected:
+            raise RefusalError(
+                f"上级节点尚未准入本节点（{state.enrolment}），请其运营者确认。The top node has not enrolled this node "
+                f"({state.enrolment}): ask its operator",
+                rule=NOT_ENROLLED,
+            )
+        return link
+
+    def state(self) -> State:
+        """Ask what the top node holds. Errors: UpstreamError, RefusalError."""
+        return self._link.ask(AskState(), State)
+
+    # --- rounds ---
+    def round(self, *, force: bool = False, only: frozenset[str] = frozenset()) -> Done:
+        """Send what is due, everything where ``force``, until nothing more waits. ``only``: of these tables.
+
+        Errors: UpstreamError, RefusalError: it ended there; what was acknowledged is kept.
+        """
+        try:
+            return self._round(force=force, only=only)
+        except (UpstreamError, RefusalError) as error:
+            self._connected = False
+            self._note_fault(error.message)
+            raise
+
+    def _round(self, *, force: bool, only: frozenset[str]) -> Done:
+        rows, faults = 0, {}
+        for name, source in self._sources.items():
+            if only and name not in only:
+                continue
+            state, serial = self._state_of(name)
+            due = force or self._now_ms() >= state.next_ms
+            moved = source.table.sent is Cadence.REAL_TIME and self._seen.get(name) != serial
+            if not (due or moved or state.pending or state.piece_at):
+                continue
+            if not self._connected:
+                self.connect()
+            sent, state = self.drain(source, tell=due)
+            rows += sent
+            if state.fault:
+                faults[name] = state.fault
+            else:
+                self._seen[name] = serial
+            if due:
+                rows += self._send_again(source, force=force)
+                self._keep(name, self._load(name)._replace(next_ms=next_due(source.table.sent, self._now_ms())))
+        if rows:
+            self._note_answered()
+        return Done(rows, faults)
+
+    def drain(self, source: Source, *, tell: bool = False) -> tuple[int, TableState]:
+        """Send all of a table that waits; return the number of rows, and its state. Errors: those of ``round``.
+
+        A state with a fault waits for the operator.
+        """
+        name, rows, idle = source.table.name, 0, 0
+        while True:
+            with self._engine.snapshot() as snapshot:
+                known = unpack_table_state(snapshot.get(Table.SYNC_TABLES, table_key(self._upstream, name)))
+                if self._is_full(snapshot, name):
+                    return rows, self._full(name, known)
+                planned = outbox.plan(snapshot, source, known, tell=tell)
+            if planned.message is None:
+                if planned.state.looked - known.looked >= _LOOKED_KEPT:
+                    self._keep(name, planned.state)
+                return rows, planned.state
+            if planned.state._replace(looked=known.looked) != known:
+                self._keep(name, planned.state)
+            receipt = self._link.ask(planned.message, Receipt)
+            learnt = outbox.learn(source, planned.state, planned.message, receipt, self._now_ms())
+            self._keep_learnt(name, planned.message, learnt)
+            if learnt.state.fault and learnt.state.serial == known.serial:
+                return rows, learnt.state
+            idle = 0 if _moved(known, learnt.state) else idle + 1
+            if idle == _IDLE_TRIES:
+                raise UpstreamError(
+                    f"{name}：上级节点的应答使同步无法前进。{name}: the top node's answers lead to nothing"
+                )
+            rows += len(planned.message.items)
+
+    def send_whole(self, source: Source) -> None:
+        """Have all of a table sent again with the next round."""
+        with self._engine.snapshot() as snapshot:
+            state = outbox.whole(snapshot, source, self._load(source.table.name))
+        self._keep(source.table.name, state)
+        self._seen.pop(source.table.name, None)
+
+    def send_rows(self, source: Source, keys: list[bytes]) -> None:
+        """Put rows right above. ``keys``: at most UPSTREAM_BATCH_ITEMS. Errors: those of ``round``."""
+        with self._engine.snapshot() as snapshot:
+            state = self._load(source.table.name)
+            message = outbox.repair_of(snapshot, source, state, keys)
+        receipt = self._link.ask(message, Receipt)
+        learnt = outbox.learn(source, state, message, receipt, self._now_ms())
+        self._keep_learnt(source.table.name, message, learnt)
+
+    def _send_again(self, source: Source, *, force: bool) -> int:
+        """Send once more what was refused, now and then."""
+        name, now_ms = source.table.name, self._now_ms()
+        if not force and now_ms < self._refused_at_ms.get(name, 0):
+            return 0
+        self._refused_at_ms[name] = now_ms + int(limits.UPSTREAM_REFUSED_RETRY_S * 1_000)
+        with self._engine.snapshot() as snapshot:
+            state = self._load(name)
+            message = outbox.again(snapshot, source, self._upstream, state)
+        if message is None or state.piece_at or state.pending:
+            return 0
+        learnt = outbox.learn(source, state, message, self._link.ask(message, Receipt), now_ms)
+        self._keep_learnt(name, message, learnt)
+        return len(message.items)
+
+    # --- what is kept ---
+    def _state_of(self, name: str) -> tuple[TableState, int]:
+        with self._engine.snapshot() as snapshot:
+            row = snapshot.get(Table.SYNC_TABLES, table_key(self._upstream, name))
+            return unpack_table_state(row), snapshot.serial()
+
+    def _load(self, name: str) -> TableState:
+        return self._state_of(name)[0]
+
+    def _keep(self, name: str, state: TableState) -> None:
+        batch = Batch()
+        batch.put(Table.SYNC_TABLES, table_key(self._upstream, name), pack_table_state(state))
+        self._engine.commit(batch)
+
+    def _keep_learnt(self, name: str, message: outbox.Message, learnt: outbox.Learnt) -> None:
+        batch, operations = Batch(), outbox.operations_of(message)
+        batch.put(Table.SYNC_TABLES, table_key(self._upstream, name), pack_table_state(learnt.state))
+        for serial, key in learnt.taken:
+            batch.put(Table.SYNC_REFUSED, refused_key(self._upstream, name, serial, key), None)
+        for each in learnt.refused:
+            row = RefusedRow(operations.get((each.serial, each.key), 0), each.rule, each.zh, each.en, self._now_ms())
+            place = refused_key(self._upstream, name, each.serial, each.key)
+            batch.put(Table.SYNC_REFUSED, place, pack_refused(row))
+        self._engine.commit(batch)
+
+    def _is_full(self, snapshot: Snapshot, name: str) -> bool:
+        rows = snapshot.scan(Table.SYNC_REFUSED, *refused_range(self._upstream, name))
+        return (
+            sum(1 for _ in zip(range(limits.UPSTREAM_REFUSED_MAX), rows, strict=False)) == limits.UPSTREAM_REFUSED_MAX
+        )
+
+    def _full(self, name: str, state: TableState) -> TableState:
+        full = state._replace(fault=outbox.TOO_MANY.format(rows=limits.UPSTREAM_REFUSED_MAX))
+        if full != state:
+            self._keep(name, full)
+        return full
+
+    def _link_state(self) -> LinkState:
+        with self._engine.snapshot() as snapshot:
+            return unpack_link_state(snapshot.get(Table.SYNC_TABLES, link_key(self._upstream)))
+
+    def _keep_link(self, **members: object) -> LinkState:
+        known = self._link_state()
+        state = known._replace(**members)  # type: ignore[arg-type]
+        if state != known:
+            batch = Batch()
+            batch.put(Table.SYNC_TABLES, link_key(self._upstream), pack_link_state(state))
+            self._engine.commit(batch)
+        return state
+
+    def note_verified(self, differences: int) -> None:
+        """Keep that both sides were compared."""
+        self._keep_link(verified_ms=self._now_ms(), differences=differences)
+
+    def _note_answered(self) -> None:
+        self._keep_link(told_ms=self._now_ms(), since_ms=Millis(0), fault="")
+
+    def _note_fault(self, fault: str) -> None:
+        known = self._link_state()
+        self._keep_link(since_ms=known.since_ms or self._now_ms(), fault=fault)
+
+
+def _moved(before: TableState, after: TableState) -> bool:
+    return (before.serial, before.piece_at, before.piece_next) != (after.serial, after.piece_at, after.piece_next)

@@ -1,0 +1,86 @@
+"""Questions to one top node: numbered, signed, and answers believed as far as its signature goes.
+
+``carry`` is the adapter of the transport: it takes the octets of an envelope to the top node and brings its answer
+back. Another transport, or a translator for another top node, is another ``carry``, or another ``Asks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+from core.errors import NodeError, Outcome, WireError
+from core.signature import Signer, key_id
+from sync import envelope, form
+from sync.messages import Answer, Question, Refusal
+
+A = TypeVar("A", bound=Answer)
+
+REPLAYED: Final = "replayed"
+Carry = Callable[[bytes], bytes]
+"""Takes an envelope to the top node, brings one back. Errors: UpstreamError."""
+
+
+class UpstreamError(NodeError):
+    """The top node is away, or its answer is no answer. Trying again later may help."""
+
+    outcome = Outcome.OVERLOADED
+
+
+class RefusalError(NodeError):
+    """The top node does not take this message. ``rule``: a word that stands for the reason."""
+
+    outcome = Outcome.FORBIDDEN
+
+    def __init__(self, message: str, *, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+class Asks(Protocol):
+    """Something that takes questions to a top node."""
+
+    def ask(self, question: Question, kind: type[A]) -> A:
+        """Return its answer, which is of this kind. Errors: UpstreamError, RefusalError."""
+
+
+class Link:
+    """The way to one top node. ``public_key``: its, 32 octets; ``now_us``: the time of day in microseconds."""
+
+    def __init__(self, signer: Signer, public_key: bytes, carry: Carry, now_us: Callable[[], int]) -> None:
+        self._signer = signer
+        self._public_key = public_key
+        self._to = key_id(public_key)
+        self._carry = carry
+        self._now_us = now_us
+        self._number = 0
+
+    def ask(self, question: Question, kind: type[A]) -> A:
+        """See Asks. A number that the top node has seen is replaced once by one that it has not."""
+        payload = form.encode(question)
+        answer = self._exchange(payload)
+        if isinstance(answer, Refusal) and answer.rule == REPLAYED and answer.number < envelope.NUMBER_MAX - 1:
+            self._number = max(self._number, answer.number)
+            answer = self._exchange(payload)
+        if isinstance(answer, Refusal):
+            raise RefusalError(f"{answer.zh}。{answer.en}", rule=answer.rule)
+        if not isinstance(answer, kind):
+            raise UpstreamError(f"上级节点答非所问。The top node answers with a {type(answer).__name__}")
+        return answer
+
+    def _exchange(self, payload: bytes) -> Answer:
+        self._number = min(max(self._number + 1, self._now_us()), envelope.NUMBER_MAX)
+        number = self._number
+        octets = self._carry(envelope.seal(envelope.QUESTION, self._signer, number, self._to, payload))
+        try:
+            opened = envelope.open_envelope(envelope.ANSWER, octets)
+            if opened.sender != self._public_key:
+                raise WireError("签名者不是所连接的上级节点。It is signed by another key than that of the top node")
+            if opened.number != number or opened.to != key_id(self._signer.public_key):
+                raise WireError("这是对另一问题的应答。It answers another question")
+            answer = form.decode(opened.payload)
+        except WireError as error:
+            raise UpstreamError(f"上级节点的应答无效：{error.message}") from None
+        if not isinstance(answer, Answer):
+            raise UpstreamError("上级节点答非所问。The top node asks instead of answering")
+        return answer

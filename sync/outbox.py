@@ -1,0 +1,234 @@
+"""What is sent next of one table, and what an answer teaches: a state and a snapshot in, a message or a state out.
+
+1. A message is fixed before it is sent (``pending``): until its answer is there, the same range of serials is sent
+   again, so that one whose answer was lost is known above for what it is.
+2. A top node that holds less than it acknowledged lost something: it gets it again, from what it holds.
+3. One that claims to hold more than was ever sent is not believed, and gets nothing until a person decides: this node
+   may have been put back from an old copy. ``saltern sync verify --repair`` sends the whole table then.
+4. Rows that are refused are kept, and sent again now and then; they keep no others from being sent.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from core import limits
+from core.clock import Millis
+from core.store.engine import Snapshot, Table
+from core.store.upstream_rows import TableState, refused_of, refused_range, unpack_refused
+from sync.digests import items_digest
+from sync.feeding import gather, gather_days, last_serial
+from sync.messages import Delta, Item, Piece, Receipt, Refused, Repair
+from sync.source import Source
+from sync.table import Basis, Operation
+
+Message = Delta | Piece | Repair
+
+_NEVER: Final = b"\0"
+"""A context that no table has: all of it is to be sent."""
+
+AHEAD: Final = (
+    "上级节点声称持有本节点从未发送的序号（{held} > {sent}），可能是本节点由旧备份恢复；"
+    "请执行 saltern sync verify --repair。"
+    "The top node claims to hold serial {held}, which was never sent ({sent}): if this node was put back from an old "
+    "copy, run `saltern sync verify --repair`"
+)
+TOO_MANY: Final = (
+    "有 {rows} 行被上级节点拒收，暂停发送；请按 saltern sync status 更正。"
+    "{rows} rows are refused and nothing more is sent: correct them, see `saltern sync status`"
+)
+BEHIND: Final = (
+    "上级节点只持有到序号 {held}（已确认 {sent}），正在补发。"
+    "The top node holds serial {held} although it acknowledged {sent}: what it lost is sent again"
+)
+
+
+class Planned(NamedTuple):
+    """What is to be sent, and the state to be kept before it is."""
+
+    message: Message | None
+    state: TableState
+
+
+class Learnt(NamedTuple):
+    """What an answer teaches: the state, rows that were refused, and serials and keys of those that are taken now."""
+
+    state: TableState
+    refused: tuple[Refused, ...] = ()
+    taken: tuple[tuple[int, bytes], ...] = ()
+
+
+# --- what comes next ---
+def plan(snapshot: Snapshot, source: Source, state: TableState, *, tell: bool = False) -> Planned:
+    """Return what is to be sent next. ``tell``: also that there is nothing new, where the top node holds less."""
+    if state.piece_at:
+        return Planned(_piece(snapshot, source, state), state)
+    context = source.context(snapshot)
+    if context != state.context:
+        return _begin(snapshot, source, state, context)
+    if source.table.basis is Basis.WHOLE:
+        return Planned(None, state)
+    if source.table.basis is Basis.DAYS:
+        return _days(snapshot, source, state)
+    to = state.pending or last_serial(snapshot, source)
+    return _changes(snapshot, source, state, to, tell=tell)
+
+
+def whole(snapshot: Snapshot, source: Source, state: TableState) -> TableState:
+    """Return the state in which all of a table is sent again."""
+    if source.table.basis is Basis.WHOLE:
+        at = state.serial + 1
+    else:
+        at = max(1, last_serial(snapshot, source))
+    return state._replace(
+        piece_at=at, piece_next=b"", context=source.context(snapshot), pending=0, looked=at, fault=""
+    )  # fmt: skip
+
+
+def _begin(snapshot: Snapshot, source: Source, state: TableState, context: bytes) -> Planned:
+    begun = whole(snapshot, source, state)._replace(context=context)
+    return Planned(_piece(snapshot, source, begun), begun)
+
+
+def _piece(snapshot: Snapshot, source: Source, state: TableState) -> Piece:
+    items: list[Item] = []
+    stop: bytes | None = None
+    octets = 0
+    for key, row in source.rows(snapshot, state.piece_next, None):
+        if len(items) == limits.UPSTREAM_BATCH_ITEMS or octets >= limits.UPSTREAM_BATCH_BYTES:
+            stop = key
+            break
+        items.append(Item(0, Operation.NONE, key, row))
+        octets += len(key) + len(row)
+    found = tuple(items)
+    return Piece(source.table.name, state.piece_at, state.piece_next, stop, items_digest(found), found)
+
+
+def _days(snapshot: Snapshot, source: Source, state: TableState) -> Planned:
+    items = gather_days(snapshot, source, state.serial, state.pending)
+    if not items:
+        return Planned(None, state)
+    return _delta(source, state, items[-1].serial, items)
+
+
+def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, *, tell: bool) -> Planned:
+    after = state.serial if state.pending else max(state.serial, state.looked)
+    gathered = gather(snapshot, source, after, to)
+    if gathered.trimmed:
+        return _begin(snapshot, source, state, state.context)
+    looked = gathered.looked
+    if not gathered.items and not state.pending and not (tell and looked > state.serial):
+        return Planned(None, state._replace(looked=looked))
+    return _delta(source, state._replace(looked=looked), looked, gathered.items)
+
+
+def _delta(source: Source, state: TableState, to: int, items: tuple[Item, ...]) -> Planned:
+    message = Delta(source.table.name, state.serial, to, items_digest(items), items)
+    return Planned(message, state._replace(looked=max(state.looked, to), pending=max(state.pending, to)))
+
+
+# --- what an answer teaches ---
+def learn(source: Source, state: TableState, message: Message, receipt: Receipt, now_ms: Millis) -> Learnt:
+    """Return the state after an answer to what was sent in this state."""
+    held = receipt.holding
+    answered = state._replace(told_ms=now_ms)
+    if isinstance(message, Piece):
+        return _learn_piece(source, answered, message, receipt)
+    if isinstance(message, Repair):
+        return _learn_repair(answered, message, receipt)
+    if receipt.why == "applied" and held.serial == message.to:
+        return _taken(answered, message, receipt)
+    if receipt.why in ("duplicate", "gap") and held.serial == state.pending:  # its first answer was lost
+        return _taken(answered, message, receipt)
+    return Learnt(_out_of_step(source, answered, receipt))
+
+
+def _taken(state: TableState, message: Delta, receipt: Receipt) -> Learnt:
+    sent, refused = len(message.items), len(receipt.refused)
+    done = receipt.holding.serial
+    return Learnt(
+        state._replace(
+            serial=done, looked=max(done, state.looked), pending=0, fault="",
+            sent=state.sent + sent, accepted=state.accepted + max(0, sent - refused), refused=state.refused + refused,
+        ),
+        receipt.refused,
+    )  # fmt: skip
+
+
+def _learn_piece(source: Source, state: TableState, message: Piece, receipt: Receipt) -> Learnt:
+    held = receipt.holding
+    if receipt.why not in ("applied", "duplicate"):
+        return Learnt(_out_of_step(source, state, receipt))
+    sent, refused = len(message.items), len(receipt.refused)
+    moved = state._replace(
+        fault="", sent=state.sent + sent, accepted=state.accepted + max(0, sent - refused),
+        refused=state.refused + refused,
+    )  # fmt: skip
+    if message.stop is None and held.piece_at == 0 and held.serial == message.at:
+        return Learnt(
+            moved._replace(serial=message.at, looked=message.at, piece_at=0, piece_next=b"", pending=0), receipt.refused
+        )
+    if held.piece_at == message.at:
+        return Learnt(moved._replace(piece_next=held.piece_next), receipt.refused)
+    return Learnt(_out_of_step(source, state, receipt))
+
+
+def _learn_repair(state: TableState, message: Repair, receipt: Receipt) -> Learnt:
+    if receipt.why != "applied":
+        return Learnt(state)
+    refused = {(each.serial, each.key) for each in receipt.refused}
+    taken = tuple((item.serial, item.key) for item in message.items if (item.serial, item.key) not in refused)
+    return Learnt(
+        state._replace(sent=state.sent + len(message.items), accepted=state.accepted + len(taken)),
+        receipt.refused, taken,
+    )  # fmt: skip
+
+
+def _out_of_step(source: Source, state: TableState, receipt: Receipt) -> TableState:
+    """Return the state from which both sides come together again."""
+    held = receipt.holding
+    if receipt.why == "digest":  # it was damaged on its way: the same again
+        return state
+    if held.piece_at or state.piece_at:
+        if held.piece_at == state.piece_at:
+            return state._replace(piece_next=held.piece_next)
+        return state._replace(piece_at=0, piece_next=b"", pending=0, context=_NEVER)
+    known = max(state.serial, state.pending)
+    if held.serial > known and source.table.basis is not Basis.WHOLE:
+        return state._replace(fault=AHEAD.format(held=held.serial, sent=known))
+    fault = BEHIND.format(held=held.serial, sent=state.serial) if held.serial < state.serial else ""
+    context = _NEVER if source.table.basis is Basis.WHOLE or state.context else b""
+    return state._replace(serial=held.serial, looked=held.serial, pending=0, context=context, fault=fault)
+
+
+# --- rows that were refused ---
+def again(snapshot: Snapshot, source: Source, upstream: str, state: TableState) -> Repair | None:
+    """Return the rows that were refused, as they are now, to be sent again; None where there are none.
+
+    Bounds: as ``gather``; those that do not fit come the next time.
+    """
+    items: list[Item] = []
+    octets = 0
+    for store_key, packed in snapshot.scan(Table.SYNC_REFUSED, *refused_range(upstream, source.table.name)):
+        serial, key = refused_of(store_key)
+        row = source.row(snapshot, key)
+        items.append(Item(serial, unpack_refused(packed).operation, key, row))
+        octets += len(key) + len(row or b"")
+        if len(items) == limits.UPSTREAM_BATCH_ITEMS or octets >= limits.UPSTREAM_BATCH_BYTES:
+            break
+    return _repair(source, state, items) if items else None
+
+
+def repair_of(snapshot: Snapshot, source: Source, state: TableState, keys: list[bytes]) -> Repair:
+    """Return the rows of these keys as they are now, to be put right above."""
+    return _repair(source, state, [Item(0, Operation.NONE, key, source.row(snapshot, key)) for key in keys])
+
+
+def _repair(source: Source, state: TableState, items: list[Item]) -> Repair:
+    found = tuple(items)
+    return Repair(source.table.name, state.serial, items_digest(found), found)
+
+
+def operations_of(message: Message) -> dict[tuple[int, bytes], int]:
+    """Return the operation of each item, by serial and key."""
+    return {(item.serial, item.key): item.operation for item in message.items}
