@@ -321,6 +321,17 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Address space of the store; the file is sparse and the disk is the limit.",
         "存储的地址空间；文件为稀疏文件，以磁盘为限。", "bytes", limits.MAP_SIZE_BYTES_MIN, 1 << 46,
     ),
+    Setting(
+        "sync.ca", "path", "",
+        "PEM certificates that the top node's must be signed by; empty: those that the system trusts.",
+        "签发上级节点证书的 CA 证书（PEM）；为空则用系统信任的证书。",
+    ),
+    Setting(
+        "sync.client_certificate", "path", "",
+        "PEM certificate chain that this node shows to the top node (mutual TLS). Empty: none.",
+        "本节点向上级节点出示的证书链（PEM，双向 TLS）；为空则不出示。",
+    ),
+    Setting("sync.client_key", "path", "", "PEM private key of it, mode 0600.", "其私钥（PEM），权限 0600。"),
     # What the national top-level node is owed (docking agreement of the national node §1: T1, T5, T10).
     Setting(
         "sync.operator", "text", "",
