@@ -354,6 +354,8 @@ UPSTREAM_ITEMS_MAX: Final = 10_000  # of one message
 UPSTREAM_BATCH_BYTES: Final = 4_194_304  # of rows, then a batch is full
 UPSTREAM_ROW_BYTES_MAX: Final = 8_388_608  # T1 with three certificate images; T8 with 10 000 addresses takes 0.3 MiB
 UPSTREAM_KEY_BYTES_MAX: Final = 480  # of a row, as KEY_RAW_MAX
+T9_TEXT_CHARS_MAX: Final = 500  # of one text of an identifier; a longer one is no name of a product, but its description
+PORTS_FILE_BYTES_MAX: Final = 1_024  # data/run/ports; it takes some 80
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
