@@ -378,6 +378,8 @@ APPLICATIONS_BYTES_MAX: Final = 8_388_608  # of its file: some 800 a line
 APPLICATION_NAME_CHARS_MAX: Final = 64  # four octets each leave room for a prefix in a key
 APPLICATION_TEXT_CHARS_MAX: Final = 500  # of an introduction, as PARTY_PROFILE_CHARS_MAX
 APPLICATION_RESOLVERS_MAX: Final = 64  # as PARTY_ITEMS_MAX
+T9_TEXT_CHARS_MAX: Final = 500  # of one text of an identifier; a longer one is no name of a product, but its description
+PORTS_FILE_BYTES_MAX: Final = 1_024  # data/run/ports; it takes some 80
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
