@@ -354,6 +354,11 @@ UPSTREAM_ITEMS_MAX: Final = 10_000  # of one message
 UPSTREAM_BATCH_BYTES: Final = 4_194_304  # of rows, then a batch is full
 UPSTREAM_ROW_BYTES_MAX: Final = 8_388_608  # T1 with three certificate images; T8 with 10 000 addresses takes 0.3 MiB
 UPSTREAM_KEY_BYTES_MAX: Final = 480  # of a row, as KEY_RAW_MAX
+UPSTREAMS_MAX: Final = 8  # top nodes that a node is connected to; there is one, and one or two for trials
+UPSTREAM_URL_CHARS_MAX: Final = 300
+UPSTREAM_NAME_CHARS_MAX: Final = 100  # of a top node, for people
+UPSTREAM_REVIEWS_MAX: Final = 10_000  # applications that are asked for at once; those filed first
+UPSTREAM_FIELD_CHARS_MAX: Final = 64  # of a field that the national review asks to be corrected
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
