@@ -3,9 +3,10 @@
     draft ── apply ──▶ submitted ── verify ──▶ verifying ── approve ──▶ approved
                           ▲  │ correct              │ correct, reject      │ refer
                     apply │  ▼                      ▼                      ▼
-                       needs-correction          rejected        national-review
-                                                                           │ allocate
-                       suspended ◀── suspend ── homed ◀── home ── allocated ◀
+                       needs-correction          rejected ◀─ reject ─ national-review
+                              ▲                                            │  │ allocate
+                              └───────────── correct ──────────────────────┘  ▼
+                       suspended ◀── suspend ── homed ◀───── home ──────── allocated
                            └────── resume ───────▶  ▲
                                        importing ───┘ imported
 
@@ -17,6 +18,9 @@ Rules:
    by ``saltern init`` alone.
 3. What another node exported comes by ``import``, and is answered only when all of it is here.
 4. *Synced* is no state: nothing waits for it.
+5. ``national-review`` waits where a top node is connected, for its verdict alone; without one it is
+   passed at once. What is imported was reviewed where it came from, and the operator's own prefixes
+   are given by the national node itself: neither comes to it.
 
 Source: design §4; status and hosting codes: national-node.md §5, as seen in the ecosystem.
 """
@@ -75,9 +79,15 @@ TRANSITIONS: Final[dict[tuple[State | None, Event], State]] = {
         [(each, _E.APPLY) for each in (None, _S.DRAFT, _S.NEEDS_CORRECTION, _S.REJECTED, _S.DELETED)], _S.SUBMITTED
     ),
     **dict.fromkeys([(each, _E.VERIFY) for each in (_S.SUBMITTED, _S.VERIFYING)], _S.VERIFYING),
-    **dict.fromkeys([(each, _E.CORRECT) for each in (_S.SUBMITTED, _S.VERIFYING)], _S.NEEDS_CORRECTION),
     **dict.fromkeys(
-        [(each, _E.REJECT) for each in (_S.DRAFT, _S.SUBMITTED, _S.VERIFYING, _S.NEEDS_CORRECTION)], _S.REJECTED
+        [(each, _E.CORRECT) for each in (_S.SUBMITTED, _S.VERIFYING, _S.NATIONAL_REVIEW)], _S.NEEDS_CORRECTION
+    ),
+    **dict.fromkeys(
+        [
+            (each, _E.REJECT)
+            for each in (_S.DRAFT, _S.SUBMITTED, _S.VERIFYING, _S.NEEDS_CORRECTION, _S.NATIONAL_REVIEW)
+        ],
+        _S.REJECTED,
     ),
     **dict.fromkeys([(each, _E.APPROVE) for each in (_S.SUBMITTED, _S.VERIFYING)], _S.APPROVED),
     (_S.APPROVED, _E.REFER): _S.NATIONAL_REVIEW,

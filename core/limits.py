@@ -380,6 +380,11 @@ APPLICATION_TEXT_CHARS_MAX: Final = 500  # of an introduction, as PARTY_PROFILE_
 APPLICATION_RESOLVERS_MAX: Final = 64  # as PARTY_ITEMS_MAX
 T9_TEXT_CHARS_MAX: Final = 500  # of one text of an identifier; a longer one is no name of a product, but its description
 PORTS_FILE_BYTES_MAX: Final = 1_024  # data/run/ports; it takes some 80
+UPSTREAMS_MAX: Final = 8  # top nodes that a node is connected to; there is one, and one or two for trials
+UPSTREAM_URL_CHARS_MAX: Final = 300
+UPSTREAM_NAME_CHARS_MAX: Final = 100  # of a top node, for people
+UPSTREAM_REVIEWS_MAX: Final = 10_000  # applications that are asked for at once; those filed first
+UPSTREAM_FIELD_CHARS_MAX: Final = 64  # of a field that the national review asks to be corrected
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64

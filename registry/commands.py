@@ -145,6 +145,20 @@ class ReviewPrefix(NamedTuple):
     correct: tuple[tuple[str, str], ...] = ()
 
 
+class NationalVerdict(NamedTuple):
+    """What an upstream says of a prefix in the national review. Local only, by ``upstream:`` and its id.
+
+    ``verdict``: approved, rejected or asked; ``fields``: to be corrected, and why. ``filed_ms``: of the application.
+    """
+
+    prefix: str
+    upstream: str
+    verdict: str
+    reason: str
+    fields: tuple[tuple[str, str], ...]
+    filed_ms: int
+
+
 class SitePrefix(NamedTuple):
     """Give other service sites of a delegated prefix, or its first. ``site``: JSON."""
 
@@ -345,6 +359,20 @@ class RecordEvents(NamedTuple):
     digest: bytes = b""
 
 
+class ConnectUpstream(NamedTuple):
+    """Send what is owed to a top node from now on, or change its address. ``public_key``: 32 octets. Local only."""
+
+    url: str
+    public_key: bytes
+    name: str = ""
+
+
+class DisconnectUpstream(NamedTuple):
+    """Send a top node nothing more. ``upstream``: id of its key. Local only."""
+
+    upstream: str
+
+
 LOG_IN: Final = "log-in"
 """What a NoteRefusal calls a failure to prove who somebody is."""
 
@@ -368,7 +396,8 @@ class NoteAct(NamedTuple):
 
 Governance = (
     AddParty | AmendParty | VerifyParty | ConfirmParty | ReadIdentity | RekeyParties
-    | ApplyPrefix | ReviewPrefix | SitePrefix | MovePrefix
+    | ApplyPrefix | ReviewPrefix | NationalVerdict | SitePrefix | MovePrefix
+    | ConnectUpstream | DisconnectUpstream
     | IssueBearer | RevokeBearer
     | PlaceHold | LiftHold | HoldLog | ReleaseLog
     | AddTemplate | PublishTemplate | WithdrawTemplate

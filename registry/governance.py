@@ -21,7 +21,9 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    ConnectUpstream,
     CreateLot,
+    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     Governance,
@@ -32,6 +34,7 @@ from registry.commands import (
     LiftHold,
     MoveComplaint,
     MovePrefix,
+    NationalVerdict,
     NoteAct,
     NoteRefusal,
     OpenIncident,
@@ -60,6 +63,7 @@ from registry.incidents import close_incident, open_incident, report_incident, u
 from registry.log_holds import hold_log, release_log
 from registry.lot_events import record_events
 from registry.lots import create_lot, take_block
+from registry.national_review import national_verdict
 from registry.notes import require_noted
 from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
 from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
@@ -68,6 +72,7 @@ from registry.roles import CALL_NAMED, allows
 from registry.standing import require_role
 from registry.templates import add_template, publish_template, withdraw_template
 from registry.transfer import abandon_import, export_prefix, import_lines, import_prefix
+from registry.upstreams import connect_upstream, disconnect_upstream
 
 
 class _Act(NamedTuple):
@@ -91,12 +96,15 @@ _ACTS: Final[dict[type, _Act]] = {
     RekeyParties: _Act("party.rekey", rekey_parties),
     ApplyPrefix: _Act("prefix.apply", apply_prefix, "prefix"),
     ReviewPrefix: _Act("prefix.review", review_prefix, "prefix"),
+    NationalVerdict: _Act("prefix.verdict", national_verdict, "prefix"),
     SitePrefix: _Act("prefix.site", site_prefix, "prefix"),
     MovePrefix: _Act("prefix.", move_prefix, "prefix", MOVES),
     ExportPrefix: _Act("prefix.export", export_prefix, "prefix"),
     ImportPrefix: _Act("prefix.import", import_prefix, "prefix"),
     ImportLines: _Act("prefix.import", import_lines, "prefix"),
     AbandonImport: _Act("prefix.abandon", abandon_import, "prefix"),
+    ConnectUpstream: _Act("upstream.connect", connect_upstream),
+    DisconnectUpstream: _Act("upstream.disconnect", disconnect_upstream, "upstream"),
     CreateLot: _Act("lot.create", create_lot),
     TakeBlock: _Act("lot.take", take_block, "lot"),
     RecordEvents: _Act("lot.events", record_events, "lot"),

@@ -22,9 +22,11 @@ from core.who import Who
 from registry.commands import (
     LOG_IN,
     Command,
+    ConnectUpstream,
     Governance,
     Home,
     ImportLines,
+    NationalVerdict,
     NoteAct,
     NoteRefusal,
     PutBatch,
@@ -116,6 +118,11 @@ def entry_of(who: Who, now_ms: Millis, command: Command, result: Result) -> Entr
 
 def _given(command: Command, result: Result) -> str:
     """Return what somebody gave as his reason or verdict; of an incident what he changed, without its texts."""
+    if isinstance(command, NationalVerdict):
+        fields = (f"{field}: {reason}" for field, reason in command.fields)
+        return "; ".join(filter(None, (command.verdict, command.reason, *fields)))
+    if isinstance(command, ConnectUpstream):
+        return command.url
     if isinstance(command, ReviewPrefix):
         asked = "; ".join(f"{field}: {reason}" for field, reason in command.correct)
         return "approve" if command.approve else f"reject: {command.reject}" if command.reject else f"correct: {asked}"

@@ -101,21 +101,23 @@ def apply_prefix(desk: Desk, command: ApplyPrefix) -> Result:
 
 def review_prefix(desk: Desk, command: ReviewPrefix) -> Result:
     """Approve, reject, or ask for corrections."""
-    prefix, application = _application(desk, command.prefix)
+    prefix, application = find_application(desk, command.prefix)
     if command.approve + bool(command.reject) + bool(command.correct) != 1:
         raise refusal("review", Outcome.INVALID_VALUE)
     event = Event.APPROVE if command.approve else Event.REJECT if command.reject else Event.CORRECT
+    if event is Event.APPROVE and application.state == State.NATIONAL_REVIEW.value:
+        event = Event.ALLOCATE
     require_move(prefix, application, event)
     if any(same_person(desk.who, each, by_proof=desk.policy.production) for each in application.filers):
         raise refusal("separation-of-duties")
     if event is Event.REJECT:
         moved = move(desk, prefix, application, event, reason=require_reason(command.reject))
     elif event is Event.CORRECT:
-        corrections = _corrections(command.correct)
-        moved = move(
-            desk, prefix, application._replace(corrections=corrections, approvals=()), event,
-            reason="; ".join(f"{field}: {reason}" for field, reason in corrections)[: limits.REASON_CHARS_MAX],
-        )  # fmt: skip
+        moved = ask_corrections(desk, prefix, application, _corrections(command.correct))
+    elif event is Event.ALLOCATE:
+        if upstream_ids(desk):
+            raise refusal("national-review", Outcome.CONFLICT, prefix=prefix.decode())
+        moved = allocate(desk, prefix, application, NO_UPSTREAM)
     else:
         moved = _approve(desk, prefix, application)
     return told(command.prefix, Outcome.OK, dump_application(prefix, moved))
@@ -123,7 +125,7 @@ def review_prefix(desk: Desk, command: ReviewPrefix) -> Result:
 
 def site_prefix(desk: Desk, command: SitePrefix) -> Result:
     """Give a delegated prefix its service sites; one that waits for them is homed."""
-    prefix, application = _application(desk, command.prefix)
+    prefix, application = find_application(desk, command.prefix)
     require_move(prefix, application, Event.SITE)
     if application.hosting != DELEGATED:
         raise refusal("site-hosted", Outcome.INVALID_VALUE)
@@ -138,7 +140,7 @@ def site_prefix(desk: Desk, command: SitePrefix) -> Result:
 
 def move_prefix(desk: Desk, command: MovePrefix) -> Result:
     """Suspend, resume or delete. Every reason is kept; suspension and deletion need evidence, too."""
-    prefix, application = _application(desk, command.prefix)
+    prefix, application = find_application(desk, command.prefix)
     event = MOVES[command.event]
     reason = require_reason(command.reason)
     if not require_digest(command.evidence) and event is not Event.RESUME:
@@ -193,7 +195,30 @@ def wrong_time(prefix: bytes, state: State | None, event: Event) -> Exception:
     return refusal("transition", Outcome.CONFLICT, prefix=prefix.decode(), state=name, label=label, event=event.value)
 
 
-def _approve(desk: Desk, prefix: PrefixKey, application: Application) -> Application:
+def ask_corrections(
+    desk: Desk, prefix: PrefixKey, application: Application, corrections: tuple[tuple[str, str], ...], by: str = ""
+) -> Application:
+    """Ask for corrections: fields and reasons. ``by``: who asks, where that is another node."""
+    told = "; ".join(filter(None, (by, *(f"{field}: {reason}" for field, reason in corrections))))
+    return move(
+        desk, prefix, application._replace(corrections=corrections, approvals=()), Event.CORRECT,
+        reason=told[: limits.REASON_CHARS_MAX],
+    )  # fmt: skip
+
+
+def upstream_ids(desk: Desk) -> list[str]:
+    """Return the ids of the upstreams that are connected: while there is one, it decides the national review."""
+    return [key.decode() for key, _ in desk.staging.scan(Table.UPSTREAMS)]
+
+
+def allocate(desk: Desk, prefix: PrefixKey, application: Application, reason: str) -> Application:
+    """Allocate and home a prefix that is through the national review, if it still may be. Errors: NodeError."""
+    _require_allocatable(desk, prefix, application)
+    return _home(desk, prefix, move(desk, prefix, application, Event.ALLOCATE, reason=reason))
+
+
+def _require_allocatable(desk: Desk, prefix: PrefixKey, application: Application) -> tuple[str, ...]:
+    """Return what the lists of names look at. Errors: NodeError for what stands in the way now, Measures art. 10."""
     party = desk.party(application.party)
     require_free_party(desk.staging, application.party)
     if party.state is not Verified.VERIFIED:
@@ -207,6 +232,12 @@ def _approve(desk: Desk, prefix: PrefixKey, application: Application) -> Applica
     faults = faults_of_site(desk, application.site) if application.site else []
     if faults:
         raise refusal("site-file", Outcome.INVALID_VALUE, error=faults[0].zh, error_en=faults[0].en)
+    return names
+
+
+def _approve(desk: Desk, prefix: PrefixKey, application: Application) -> Application:
+    """Give one approval; with all that it needs the prefix is allocated, or waits for an upstream."""
+    names = _require_allocatable(desk, prefix, application)
     if any(same_person(desk.who, each, by_proof=desk.policy.production) for each in application.approvals):
         raise refusal("two-reviewers")
     approvals = (*application.approvals, desk.who)
@@ -215,9 +246,10 @@ def _approve(desk: Desk, prefix: PrefixKey, application: Application) -> Applica
     if held and len(approvals) < limits.REVIEWERS_NEEDED:
         return move(desk, prefix, application, Event.VERIFY, reason=f"approved by 1 of {limits.REVIEWERS_NEEDED}")
     application = move(desk, prefix, application, Event.APPROVE)
-    application = move(desk, prefix, application, Event.REFER, reason=NO_UPSTREAM)
-    application = move(desk, prefix, application, Event.ALLOCATE)
-    return _home(desk, prefix, application)
+    upstreams = upstream_ids(desk)
+    told = ", ".join(f"upstream {each}" for each in upstreams) or NO_UPSTREAM
+    application = move(desk, prefix, application, Event.REFER, reason=told)
+    return application if upstreams else _home(desk, prefix, move(desk, prefix, application, Event.ALLOCATE))
 
 
 def _home(desk: Desk, prefix: PrefixKey, application: Application) -> Application:
@@ -386,7 +418,7 @@ def application_of(desk: Desk, prefix: PrefixKey) -> Application | None:
     return None if row is None else unpack_application(row)
 
 
-def _application(desk: Desk, text: str) -> tuple[PrefixKey, Application]:
+def find_application(desk: Desk, text: str) -> tuple[PrefixKey, Application]:
     """Return an application. Errors: NodeError; an enterprise is told of its own alone."""
     prefix = check_prefix(text, desk.rules)
     application = application_of(desk, prefix)

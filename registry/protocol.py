@@ -30,6 +30,7 @@ from registry.commands import (
     Add,
     Command,
     Modify,
+    NationalVerdict,
     Origin,
     Put,
     Remove,
@@ -46,6 +47,9 @@ _MEMBERS: Final = {
     for kind in _KINDS.values()
 }
 """The types of the members of each command; None for what is read in another way."""
+
+_PAIRS: Final[dict[type[Any], int]] = {ReviewPrefix: 3, NationalVerdict: 4}
+"""Which member is of fields and reasons."""
 
 _LENGTH: Final = 4
 _PROTOCOLS: Final = frozenset((PROTOCOL_NONE, PROTOCOL_API, *PROTOCOLS.values()))
@@ -138,9 +142,9 @@ def _unpack_fields(kind: type[Any], fields: list[Any]) -> Command:
         fields[1] = decode_values(fields[1])
     elif kind is Remove:
         fields[1] = tuple(_of(int, index) for index in fields[1])
-    elif kind is ReviewPrefix:
-        pairs = [(*_of(list, pair),) for pair in fields[3]]
-        fields[3] = tuple((_of(str, field), _of(str, reason)) for field, reason in pairs)
+    elif kind in _PAIRS:
+        pairs = [(*_of(list, pair),) for pair in fields[_PAIRS[kind]]]
+        fields[_PAIRS[kind]] = tuple((_of(str, field), _of(str, reason)) for field, reason in pairs)
     command: Command = kind(*fields)
     for member, wanted in zip(command, _MEMBERS[kind], strict=True):
         if wanted is not None and type(member) is not wanted:

@@ -34,7 +34,7 @@ _GROUPS: Final = (
     ),
     _Group(
         Stream.REGISTRATION, "a prefix comes to its holder: asked for, reviewed and so allocated, taken over, founded",
-        ("prefix.apply", "prefix.review", "prefix.import", "prefix.home"),
+        ("prefix.apply", "prefix.review", "prefix.verdict", "prefix.import", "prefix.home"),
     ),
     _Group(
         Stream.REGISTRATION, "an identifier, a lot or a template is new; of a batch of records the refusal",
@@ -47,6 +47,10 @@ _GROUPS: Final = (
     _Group(
         Stream.CHANGE, "a prefix has another state or route, or is no longer here",
         ("prefix.site", "prefix.suspend", "prefix.resume", "prefix.delete", "prefix.abandon", "prefix.unhome"),
+    ),
+    _Group(
+        Stream.CHANGE, "what is registered goes to another top node, or to one less",
+        ("upstream.connect", "upstream.disconnect"),
     ),
     _Group(
         Stream.CHANGE, "what was registered says something else, or is gone",

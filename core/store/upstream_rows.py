@@ -16,7 +16,7 @@ UPSTREAMS is written by the registrar, the others by whoever holds ``data/sync.l
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgpack
@@ -24,6 +24,7 @@ import msgpack
 from core.clock import Millis, read_millis
 from core.errors import StoreError
 from core.signature import PUBLIC_KEY_BYTES
+from core.store.engine import Snapshot, Table
 
 T = TypeVar("T")
 
@@ -109,6 +110,12 @@ def _upstream(packed: Any) -> Upstream:
     if len(public) != PUBLIC_KEY_BYTES:
         raise ValueError("key")
     return Upstream(url, public, name, read_millis(connected_ms))
+
+
+def upstreams(snapshot: Snapshot) -> Iterator[tuple[str, Upstream]]:
+    """Yield the key id and the row of each upstream, in the order of the ids. Errors: StoreError."""
+    for key, row in snapshot.scan(Table.UPSTREAMS, b""):
+        yield key.decode(), unpack_upstream(row)
 
 
 def table_key(upstream: str, table: str) -> bytes:

@@ -25,6 +25,10 @@ _NEXT = {
     State.SUBMITTED: "待审核人核验主体 Reviewers verify the party: saltern party verify {party} --method manual",
     State.VERIFYING: "待审核 A reviewer decides: saltern prefix review {prefix} --approve",
     State.NEEDS_CORRECTION: "更正后重新申请 Amend it, then apply again",
+    State.NATIONAL_REVIEW: (
+        "本节点已通过，等待国家顶级节点审核 Approved here; waits for the review of the national node: "
+        "saltern prefix show {prefix}"
+    ),
     State.ALLOCATED: "待提供解析站点 The site is awaited: saltern prefix site {prefix} --file site.json",
 }
 
@@ -68,6 +72,8 @@ def apply(desk: Desk, name: str, party: str, hosting: str, site: BinaryIO | None
 @governed
 def review(desk: Desk, name: str, approve: bool, reject: str, correct: tuple[str, ...], dry_run: bool) -> None:
     """审核申请：通过、拒绝或要求更正。Review an application. Whoever applied may not.
+
+    Where a top node is connected an approval goes on to its review: the prefix waits in national-review.
 
     Example: saltern prefix review 88.118.7 --correct address=与营业执照不符 --actor 李审核
     """

@@ -18,6 +18,7 @@ from core.errors import Outcome
 from core.hdl.exchange import Asked
 from core.lifecycle import Event, State
 from core.records import AdminRecord, HandleValue
+from core.signature import key_id
 from core.store.application_rows import pack_application
 from core.store.engine import Batch, Table
 from core.store.party_rows import Verified
@@ -36,8 +37,10 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    ConnectUpstream,
     CreateLot,
     Delete,
+    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     HoldLog,
@@ -49,6 +52,7 @@ from registry.commands import (
     Modify,
     MoveComplaint,
     MovePrefix,
+    NationalVerdict,
     NoteAct,
     NoteRefusal,
     OpenIncident,
@@ -129,6 +133,12 @@ def files() -> list[list[bytes]]:
     ]
 
 
+TOPS = (key_id(bytes(32)), key_id(b"x" * 32))
+"""Two upstreams: the first is connected, the second one would be."""
+
+FILED = {prefix: 1_000 * (number + 11) + NOW for number, prefix in enumerate(PREFIXES)}
+"""When each was filed in ``started``."""
+
 IMPORTS = [begin(lines) for lines in files()]
 CASES: dict[type, list[Command]] = {
     Put: [Put(f"{kind}{prefix}", RIGHTS, overwrite=True) for prefix in PREFIXES for kind in ("0.NA/", "")]
@@ -167,6 +177,14 @@ CASES: dict[type, list[Command]] = {
     ReviewPrefix: [ReviewPrefix(prefix, approve=True) for prefix in (*PREFIXES, OWN)]
     + [ReviewPrefix(PREFIXES[0], reject="no"), ReviewPrefix(PREFIXES[0], correct=(("name", "wrong"),))]
     + [ReviewPrefix(PREFIXES[0], approve=True, reject="no")],
+    NationalVerdict: [
+        NationalVerdict(prefix, top, verdict, "because", (("name", "wrong"),), FILED.get(prefix, NOW))
+        for prefix in (*PREFIXES, OWN)
+        for top in TOPS
+        for verdict in ("approved", "rejected", "asked")
+    ],
+    ConnectUpstream: [ConnectUpstream("https://top.example.cn", b"x" * 32, "x")],
+    DisconnectUpstream: [DisconnectUpstream(top) for top in TOPS],
     SitePrefix: [SitePrefix(prefix, SITE) for prefix in PREFIXES],
     MovePrefix: [MovePrefix(prefix, event, "because", EVIDENCE) for prefix in PREFIXES for event in EVENTS],
     IssueBearer: [IssueBearer("operator", "eve"), IssueBearer("enterprise", "eve", "P000001")],
@@ -212,10 +230,16 @@ def sites() -> Iterator[None]:
 
 
 @cache
-def started() -> Office:
-    """Return a node with five parties, none of them verified now, each of which has applied; to be forked."""
+def started(*, connected: bool = False) -> Office:
+    """Return a node with five parties, none of them verified now, each of which has applied; to be forked.
+
+    ``connected``: to a top node.
+    """
     with plain_sites():
-        return _started()
+        office = _started()
+    if connected:
+        assert office.do(ConnectUpstream("https://top.example.cn", bytes(32)))["id"] == TOPS[0]
+    return office
 
 
 def _started() -> Office:
@@ -239,6 +263,7 @@ def _started() -> Office:
     ]
     office.do(Put("0.NA/88.118", (*URL, HandleValue(300, "HS_SECKEY", b"secret", permissions=0b1100))))
     assert office.homed() == {OWN}
+    assert all(office.application(prefix).filed_ms == FILED[prefix] for prefix in PARTY_OF)
     return office
 
 
@@ -247,6 +272,7 @@ def actors(office: Office) -> dict[str, Actor]:
     return {
         "local": DORA,
         "nameless": Actor(local=True),
+        "upstream": person(f"upstream:{TOPS[0]}"),
         "server administrator": Actor(ADMIN),
         "operator": office.bearer("operator")[0],
         "reviewer": office.bearer("reviewer", "rosa")[0],
@@ -263,10 +289,11 @@ def test_every_command_is_tried() -> None:
     assert all(type(command) is kind for kind, commands in CASES.items() for command in commands)
 
 
+@pytest.mark.parametrize("connected", [False, True], ids=["alone", "connected"])
 @pytest.mark.parametrize("who", list(actors(started().fork())))
-def test_no_command_of_anybody_allocates(who: str) -> None:
+def test_no_command_of_anybody_allocates(who: str, connected: bool) -> None:
     """Each alone on the same node; nor does all of it one after the other, nor as one group."""
-    base = started().fork()
+    base = started(connected=connected).fork()
     actor = actors(base)[who]
     for command in ALL:
         office = base.fork()
@@ -334,11 +361,12 @@ def test_a_dry_run_allocates_nothing() -> None:
 # --- states that no approval leads to ---------------------------------------
 
 
+@pytest.mark.parametrize("connected", [False, True], ids=["alone", "connected"])
 @pytest.mark.parametrize("hosting", ["hosted", "delegated"])
 @pytest.mark.parametrize("state", [state for state in State if state not in (State.HOMED, State.SUSPENDED)])
-def test_nothing_is_homed_out_of_a_state_that_is_not_allocated(state: State, hosting: str) -> None:
-    """Resume, site and home find the state, wherever it came from; only a site homes what is allocated."""
-    base = started().fork()
+def test_nothing_is_homed_out_of_a_state_that_is_not_allocated(state: State, hosting: str, connected: bool) -> None:
+    """Resume, site, home and verdict find the state, wherever it came from; only a site homes what is allocated."""
+    base = started(connected=connected).fork()
     application = base.application(PREFIXES[0])._replace(state=state.value, hosting=hosting)
     batch = Batch()
     batch.put(Table.APPLICATIONS, PREFIXES[0].encode(), pack_application(application))
@@ -350,6 +378,29 @@ def test_nothing_is_homed_out_of_a_state_that_is_not_allocated(state: State, hos
             office = base.fork()
             office.ask(command, actor)
             assert PREFIXES[0] not in office.rows(Table.PREFIXES), (command, actor)
+
+
+@pytest.mark.parametrize("kind", list(CASES), ids=lambda kind: kind.__name__)
+def test_a_verdict_allocates_nothing_while_the_party_is_not_verified(kind: type) -> None:
+    """Approved here, then the party was amended: whatever comes before the verdict, by anybody, it waits on."""
+    base = started(connected=True).fork()
+    prefix, by = PREFIXES[2], actors(base)["upstream"]
+    for command in (VerifyParty("P000003", "manual", EVIDENCE), ReviewPrefix(prefix, approve=True)):
+        base.do(command, CARLA)
+    assert base.application(prefix).state == State.NATIONAL_REVIEW.value
+    base.do(AmendParty("P000003", b'{"legal_rep": "\xe5\x88\xab\xe4\xba\xba"}'))
+    verdict = NationalVerdict(prefix, TOPS[0], "approved", "", (), FILED[prefix])
+    for command in CASES[kind]:
+        for actor in (DORA, by):
+            office = base.fork()
+            office.ask(command, actor)
+            assert not office.ask(verdict, by).done, command
+            assert prefix not in office.rows(Table.PREFIXES), command
+    assert base.ask(verdict, by).rule == "verified"
+    for reviewer in (BEN, CARLA):
+        base.do(VerifyParty("P000003", "manual", EVIDENCE), reviewer)
+    base.do(verdict, by)
+    assert prefix in base.rows(Table.PREFIXES)
 
 
 def test_a_deleted_prefix_is_reviewed_again() -> None:

@@ -152,7 +152,8 @@ def test_every_command_in_every_state(state: State | None, event: Event) -> None
     before, entries = office.dump(Table.JOURNAL, Table.META), len(office.journal())
     command, actor = COMMANDS[event]
     result = office.ask(command, actor)
-    after = TRANSITIONS.get((state, event))
+    passed = (state, event) == (State.NATIONAL_REVIEW, Event.APPROVE)  # no upstream is connected, nor decides it
+    after = TRANSITIONS.get((state, Event.ALLOCATE if passed else event))
     assert len(office.journal()) == entries + 1
     if after is None:
         none = state is None and event not in (Event.DRAFT, Event.APPLY)

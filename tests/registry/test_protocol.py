@@ -27,8 +27,10 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    ConnectUpstream,
     CreateLot,
     Delete,
+    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     HoldLog,
@@ -40,6 +42,7 @@ from registry.commands import (
     Modify,
     MoveComplaint,
     MovePrefix,
+    NationalVerdict,
     NoteAct,
     NoteRefusal,
     OpenIncident,
@@ -105,6 +108,11 @@ COMMANDS: dict[type, st.SearchStrategy[Command]] = {
     ReviewPrefix: st.builds(
         ReviewPrefix, TEXT, st.booleans(), TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple)
     ),
+    NationalVerdict: st.builds(
+        NationalVerdict, TEXT, TEXT, TEXT, TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple), INDEX
+    ),
+    ConnectUpstream: st.builds(ConnectUpstream, TEXT, OCTETS, TEXT),
+    DisconnectUpstream: st.builds(DisconnectUpstream, TEXT),
     SitePrefix: st.builds(SitePrefix, TEXT, OCTETS),
     MovePrefix: st.builds(MovePrefix, TEXT, TEXT, TEXT, OCTETS),
     IssueBearer: st.builds(IssueBearer, TEXT, TEXT, TEXT, INDEX),

@@ -31,7 +31,9 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
+    ConnectUpstream,
     CreateLot,
+    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     HoldLog,
@@ -41,6 +43,7 @@ from registry.commands import (
     LiftHold,
     MoveComplaint,
     MovePrefix,
+    NationalVerdict,
     NoteRefusal,
     OpenIncident,
     PlaceHold,
@@ -204,6 +207,28 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         "not-homed": (ExportPrefix("88.118.8"), ANNA, "88.118.8"),
         **refused_imports(office),
         **refused_lots(office, first),
+        **refused_reviews(office, first),
+    }
+
+
+def refused_reviews(office: Office, party: str) -> dict[str, tuple[Command, Actor, str]]:
+    """Return the same of upstreams and the national review; a prefix of the party waits for it."""
+    ids = [office.do(ConnectUpstream("https://top.example.cn", bytes([number] * 32)))["id"] for number in range(8)]
+    office.do(ApplyPrefix("88.118.71", party))
+    office.do(ReviewPrefix("88.118.71", approve=True), BEN)
+    by = person(f"upstream:{ids[0]}")
+    verdict = NationalVerdict("88.118.71", ids[0], "approved", "", (), office.application("88.118.71").filed_ms)
+    return {
+        "national-review": (ReviewPrefix("88.118.71", approve=True), BEN, "88.118.71"),
+        "verdict": (verdict._replace(verdict="waiting"), by, "88.118.71"),
+        "verdict-actor": (verdict, BEN, "88.118.71"),
+        "verdict-filing": (verdict._replace(filed_ms=1), by, "88.118.71"),
+        "verdict-field": (verdict._replace(verdict="asked"), by, "88.118.71"),
+        "upstream-url": (ConnectUpstream("http://top.example.cn", bytes(32)), ANNA, ""),
+        "upstream-key": (ConnectUpstream("https://top.example.cn", b"x"), ANNA, ""),
+        "upstream-name": (ConnectUpstream("https://top.example.cn", bytes(32), "x" * 101), ANNA, ""),
+        "upstream-count": (ConnectUpstream("https://top.example.cn", b"x" * 32), ANNA, ""),
+        "upstream-not-found": (DisconnectUpstream("0" * 32), ANNA, "0" * 32),
     }
 
 

@@ -21,7 +21,9 @@ from registry.commands import (
     AddTemplate,
     ApplyPrefix,
     Command,
+    ConnectUpstream,
     CreateLot,
+    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     HoldLog,
@@ -29,6 +31,7 @@ from registry.commands import (
     ImportPrefix,
     MoveComplaint,
     MovePrefix,
+    NationalVerdict,
     NoteAct,
     OpenIncident,
     PlaceHold,
@@ -114,6 +117,7 @@ ASK: dict[str, tuple[str, str, Any]] = {
 NOT_OVER_HTTP = {
     "party.identity", "party.rekey", "record.write", "complaint.contact", "prefix.export", "prefix.import",
     "prefix.abandon", "lot.rekey", "report.inspection", "log.read",
+    "prefix.verdict", "upstream.connect", "upstream.disconnect",
 }  # fmt: skip
 FOR_ALL_OWN = ("party.list", "prefix.list", "lot.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
@@ -284,6 +288,25 @@ def test_a_prefix_is_transferred_at_this_machine_alone(world: World, asker: Aske
     assert result.rule in ("role", "")
     assert not result.body
     assert world.desk.run(command, person("本机")).outcome is not Outcome.FORBIDDEN
+
+
+@every_asker
+@pytest.mark.parametrize("kind", [ConnectUpstream, DisconnectUpstream, NationalVerdict])
+def test_upstreams_are_this_machines_alone(world: World, asker: Asker, kind: type) -> None:
+    """To connect one, to end that, and to say what one has decided."""
+    top = world.desk.done(ConnectUpstream("https://top.example.cn", bytes(32)))["id"]
+    about = {
+        ConnectUpstream: ("https://other.example.cn", bytes(32), ""),
+        DisconnectUpstream: (top,),
+        NationalVerdict: (WAITING, top, "rejected", "no", (), world.desk.now),
+    }
+    command: Command = kind(*about[kind])
+    if kind is NationalVerdict:
+        world.desk.done(ReviewPrefix(WAITING, approve=True), person("审核甲"))
+    result = world.desk.run(command, asker.actor(world))
+    assert result.outcome in (Outcome.FORBIDDEN, Outcome.AUTHENTICATION_NEEDED)
+    assert result.rule in ("role", "")
+    assert world.desk.run(command, person(f"upstream:{top}")).outcome is not Outcome.FORBIDDEN
 
 
 def test_somebody_at_this_machine_may_make_every_call() -> None:
