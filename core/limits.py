@@ -354,6 +354,10 @@ UPSTREAM_ITEMS_MAX: Final = 10_000  # of one message
 UPSTREAM_BATCH_BYTES: Final = 4_194_304  # of rows, then a batch is full
 UPSTREAM_ROW_BYTES_MAX: Final = 8_388_608  # T1 with three certificate images; T8 with 10 000 addresses takes 0.3 MiB
 UPSTREAM_KEY_BYTES_MAX: Final = 480  # of a row, as KEY_RAW_MAX
+TOPNODE_STORE_BYTES: Final = 1 << 40  # address space of the reference top node's store; the disk is the limit
+TOPNODE_READERS: Final = 256  # of that store at once
+TOPNODE_NODES_MAX: Final = 10_000  # keys that ever connected; anybody may
+TOPNODE_TEXT_CHARS_MAX: Final = 500  # of a name, a reason or another text that a node or reviewer gives
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
