@@ -385,6 +385,10 @@ UPSTREAM_URL_CHARS_MAX: Final = 300
 UPSTREAM_NAME_CHARS_MAX: Final = 100  # of a top node, for people
 UPSTREAM_REVIEWS_MAX: Final = 10_000  # applications that are asked for at once; those filed first
 UPSTREAM_FIELD_CHARS_MAX: Final = 64  # of a field that the national review asks to be corrected
+TOPNODE_STORE_BYTES: Final = 1 << 40  # address space of the reference top node's store; the disk is the limit
+TOPNODE_READERS: Final = 256  # of that store at once
+TOPNODE_NODES_MAX: Final = 10_000  # keys that ever connected; anybody may
+TOPNODE_TEXT_CHARS_MAX: Final = 500  # of a name, a reason or another text that a node or reviewer gives
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
