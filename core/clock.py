@@ -36,6 +36,11 @@ def now_ms() -> Millis:
     return Millis(time.time_ns() // 1_000_000)
 
 
+def now_us() -> int:
+    """Return the time of day, in Unix microseconds: numbers of messages that rise."""
+    return time.time_ns() // 1_000
+
+
 def now_s() -> UnixSeconds:
     """Return the time of day, in Unix seconds."""
     return UnixSeconds(int(time.time()))

@@ -11,14 +11,11 @@ import logging
 import os
 import random
 import ssl
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from audit.note import ed25519_key
 from core import clock, limits
-from core.clock import Millis
 from core.config import Config
 from core.errors import ConfigError, NodeError
 from core.store.engine import Engine
@@ -28,10 +25,10 @@ from node.signing import load_signer
 from node.sync_lock import sync_lock
 from node.sync_sources import make_sources
 from node.upstream_http import HttpCarry
-from sync.courier import Courier
+from sync.courier import Courier, Done
 from sync.link import Link, RefusalError, UpstreamError
 from sync.messages import Connect
-from sync.reconcile import compare
+from sync.reconcile import Comparison, compare
 from sync.schedule import night_of, retry_s
 from sync.source import Source
 from sync.standing import link_state, upstreams
@@ -64,11 +61,7 @@ def make_link(config: Config, url: str, public_key: bytes) -> Link:
     """Return the way to a top node. Errors: ConfigError."""
     tls = client_tls(config) if url.startswith("https:") else None
     carry = HttpCarry(url, tls, clock.monotonic_s)
-    return Link(load_signer(config), public_key, carry, _now_us)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000
+    return Link(load_signer(config), public_key, carry, clock.now_us)
 
 
 class Sender:
@@ -98,19 +91,19 @@ class Syncing:
 
     def __init__(self, config: Config, engine: Engine) -> None:
         self._config = config
-        self._engine = engine
+        self.engine = engine
         self._senders: dict[str, Sender] = {}
 
     def senders(self) -> list[Sender]:
         """Return those of the top nodes that are connected now. Errors: ConfigError, StoreError."""
-        with self._engine.snapshot() as snapshot:
+        with self.engine.snapshot() as snapshot:
             rows = dict(upstreams(snapshot))
         for upstream in self._senders.keys() - rows.keys():
             del self._senders[upstream]
         for upstream, row in rows.items():
             known = self._senders.get(upstream)
             if known is None or known.row != row:
-                self._senders[upstream] = Sender(self._config, self._engine, upstream, row)
+                self._senders[upstream] = Sender(self._config, self.engine, upstream, row)
         return list(self._senders.values())
 
     def round(self) -> None:
@@ -131,28 +124,41 @@ class Syncing:
                 _LOG.warning("上级节点恢复应答。The top node answers again: %s", sender.row.url)
                 sender.tries = 0
 
+    def send_all(self, sender: Sender) -> Done:
+        """Send one top node all that waits. Errors: UpstreamError, RefusalError."""
+        return sender.courier.round(force=True)
+
+    def bring_together(self, sender: Sender) -> None:
+        """Have tables that wait for the operator sent whole, and then all that waits. Errors: as ``send_all``."""
+        faults = sender.courier.round(force=True).faults
+        for name in faults:
+            sender.courier.send_whole(sender.sources[name])
+        if faults:
+            sender.courier.round(force=True)
+
     def _reconcile_nightly(self, sender: Sender) -> None:
         now_ms = clock.now_ms()
-        with self._engine.snapshot() as snapshot:
+        with self.engine.snapshot() as snapshot:
             verified_ms = link_state(snapshot, sender.upstream).verified_ms
         if verified_ms >= night_of(now_ms):
             return
-        sender.courier.round(force=True)
-        differing = sum(reconcile(self._engine, sender, source, repair=True) for source in sender.sources.values())
+        self.send_all(sender)
+        differing = 0
+        for source in sender.sources.values():
+            with self.engine.snapshot() as snapshot:
+                found = compare(snapshot, source, sender.link)
+            put_right(sender, source, found)
+            differing += len(found.differences)
         sender.courier.note_verified(differing)
         if differing:
             _LOG.warning("对账：补发 %d 行。Reconciled: %d rows were sent again", differing, differing)
 
 
-def reconcile(engine: Engine, sender: Sender, source: Source, *, repair: bool) -> int:
-    """Compare one table, put right what differs; return how many rows differed."""
-    with engine.snapshot() as snapshot:
-        found = compare(snapshot, source, sender.link)
+def put_right(sender: Sender, source: Source, found: Comparison) -> None:
+    """Send again what differs. Errors: UpstreamError, RefusalError."""
     keys = [each.key for each in found.differences]
-    if repair:
-        for start in range(0, len(keys), limits.UPSTREAM_BATCH_ITEMS):
-            sender.courier.send_rows(source, keys[start : start + limits.UPSTREAM_BATCH_ITEMS])
-    return len(keys)
+    for start in range(0, len(keys), limits.UPSTREAM_BATCH_ITEMS):
+        sender.courier.send_rows(source, keys[start : start + limits.UPSTREAM_BATCH_ITEMS])
 
 
 async def keep_syncing(config: Config, engine: Engine, stopping: asyncio.Event) -> None:

@@ -156,7 +156,7 @@ _PLACES: Final = {
     **{
         name: Place(name, name)
         for name in (
-            "record", "party", "hold", "lot", "token", "template", "incident", "complaint", "line", "report",
+            "record", "sync", "party", "hold", "lot", "token", "template", "incident", "complaint", "line", "report",
             "resolve", "doctor",
         )
     },
