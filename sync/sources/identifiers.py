@@ -7,8 +7,8 @@
 3. ``created`` of a record is the day of its oldest value: the store keeps no other, so it is a later one when every
    value was changed. A record whose values have no time has none.
 
-A record of three values costs some 3 µs: its values are read as they lie in the row. What is unusual there (references, a shortened
-key, a type that is not ASCII) is read by the codec of the Handle protocol, which gives the same row.
+A record of three values costs some 3 µs: its values are read as they lie in the row. What is unusual there (references,
+a shortened key, a type that is not ASCII) is read by the codec of the Handle protocol, which gives the same row.
 """
 
 from __future__ import annotations

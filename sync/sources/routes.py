@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from core import limits
@@ -39,6 +40,7 @@ STOPPED: Final = 0
 _KEY: Final = f"{KIND}/".encode()
 _END: Final = f"{KIND}0".encode()  # "0" follows "/"
 _HANDLES: Final = prefix_range(PREFIX_HANDLES)[0]
+_PROTOCOLS: Final = (InterfaceProtocol.TCP, InterfaceProtocol.UDP, InterfaceProtocol.HTTP)
 _SITES: Final = (HS_SITE, HS_SITE_6)
 _RECORDS: Final = frozenset((ChangeKind.RECORD_CREATED, ChangeKind.RECORD_CHANGED, ChangeKind.RECORD_DELETED))
 _KINDS: Final = _RECORDS | {kind for kind in ChangeKind if kind.name.startswith("PREFIX_")}
@@ -107,7 +109,7 @@ class RouteSource:
         found = unpack_prefix(homed)
         status = STOPPED if found.suspended else ENABLED
         addresses = _delegated(snapshot, prefix) if found.hosting == DELEGATED else self._node
-        return pack_row((KIND, prefix.decode(), found.hosting, status, addresses))
+        return pack_row((KIND, prefix.decode(), addresses, found.hosting, status))
 
 
 def _delegated(snapshot: Snapshot, prefix: bytes) -> tuple[Address, ...]:
@@ -124,9 +126,10 @@ def _delegated(snapshot: Snapshot, prefix: bytes) -> tuple[Address, ...]:
 
 
 def addresses_of(sites: Iterable[SiteInfo]) -> tuple[Address, ...]:
-    """Return the addresses of all servers of sites, in their order, none of them twice."""
+    """Return the addresses of all servers of sites in order, none twice. Bounds: the first UPSTREAM_ADDRESSES_MAX."""
     found = (_address(server) for site in sites for server in site.servers)
-    return tuple(dict.fromkeys(address for address in found if address is not None))
+    kept = dict.fromkeys(address for address in found if address is not None)
+    return tuple(islice(kept, limits.UPSTREAM_ADDRESSES_MAX))
 
 
 def _address(server: ServerInfo) -> Address | None:
@@ -138,7 +141,9 @@ def _address(server: ServerInfo) -> Address | None:
     for door in server.interfaces:
         if door.kind & InterfaceKind.QUERY and door.port in PORTS:
             ports.setdefault(door.protocol, door.port)
-    tcp, udp, http = (ports.get(each) for each in (InterfaceProtocol.TCP, InterfaceProtocol.UDP, InterfaceProtocol.HTTP))
+    tcp, udp, http = (
+        ports.get(each) for each in (InterfaceProtocol.TCP, InterfaceProtocol.UDP, InterfaceProtocol.HTTP)
+    )
     if tcp is udp is http is None:
         return None
     return Address(f"IPv{address.version}", str(address), tcp, udp, http)

@@ -55,7 +55,8 @@ class TemplateSource:
             return None
         items = [(each.name, each.alias, each.type, each.length, each.required, each.unit) for each in template.items]
         industry = (level or None for level in template.industry)
+        party = (template.party,) if template.party else ()  # T4 has no such field
         return pack_row((
             template.code, template.version, template.name or None, *industry, template.active, items,
-            found.state.value, template.party or None,
+            found.state.value, *party,
         ))  # fmt: skip
