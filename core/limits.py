@@ -354,6 +354,10 @@ UPSTREAM_ITEMS_MAX: Final = 10_000  # of one message
 UPSTREAM_BATCH_BYTES: Final = 4_194_304  # of rows, then a batch is full
 UPSTREAM_ROW_BYTES_MAX: Final = 8_388_608  # T1 with three certificate images; T8 with 10 000 addresses takes 0.3 MiB
 UPSTREAM_KEY_BYTES_MAX: Final = 480  # of a row, as KEY_RAW_MAX
+UPSTREAM_PART_BYTES: Final = 1_048_576  # of a file of a month of the logs in one message; a bundle has up to 16.8 MB
+UPSTREAM_CHECKPOINT_MS: Final = 5_000  # between two checkpoints of one log, as WITNESS_INTERVAL_S
+UPSTREAM_LOG_RETRY_MS: Final = 3_600_000  # until a log that did not go is tried again: a person has to look
+UPSTREAM_LOG_TRIES: Final = 8  # in a row that bring one log no further, then it waits as well
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
