@@ -391,6 +391,10 @@ TOPNODE_STORE_BYTES: Final = 1 << 40  # address space of the reference top node'
 TOPNODE_READERS: Final = 256  # of that store at once
 TOPNODE_NODES_MAX: Final = 10_000  # keys that ever connected; anybody may
 TOPNODE_TEXT_CHARS_MAX: Final = 500  # of a name, a reason or another text that a node or reviewer gives
+UPSTREAM_PART_BYTES: Final = 1_048_576  # of a file of a month of the logs in one message; a bundle has up to 16.8 MB
+UPSTREAM_CHECKPOINT_MS: Final = 5_000  # between two checkpoints of one log, as WITNESS_INTERVAL_S
+UPSTREAM_LOG_RETRY_MS: Final = 3_600_000  # until a log that did not go is tried again: a person has to look
+UPSTREAM_LOG_TRIES: Final = 8  # in a row that bring one log no further, then it waits as well
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64

@@ -4,7 +4,11 @@ UPSTREAMS     key: key id of the top node (32 hexadecimal digits)
               row: 1, then msgpack [url, public key, name, connected_ms]
 SYNC_TABLES   key: key id, "/", name of the table (``T6``)
               row: 1, then msgpack, the members of TableState
+<<<<<<< HEAD
               and "/link": 1, then msgpack, the members of LinkState
+=======
+              key id, "/logs": 1, then msgpack of the name of each log (``change/2026-11``) and the members of LogSent
+>>>>>>> wt-months
 SYNC_REFUSED  key: the same, 00, serial of the change (8), key of the row
               row: 1, then msgpack, the members of RefusedRow
 SYNC_DAYS     key: name of the table, "/", day (2026-11-22), "/", folded prefix
@@ -16,7 +20,11 @@ UPSTREAMS is written by the registrar, the others by whoever holds ``data/sync.l
 from __future__ import annotations
 
 import struct
+<<<<<<< HEAD
 from collections.abc import Callable, Iterator
+=======
+from collections.abc import Callable, Mapping
+>>>>>>> wt-months
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgpack
@@ -24,7 +32,11 @@ import msgpack
 from core.clock import Millis, read_millis
 from core.errors import StoreError
 from core.signature import PUBLIC_KEY_BYTES
+<<<<<<< HEAD
 from core.store.engine import Snapshot, Table
+=======
+from core.streams import parse_log
+>>>>>>> wt-months
 
 T = TypeVar("T")
 
@@ -66,6 +78,7 @@ class TableState(NamedTuple):
     next_ms: Millis = Millis(0)
 
 
+<<<<<<< HEAD
 class LinkState(NamedTuple):
     """How it stands with a top node. ``enrolment``: as it says, empty before it said anything.
 
@@ -81,6 +94,21 @@ class LinkState(NamedTuple):
     fault: str = ""
     verified_ms: Millis = Millis(0)
     differences: int = 0
+=======
+class LogSent(NamedTuple):
+    """How far the log of a stream and month is with one top node.
+
+    ``size``: of the checkpoint that was acknowledged last, 0 without; ``sent_ms``: when. ``complete``: all files of
+    the month are above, each one as it was signed. ``fault``: why it does not go on, in words for the operator, empty
+    when all is well; it is tried again at ``next_ms``.
+    """
+
+    size: int = 0
+    sent_ms: Millis = Millis(0)
+    complete: bool = False
+    fault: str = ""
+    next_ms: Millis = Millis(0)
+>>>>>>> wt-months
 
 
 class RefusedRow(NamedTuple):
@@ -140,6 +168,7 @@ def _table_state(packed: Any) -> TableState:
     return state
 
 
+<<<<<<< HEAD
 def link_key(upstream: str) -> bytes:
     """Return the key of how it stands with a top node."""
     return f"{upstream}/link".encode()
@@ -166,6 +195,39 @@ def _require(name: str, value: Any, wanted: type) -> None:
     least = -(2**63) if name == "skew_ms" else 0
     if type(value) is not wanted or (isinstance(value, int) and not least <= value < 2**63):
         raise ValueError(name)
+=======
+def logs_key(upstream: str) -> bytes:
+    """Return the key of how far the logs are; it is in SYNC_TABLES."""
+    return table_key(upstream, "logs")
+
+
+def pack_logs(logs: Mapping[str, LogSent]) -> bytes:
+    """Return the row of how far the logs are, by their names (``change/2026-11``)."""
+    packed: bytes = msgpack.packb(dict(sorted(logs.items())))
+    return _VERSION + packed
+
+
+def unpack_logs(row: bytes | None) -> dict[str, LogSent]:
+    """Read the row of how far the logs are; no row is one of which nothing was sent. Errors: StoreError."""
+    return {} if row is None else _read(row, _logs)
+
+
+def _logs(packed: Any) -> dict[str, LogSent]:
+    return {_log_name(name): _log_sent(members) for name, members in packed.items()}
+
+
+def _log_name(name: Any) -> str:
+    if type(name) is not str or parse_log(name) is None:
+        raise ValueError("name of a log")
+    return name
+
+
+def _log_sent(packed: Any) -> LogSent:
+    size, sent_ms, complete, fault, next_ms = packed
+    if type(size) is not int or not 0 <= size < 2**63 or type(complete) is not bool or type(fault) is not str:
+        raise ValueError("members of a log")
+    return LogSent(size, read_millis(sent_ms), complete, fault, read_millis(next_ms))
+>>>>>>> wt-months
 
 
 def refused_key(upstream: str, table: str, serial: int, key: bytes) -> bytes:
