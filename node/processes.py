@@ -41,6 +41,7 @@ from node.mirroring import keep_mirror
 from node.sequencing import make_sequencer
 from node.serving import Rates
 from node.site import Ports
+from node.syncing import keep_syncing
 from node.telemetry import Counters
 from node.witness import LogWitness, load_witness
 from registry.registrar import bind_socket
@@ -139,6 +140,15 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
     await asyncio.gather(fronts.quick.drain(), fronts.http.drain(), fronts.tcp.drain())
     spool.close()
     run.close()
+    store.close()
+
+
+async def run_sync(child: Child, config: Config) -> None:
+    """What sends top nodes what they are owed; beside the keeper, so that the logs never wait for an upstream."""
+    store = wiring.open_store(config)
+    gc.freeze()
+    child.tell()
+    await keep_syncing(config, store, child.stopping)
     store.close()
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from sync.sources.statistics import StatisticsSource
+
 from core.config import Config
+from core.keyring import KeyRing
 from node import wiring
 from node.key_file import PARTY_KEYS, load_keys
 from node.site import known_ports, own_addresses
@@ -13,7 +16,6 @@ from sync.source import Source
 from sync.sources.identifiers import IdentifierSource
 from sync.sources.overview import ApplicationsFile, Overview
 from sync.sources.routes import RouteSource
-from sync.sources.statistics import StatisticsSource
 from sync.sources.subject import OperatorParty, Parties
 from sync.sources.templates import TemplateSource
 from sync.tables import TABLES
@@ -29,7 +31,7 @@ def make_sources(config: Config) -> dict[str, Source]:
     """Return the source of each table, T1 first. Errors: ConfigError."""
     key_file = wiring.key_file(config, PARTY_KEYS)
 
-    def keys() -> object:
+    def keys() -> KeyRing:
         return load_keys(key_file, PARTY_KEYS)
 
     images: dict[str, Path] = {}

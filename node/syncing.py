@@ -1,7 +1,7 @@
 """The sending side, joined: top nodes, sources, couriers; and the process of a running node that sends.
 
-A round is run in a thread each UPSTREAM_ROUND_S, under ``data/sync.lock``. A top node that is away is asked again, later
-each time; nothing local waits for it.
+A round is run in a thread each UPSTREAM_ROUND_S, under ``data/sync.lock``. A top node that is away is asked again,
+later each time; nothing local waits for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from audit.note import ed25519_key
@@ -19,7 +19,7 @@ from core import clock, limits
 from core.config import Config
 from core.errors import ConfigError, NodeError
 from core.store.engine import Engine
-from core.store.upstream_rows import Upstream
+from core.store.upstream_rows import Upstream, upstreams
 from node import VERSION, wiring
 from node.signing import load_signer
 from node.sync_lock import sync_lock
@@ -31,7 +31,7 @@ from sync.messages import Connect
 from sync.reconcile import Comparison, compare
 from sync.schedule import night_of, retry_s
 from sync.source import Source
-from sync.standing import link_state, upstreams
+from sync.standing import link_state
 
 _LOG: Final = logging.getLogger("saltern.sync")
 _FAILED: Final = 1
@@ -161,13 +161,25 @@ def put_right(sender: Sender, source: Source, found: Comparison) -> None:
         sender.courier.send_rows(source, keys[start : start + limits.UPSTREAM_BATCH_ITEMS])
 
 
+async def _unless(stopping: asyncio.Event, round_: Awaitable[None]) -> None:
+    """Run a round; one that waits for an answer when the process is to end is left, as if the process were killed."""
+    running, stop = asyncio.ensure_future(round_), asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({running, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not running.done():
+        await asyncio.wait({running}, timeout=limits.UPSTREAM_ROUND_S)
+    if not running.done():
+        os._exit(0)
+    await running
+
+
 async def keep_syncing(config: Config, engine: Engine, stopping: asyncio.Event) -> None:
     """Run rounds until it is told to stop. A failure that is not expected ends the process."""
     syncing = Syncing(config, engine)
     told = ""
     while not stopping.is_set():
         try:
-            await asyncio.to_thread(syncing.round)
+            await _unless(stopping, asyncio.to_thread(syncing.round))
             told = ""
         except NodeError as error:
             if error.message != told:

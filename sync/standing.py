@@ -24,7 +24,6 @@ from core.store.upstream_rows import (
     unpack_link_state,
     unpack_refused,
     unpack_table_state,
-    unpack_upstream,
 )
 from sync.feeding import DAY_SERIALS, day_text
 from sync.source import Source
@@ -41,11 +40,6 @@ class Waiting(NamedTuple):
     rows: int
     since_ms: Millis
     at_least: bool = False
-
-
-def upstreams(snapshot: Snapshot) -> list[tuple[str, Upstream]]:
-    """Return the top nodes that this node is connected to, by key id."""
-    return [(key.decode(), unpack_upstream(row)) for key, row in snapshot.scan(Table.UPSTREAMS, b"")]
 
 
 def table_state(snapshot: Snapshot, upstream: str, table: str) -> TableState:

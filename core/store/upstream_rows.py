@@ -4,11 +4,8 @@ UPSTREAMS     key: key id of the top node (32 hexadecimal digits)
               row: 1, then msgpack [url, public key, name, connected_ms]
 SYNC_TABLES   key: key id, "/", name of the table (``T6``)
               row: 1, then msgpack, the members of TableState
-<<<<<<< HEAD
               and "/link": 1, then msgpack, the members of LinkState
-=======
               key id, "/logs": 1, then msgpack of the name of each log (``change/2026-11``) and the members of LogSent
->>>>>>> wt-months
 SYNC_REFUSED  key: the same, 00, serial of the change (8), key of the row
               row: 1, then msgpack, the members of RefusedRow
 SYNC_DAYS     key: name of the table, "/", day (2026-11-22), "/", folded prefix
@@ -20,11 +17,7 @@ UPSTREAMS is written by the registrar, the others by whoever holds ``data/sync.l
 from __future__ import annotations
 
 import struct
-<<<<<<< HEAD
-from collections.abc import Callable, Iterator
-=======
-from collections.abc import Callable, Mapping
->>>>>>> wt-months
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgpack
@@ -32,11 +25,8 @@ import msgpack
 from core.clock import Millis, read_millis
 from core.errors import StoreError
 from core.signature import PUBLIC_KEY_BYTES
-<<<<<<< HEAD
 from core.store.engine import Snapshot, Table
-=======
 from core.streams import parse_log
->>>>>>> wt-months
 
 T = TypeVar("T")
 
@@ -78,7 +68,6 @@ class TableState(NamedTuple):
     next_ms: Millis = Millis(0)
 
 
-<<<<<<< HEAD
 class LinkState(NamedTuple):
     """How it stands with a top node. ``enrolment``: as it says, empty before it said anything.
 
@@ -94,7 +83,8 @@ class LinkState(NamedTuple):
     fault: str = ""
     verified_ms: Millis = Millis(0)
     differences: int = 0
-=======
+
+
 class LogSent(NamedTuple):
     """How far the log of a stream and month is with one top node.
 
@@ -108,7 +98,6 @@ class LogSent(NamedTuple):
     complete: bool = False
     fault: str = ""
     next_ms: Millis = Millis(0)
->>>>>>> wt-months
 
 
 class RefusedRow(NamedTuple):
@@ -168,7 +157,6 @@ def _table_state(packed: Any) -> TableState:
     return state
 
 
-<<<<<<< HEAD
 def link_key(upstream: str) -> bytes:
     """Return the key of how it stands with a top node."""
     return f"{upstream}/link".encode()
@@ -195,7 +183,8 @@ def _require(name: str, value: Any, wanted: type) -> None:
     least = -(2**63) if name == "skew_ms" else 0
     if type(value) is not wanted or (isinstance(value, int) and not least <= value < 2**63):
         raise ValueError(name)
-=======
+
+
 def logs_key(upstream: str) -> bytes:
     """Return the key of how far the logs are; it is in SYNC_TABLES."""
     return table_key(upstream, "logs")
@@ -227,7 +216,6 @@ def _log_sent(packed: Any) -> LogSent:
     if type(size) is not int or not 0 <= size < 2**63 or type(complete) is not bool or type(fault) is not str:
         raise ValueError("members of a log")
     return LogSent(size, read_millis(sent_ms), complete, fault, read_millis(next_ms))
->>>>>>> wt-months
 
 
 def refused_key(upstream: str, table: str, serial: int, key: bytes) -> bytes:

@@ -13,6 +13,7 @@ from core import clock
 from core.config import Config
 from core.errors import ConfigError, WireError
 from core.store.lmdb_engine import LmdbEngine
+from core.store.upstream_rows import upstreams
 from core.upstream_url import read_upstream_url
 from node import wiring
 from node.cli.acts import Desk, governed
@@ -24,7 +25,7 @@ from node.topnode_keys import read_public_key
 from registry.commands import ConnectUpstream, DisconnectUpstream
 from sync.messages import State
 from sync.reconcile import Comparison, compare
-from sync.standing import dump_standing, show_key, upstreams
+from sync.standing import dump_standing, show_key
 
 _upstream_option = click.option(
     "--upstream", default="", metavar="ID", help="只对这个上级节点 Of this top node alone."
@@ -33,7 +34,7 @@ _upstream_option = click.option(
 
 @click.group(cls=Commands)
 def sync() -> None:
-    """向国家顶级节点报送：连接、报送、状态、对账。What the national top-level node is owed: connect, run, status, verify."""
+    """向国家顶级节点报送：连接、报送、状态、对账。What the national top-level node is owed."""
 
 
 @sync.command()

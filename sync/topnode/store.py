@@ -35,8 +35,19 @@ from core.errors import Outcome, SealError, StoreError
 from sync.messages import Item
 from sync.table import TableKind
 from sync.topnode.rows import (
-    APPROVED, ENROLLED, REJECTED, VERDICTS, WAITING,
-    Held, Node, ReviewRow, Route, Told, pack, unpack_held, unpack_node, unpack_review,
+    ENROLLED,
+    REJECTED,
+    VERDICTS,
+    WAITING,
+    Held,
+    Node,
+    ReviewRow,
+    Route,
+    Told,
+    pack,
+    unpack_held,
+    unpack_node,
+    unpack_review,
 )  # fmt: skip
 
 KEY_BYTES: Final = 32
