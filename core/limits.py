@@ -354,6 +354,14 @@ UPSTREAM_ITEMS_MAX: Final = 10_000  # of one message
 UPSTREAM_BATCH_BYTES: Final = 4_194_304  # of rows, then a batch is full
 UPSTREAM_ROW_BYTES_MAX: Final = 8_388_608  # T1 with three certificate images; T8 with 10 000 addresses takes 0.3 MiB
 UPSTREAM_KEY_BYTES_MAX: Final = 480  # of a row, as KEY_RAW_MAX
+STATISTICS_DAYS_MAX: Final = 31  # back from now, of which statistics are still made: a node that was off so long
+STATISTICS_SOURCES_MAX: Final = 10_000  # addresses of one row of T3 or T8; what is beyond is one number (issue 9)
+STATISTICS_GRACE_MS: Final = 60_000  # behind the end of a day until it is looked at: workers write within milliseconds
+STATISTICS_SKEW_MS: Final = 600_000  # that times of the change feed may be out of order, as a clock is put right
+STATISTICS_PAIRS_KEPT: Final = 200_000  # of row and address that are in memory, some 30 MB; more go to a file
+STATISTICS_RUNS_MAX: Final = 256  # of such pairs in that file, 1.5 GB; addresses beyond are not told apart any more
+STATISTICS_PREFIXES_KEPT: Final = 10_000  # as asked, whose row is remembered; some MB, 20 if all are as long as can be
+STATISTICS_COMMIT_BYTES: Final = 16_777_216  # of rows in one commit; a day that has more takes several
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64
