@@ -393,6 +393,14 @@ UPSTREAM_PART_BYTES: Final = 1_048_576  # of a file of a month of the logs in on
 UPSTREAM_CHECKPOINT_MS: Final = 5_000  # between two checkpoints of one log, as WITNESS_INTERVAL_S
 UPSTREAM_LOG_RETRY_MS: Final = 3_600_000  # until a log that did not go is tried again: a person has to look
 UPSTREAM_LOG_TRIES: Final = 8  # in a row that bring one log no further, then it waits as well
+STATISTICS_DAYS_MAX: Final = 31  # back from now, of which statistics are still made: a node that was off so long
+STATISTICS_SOURCES_MAX: Final = 10_000  # addresses of one row of T3 or T8; what is beyond is one number (issue 9)
+STATISTICS_GRACE_MS: Final = 60_000  # behind the end of a day until it is looked at: workers write within milliseconds
+STATISTICS_SKEW_MS: Final = 600_000  # that times of the change feed may be out of order, as a clock is put right
+STATISTICS_PAIRS_KEPT: Final = 200_000  # of row and address that are in memory, some 30 MB; more go to a file
+STATISTICS_RUNS_MAX: Final = 256  # of such pairs in that file, 1.5 GB; addresses beyond are not told apart any more
+STATISTICS_PREFIXES_KEPT: Final = 10_000  # as asked, whose row is remembered; some MB, 20 if all are as long as can be
+STATISTICS_COMMIT_BYTES: Final = 16_777_216  # of rows in one commit; a day that has more takes several
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64

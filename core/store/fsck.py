@@ -11,7 +11,7 @@ a record is bound to is there and was published, and versions are counted by the
 parties; incidents are as many as were numbered, those that are open are listed, and each of their
 reports is there as it was signed; a prefix is being imported where a transfer is under way, and
 history came with one; no key is in a table that it does not fit, and none was made in another mode
-of case than the store's own; of lots what ``fsck_lots.py`` says.
+of case than the store's own; of lots what ``fsck_lots.py`` says, of what is owed upstream ``fsck_upstream.py``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from core.store.case_row import stored_case
 from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_complaint, unpack_counts, waiting_key
 from core.store.engine import Snapshot, Table
 from core.store.fsck_lots import check_lots
+from core.store.fsck_upstream import check_upstream
 from core.store.hold_rows import HoldCounts, HoldKind, hold_key, hold_kind, unpack_hold
 from core.store.holding import hold_counts
 from core.store.incident_rows import (
@@ -448,6 +449,7 @@ _CHECKS: Final = (
     _complaints,
     _transfers,
     check_lots,
+    check_upstream,
     _journal,
     _log_queue,
     _feed,

@@ -10,6 +10,7 @@ SYNC_REFUSED  key: the same, 00, serial of the change (8), key of the row
               row: 1, then msgpack, the members of RefusedRow
 SYNC_DAYS     key: name of the table, "/", day (2026-11-22), "/", folded prefix
               row: 1, then the row of T3 or T8 (``sync/table.py``)
+              without a prefix: 1, then msgpack [month, leaf]: the day is whole, and where the next one begins
 
 UPSTREAMS is written by the registrar, the others by whoever holds ``data/sync.lock``. Numbers are big-endian.
 """
@@ -22,13 +23,16 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgpack
 
-from core.clock import Millis, read_millis
+from core.clock import Millis, parse_day, parse_month, read_millis
 from core.errors import StoreError
 from core.signature import PUBLIC_KEY_BYTES
 from core.store.engine import Snapshot, Table
 from core.streams import parse_log
 
 T = TypeVar("T")
+
+TABLES: Final = frozenset(f"T{number}" for number in range(1, 12))
+DAY_TABLES: Final = ("T3", "T8")
 
 _VERSION: Final = b"\x01"
 _SERIAL: Final = struct.Struct(">Q")
@@ -98,6 +102,15 @@ class LogSent(NamedTuple):
     complete: bool = False
     fault: str = ""
     next_ms: Millis = Millis(0)
+
+
+class DayMark(NamedTuple):
+    """A day whose rows are all there. No leaf of the resolution log before this one (of this month or an earlier one)
+    has an entry of a later day.
+    """
+
+    month: str
+    leaf: int
 
 
 class RefusedRow(NamedTuple):
@@ -269,6 +282,40 @@ def unpack_day(row: bytes) -> bytes:
     if row[:1] != _VERSION:
         raise StoreError("a row of sync_days cannot be read")
     return row[1:]
+
+
+def days_range(table: str) -> tuple[bytes, bytes]:
+    """Return start and stop of the keys of a table's statistics ("0" follows "/")."""
+    return f"{table}/".encode(), f"{table}0".encode()
+
+
+def day_of(key: bytes) -> tuple[str, str, bytes]:
+    """Return table, day and prefix of a key of statistics, empty for the mark of a day. Errors: StoreError."""
+    table, _, rest = key.partition(b"/")
+    day, slash, prefix = rest.partition(b"/")
+    try:
+        if slash and table.decode() in DAY_TABLES and parse_day(day.decode()):
+            return table.decode(), day.decode(), prefix
+    except UnicodeDecodeError:
+        pass
+    raise StoreError(f"a key of sync_days cannot be read: {key!r}")
+
+
+def pack_mark(mark: DayMark) -> bytes:
+    """Return the mark of a day that is whole."""
+    return _pack(mark)
+
+
+def unpack_mark(row: bytes) -> DayMark:
+    """Read the mark of a day. Errors: StoreError."""
+    return _read(row, _mark)
+
+
+def _mark(packed: Any) -> DayMark:
+    month, leaf = packed
+    if parse_month(month) is None or type(leaf) is not int or leaf < 0:
+        raise ValueError("members")
+    return DayMark(month, leaf)
 
 
 # --- pieces ---

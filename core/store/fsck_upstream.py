@@ -1,0 +1,97 @@
+"""Are the rows of what is owed to top nodes what they should be? A part of ``fsck.py``; reads only through a Snapshot.
+
+Checked: every row of UPSTREAMS, SYNC_TABLES, SYNC_REFUSED and SYNC_DAYS can be read, under a key of its form; an
+upstream is under the id of its key; a state and a refused row are of a table that there is, and of an upstream that is
+there; a row of a day begins with the prefix and the day of its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgpack
+
+from core.errors import StoreError
+from core.signature import key_id
+from core.store.engine import Snapshot, Table
+from core.store.upstream_rows import (
+    TABLES,
+    day_of,
+    refused_of,
+    unpack_day,
+    unpack_mark,
+    unpack_refused,
+    unpack_table_state,
+    unpack_upstream,
+)
+
+
+def check_upstream(snapshot: Snapshot) -> Iterator[str]:
+    """Yield a sentence for each fault. Cost: reads all rows of the four tables."""
+    known = set[bytes]()
+    for key, row in snapshot.scan(Table.UPSTREAMS, b""):
+        known.add(key)
+        try:
+            public = unpack_upstream(row).public_key
+        except StoreError as error:
+            yield f"upstreams {key!r}: {error.message}"
+            continue
+        if key_id(public).encode() != key:
+            yield f"upstreams {key!r}: its key has another id"
+    yield from _states(snapshot, known)
+    yield from _refused(snapshot, known)
+    yield from _days(snapshot)
+
+
+def _states(snapshot: Snapshot, known: set[bytes]) -> Iterator[str]:
+    for key, row in snapshot.scan(Table.SYNC_TABLES, b""):
+        try:
+            unpack_table_state(row)
+        except StoreError as error:
+            yield f"sync_tables {key!r}: {error.message}"
+        fault = _misplaced(key, known)
+        if fault:
+            yield f"sync_tables {key!r}: {fault}"
+
+
+def _refused(snapshot: Snapshot, known: set[bytes]) -> Iterator[str]:
+    for key, row in snapshot.scan(Table.SYNC_REFUSED, b""):
+        try:
+            refused_of(key)
+            unpack_refused(row)
+        except StoreError as error:
+            yield f"sync_refused {key!r}: {error.message}"
+            continue
+        fault = _misplaced(key.partition(b"\0")[0], known)
+        if fault:
+            yield f"sync_refused {key!r}: {fault}"
+
+
+def _misplaced(key: bytes, known: set[bytes]) -> str:
+    """Return what is wrong with upstream and table of a key, or nothing."""
+    upstream, _, table = key.partition(b"/")
+    if upstream not in known:
+        return "its upstream is not there"
+    return "" if table.decode(errors="replace") in TABLES else "there is no such table"
+
+
+def _days(snapshot: Snapshot) -> Iterator[str]:
+    for key, row in snapshot.scan(Table.SYNC_DAYS, b""):
+        try:
+            _, day, prefix = day_of(key)
+            if prefix:
+                _require_row(unpack_day(row), prefix, day)
+            else:
+                unpack_mark(row)
+        except StoreError as error:
+            yield f"sync_days {key!r}: {error.message}"
+
+
+def _require_row(row: bytes, prefix: bytes, day: str) -> None:
+    """Errors: StoreError; what the row holds is not told, for it has addresses."""
+    try:
+        values = msgpack.unpackb(row)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
+        raise StoreError("a row of sync_days cannot be read") from None
+    if not isinstance(values, list) or values[:2] != [prefix.decode(errors="replace"), day]:
+        raise StoreError("it is the row of another prefix or day")
