@@ -20,7 +20,7 @@ from typing import Any, Self
 from benchmarks.client import Connection, basic, resolution
 from benchmarks.machine import children, on_core
 from benchmarks.records import PREFIX, dump
-from core.config import BY_NAME
+from core.settings import BY_NAME
 
 _SALTERN = (sys.executable, "-m", "node.cli.main")
 _UNLOGGED = (sys.executable, "-m", "benchmarks.unlogged")

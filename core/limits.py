@@ -354,6 +354,15 @@ UPSTREAM_ITEMS_MAX: Final = 10_000  # of one message
 UPSTREAM_BATCH_BYTES: Final = 4_194_304  # of rows, then a batch is full
 UPSTREAM_ROW_BYTES_MAX: Final = 8_388_608  # T1 with three certificate images; T8 with 10 000 addresses takes 0.3 MiB
 UPSTREAM_KEY_BYTES_MAX: Final = 480  # of a row, as KEY_RAW_MAX
+UPSTREAM_FAULTS_TOLD: Final = 20  # of one row, or one file
+UPSTREAM_IMAGE_BYTES_MAX: Final = 1_048_576  # of a certificate's photograph (T1): three and the rest fit in a row
+UPSTREAM_ADDRESSES_MAX: Final = 1_024  # of one route (T2, T7): what its sites have, of DELEGATED_SITES_MAX
+UPSTREAM_SOURCES_MAX: Final = 10_000  # addresses of a prefix and day (T3, T8); the rest is one number
+APPLICATIONS_MAX: Final = 10_000  # of sync.applications (T5, T10)
+APPLICATIONS_BYTES_MAX: Final = 8_388_608  # of its file: some 800 a line
+APPLICATION_NAME_CHARS_MAX: Final = 64  # four octets each leave room for a prefix in a key
+APPLICATION_TEXT_CHARS_MAX: Final = 500  # of an introduction, as PARTY_PROFILE_CHARS_MAX
+APPLICATION_RESOLVERS_MAX: Final = 64  # as PARTY_ITEMS_MAX
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 from core import limits
 from core.clock import parse_day
-from core.config import BY_NAME, Config
+from core.config import Config
 from core.errors import ConfigError
 from core.licence import ALWAYS, Licence, LicenceState, Window, state_of
+from core.settings import BY_NAME
 
 OWED: Final = (
     "about.operator", "about.services", "about.time_limits", "about.fees", "about.department", "about.person",

@@ -14,8 +14,8 @@ from typing import Final
 
 import click
 
-from core.config import SETTINGS
 from core.party.rules import RULES as PARTY_RULES
+from core.settings import SETTINGS
 from core.who import Role
 from node.cli.main import cli
 from registry.management import OPERATIONS

@@ -17,7 +17,7 @@ _PACK: Final = msgpack.Packer().pack
 
 
 class Cadence(Enum):
-    """How often a table is sent at least."""
+    """How often a table is sent."""
 
     REAL_TIME = "real time"
     HOURLY = "hourly"
@@ -47,29 +47,40 @@ class Operation(IntEnum):
 
 
 class Field(NamedTuple):
-    """One field of a table.
+    """One field of a table, or a member of what a list field lists.
 
-    ``number``: in the docking agreement. ``kind``: text, texts, integer, date, flag, digest or list. ``source``: where
-    the node takes it from, in English. ``chars_max``: of a text, of each one of texts. ``choices``: empty for any.
+    ``numbers``: in the docking agreement (of T1 and T6), or in the order in which that lists the fields; none is one
+    that this node adds. ``kind``: text, texts, integer, flag, date, address, octets, digest or list. ``source``: where
+    the node takes it from, in English. ``chars_max``: of a text, of each one of texts; octets of octets. ``choices``:
+    empty for any. ``low``, ``high``: of an integer. ``items_max``: of texts and list. ``members``: of what a list
+    lists, an array each in their order.
     """
 
     name: str
-    number: int
+    numbers: tuple[int, ...]
     zh: str
     kind: str
     source: str
     chars_max: int = 0
     required: bool = False
     choices: tuple[str, ...] = ()
+    low: int = 0
+    high: int = 2**63 - 1
+    items_max: int = 0
+    members: tuple[Field, ...] = ()
 
 
 class TableKind(NamedTuple):
-    """One table. ``name``: T1 to T11. ``personal``: its rows hold personal data, and are sealed at rest above."""
+    """One table. ``name``: T1 to T11. ``personal``: its rows hold personal data, and are sealed at rest above.
+
+    ``cadence``: by the docking agreement. ``sent``: how often this node sends it, never less often.
+    """
 
     name: str
     zh: str
     en: str
     cadence: Cadence
+    sent: Cadence
     basis: Basis
     key: str
     fields: tuple[Field, ...]

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from core.config import SETTINGS
+from core.settings import SETTINGS
 from node.reference import PAGES
 
 ROOT = Path(__file__).parent.parent
-SOURCES = [path for name in ("core", "audit", "registry", "resolver", "sync", "node") for path in (ROOT / name).rglob("*.py")]
+SOURCES = [
+    path for name in ("core", "audit", "registry", "resolver", "sync", "node") for path in (ROOT / name).rglob("*.py")
+]
 HIDDEN = (".", "bench-out")
 MARKDOWN = [
     path for path in ROOT.rglob("*.md") if not any(part.startswith(HIDDEN) for part in path.relative_to(ROOT).parts)

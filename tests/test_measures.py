@@ -11,7 +11,7 @@ from typing import NamedTuple
 import click
 import pytest
 
-from core.config import BY_NAME
+from core.settings import BY_NAME
 from node import routes
 from node.cli.main import cli
 from registry.management import OPERATIONS

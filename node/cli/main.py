@@ -8,7 +8,8 @@ from typing import Final
 import click
 
 from core import clock
-from core.config import SETTINGS, setting_named
+from core.config import setting_named
+from core.settings import SETTINGS
 from node import VERSION
 from node.cli.common import Commands, config_option, json_option, load_config, print_json, start_logging
 from node.cli.later import Later, Place

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.config import BY_NAME, SETTINGS, Config, Setting, load
+from core.config import Config, load
 from core.errors import ConfigError
+from core.settings import BY_NAME, SETTINGS, Setting
 
 
 def write(folder: Path, text: str) -> Path:

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from core.config import BY_NAME
+from core.settings import BY_NAME
 
 ROOT = Path(__file__).parent.parent.parent
 FRONTS = ("http", "https", "handle", "management")
