@@ -15,7 +15,7 @@ from pathlib import Path
 from core.clock import parse_day
 from core.errors import ConfigError
 from core.log_settings import require_log_settings
-from core.settings import BY_NAME, SETTINGS, Setting, Value
+from core.settings import BY_NAME, Setting, Value
 
 
 class Config:

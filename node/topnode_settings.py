@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from core.config import Config, Setting, read_settings
+from core.config import Config, read_settings
+from core.settings import Setting
 
 SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
