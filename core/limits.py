@@ -368,6 +368,10 @@ APPLICATIONS_BYTES_MAX: Final = 8_388_608  # of its file: some 800 a line
 APPLICATION_NAME_CHARS_MAX: Final = 64  # four octets each leave room for a prefix in a key
 APPLICATION_TEXT_CHARS_MAX: Final = 500  # of an introduction, as PARTY_PROFILE_CHARS_MAX
 APPLICATION_RESOLVERS_MAX: Final = 64  # as PARTY_ITEMS_MAX
+UPSTREAM_PART_BYTES: Final = 1_048_576  # of a file of a month of the logs in one message; a bundle has up to 16.8 MB
+UPSTREAM_CHECKPOINT_MS: Final = 5_000  # between two checkpoints of one log, as WITNESS_INTERVAL_S
+UPSTREAM_LOG_RETRY_MS: Final = 3_600_000  # until a log that did not go is tried again: a person has to look
+UPSTREAM_LOG_TRIES: Final = 8  # in a row that bring one log no further, then it waits as well
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64

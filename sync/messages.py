@@ -116,16 +116,18 @@ class Checkpoint(NamedTuple):
 
 
 class Month(NamedTuple):
-    """A month of a log that is over. Answer: Wanted."""
+    """A month of a log that is over. Which files it has follows from its checkpoint. Answer: Wanted."""
 
     stream: str
     month: str
     checkpoint: bytes
-    paths: tuple[str, ...]
 
 
 class MonthFile(NamedTuple):
-    """Part of a file of such a month: from ``offset``; ``last``: its end. Answer: Wanted."""
+    """Part of a file of such a month: from ``offset``, at most UPSTREAM_PART_BYTES; ``last``: its end. Answer: Wanted.
+
+    ``path``: below the folder of the month, as Wanted named it.
+    """
 
     stream: str
     month: str
@@ -211,9 +213,10 @@ class Cosigned(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Answer to Month and MonthFile. ``have``: complete and verified. ``fault``: why it was thrown away, or empty.
+    """Answer to Month and MonthFile. ``have``: the month is complete, and all of it as it was signed.
 
-    ``path``, ``offset``: what comes next, empty where all files are there.
+    ``path``, ``offset``: what comes next; empty where ``have``, or where Month is to be said first. ``fault``: why
+    something was thrown away, empty where nothing was.
     """
 
     have: bool

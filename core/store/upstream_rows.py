@@ -4,6 +4,7 @@ UPSTREAMS     key: key id of the top node (32 hexadecimal digits)
               row: 1, then msgpack [url, public key, name, connected_ms]
 SYNC_TABLES   key: key id, "/", name of the table (``T6``)
               row: 1, then msgpack, the members of TableState
+              key id, "/logs": 1, then msgpack of the name of each log (``change/2026-11``) and the members of LogSent
 SYNC_REFUSED  key: the same, 00, serial of the change (8), key of the row
               row: 1, then msgpack, the members of RefusedRow
 SYNC_DAYS     key: name of the table, "/", day (2026-11-22), "/", folded prefix
@@ -15,7 +16,7 @@ UPSTREAMS is written by the registrar, the others by whoever holds ``data/sync.l
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgpack
@@ -23,6 +24,7 @@ import msgpack
 from core.clock import Millis, read_millis
 from core.errors import StoreError
 from core.signature import PUBLIC_KEY_BYTES
+from core.streams import parse_log
 
 T = TypeVar("T")
 
@@ -59,6 +61,21 @@ class TableState(NamedTuple):
     refused: int = 0
     tries: int = 0
     told_ms: Millis = Millis(0)
+    fault: str = ""
+    next_ms: Millis = Millis(0)
+
+
+class LogSent(NamedTuple):
+    """How far the log of a stream and month is with one top node.
+
+    ``size``: of the checkpoint that was acknowledged last, 0 without; ``sent_ms``: when. ``complete``: all files of
+    the month are above, each one as it was signed. ``fault``: why it does not go on, in words for the operator, empty
+    when all is well; it is tried again at ``next_ms``.
+    """
+
+    size: int = 0
+    sent_ms: Millis = Millis(0)
+    complete: bool = False
     fault: str = ""
     next_ms: Millis = Millis(0)
 
@@ -114,6 +131,39 @@ def _table_state(packed: Any) -> TableState:
         if type(value) is not wanted or (wanted is int and not 0 <= value < 2**63):
             raise ValueError(name)
     return state
+
+
+def logs_key(upstream: str) -> bytes:
+    """Return the key of how far the logs are; it is in SYNC_TABLES."""
+    return table_key(upstream, "logs")
+
+
+def pack_logs(logs: Mapping[str, LogSent]) -> bytes:
+    """Return the row of how far the logs are, by their names (``change/2026-11``)."""
+    packed: bytes = msgpack.packb(dict(sorted(logs.items())))
+    return _VERSION + packed
+
+
+def unpack_logs(row: bytes | None) -> dict[str, LogSent]:
+    """Read the row of how far the logs are; no row is one of which nothing was sent. Errors: StoreError."""
+    return {} if row is None else _read(row, _logs)
+
+
+def _logs(packed: Any) -> dict[str, LogSent]:
+    return {_log_name(name): _log_sent(members) for name, members in packed.items()}
+
+
+def _log_name(name: Any) -> str:
+    if type(name) is not str or parse_log(name) is None:
+        raise ValueError("name of a log")
+    return name
+
+
+def _log_sent(packed: Any) -> LogSent:
+    size, sent_ms, complete, fault, next_ms = packed
+    if type(size) is not int or not 0 <= size < 2**63 or type(complete) is not bool or type(fault) is not str:
+        raise ValueError("members of a log")
+    return LogSent(size, read_millis(sent_ms), complete, fault, read_millis(next_ms))
 
 
 def refused_key(upstream: str, table: str, serial: int, key: bytes) -> bytes:
