@@ -33,7 +33,7 @@ from node.listening import handle_sockets, listeners, port_of
 from node.lock import DataLock
 from node.processes import READY, Child, Sockets, end_with_parent, run_keeper, run_registrar, run_worker
 from node.signing import load_signer
-from node.site import Ports, site_info
+from node.site import Ports, keep_ports, site_info
 from node.telemetry import Counters
 
 _LOG: Final = logging.getLogger("saltern.supervisor")
@@ -119,6 +119,7 @@ class _Supervisor:
         run = wiring.run_folder(self._config)
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(mode=0o700)
+        keep_ports(self._config, self._ports)  # before any process starts: all of them see the same
         self._counters = Counters(run, "supervisor")
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:

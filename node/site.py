@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -18,6 +20,8 @@ from core.records import HashOption, Interface, ServerInfo, SiteInfo
 from core.wire.jsondata import load_site
 from core.wire.jsontext import parse
 from core.wire.publickey import encode_public_key
+from core.wire.site import PORTS
+from sync.sources.routes import Address, addresses_of
 
 _PROTOCOL: Final = (2, 11)
 _UDP: Final = 0
@@ -36,6 +40,65 @@ class Ports:
         self.https = https
         self.handle = handle
         self.management = management
+
+
+def keep_ports(config: Config, ports: Ports) -> None:
+    """Write down the ports in use, for commands beside the running node. Before: the folder is there."""
+    path = _ports_file(config)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(vars(ports)), "ascii")
+    fresh.replace(path)
+
+
+def known_ports(config: Config) -> Ports:
+    """Return the ports of the node that runs, or that ran last; of one that never did those that are configured."""
+    try:
+        with _ports_file(config).open("rb") as file:
+            kept = json.loads(file.read(limits.PORTS_FILE_BYTES_MAX))
+        http, https, handle, management = (kept[name] for name in ("http", "https", "handle", "management"))
+        if all(port in PORTS for port in (http, handle, management)) and (https is None or https in PORTS):
+            return Ports(http, https, handle, management)
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    https = config.integer("https.port") if config.file("https.certificate") is not None else None
+    http, handle, management = (config.integer(f"{name}.port") for name in ("http", "handle", "management"))
+    return Ports(http, https, handle, management)
+
+
+def _ports_file(config: Config) -> Path:
+    return config.data / "run" / "ports"
+
+
+def own_addresses(config: Config, ports: Ports) -> tuple[Address, ...]:
+    """Return the addresses that others resolve hosted prefixes at; those of all servers of a site of several.
+
+    They are node.public_addresses, else what the node listens on where that is no wildcard. Errors: ConfigError.
+    """
+    site = configured_site(config)
+    if site is not None:
+        return addresses_of((site,))
+    handle, http = ports.handle or None, ports.http or None  # 0 is any port, and not known yet
+    public = [_ip_address(str(item)) for item in config.items("node.public_addresses")]
+    if public:
+        found = [(address, handle, http) for address in public]
+    else:
+        at_handle, at_http = (_ip_address(config.text(f"{name}.address")) for name in ("handle", "http"))
+        if at_handle == at_http:
+            found = [(at_handle, handle, http)]
+        else:
+            found = [(at_handle, handle, None), (at_http, None, http)]
+    return tuple(
+        Address(f"IPv{address.version}", str(address), at_handle, at_handle, at_http)
+        for address, at_handle, at_http in found
+        if not address.is_unspecified and (at_handle or at_http)
+    )
+
+
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} 不是 IP 地址。{text!r} is no IP address") from None
 
 
 @lru_cache(maxsize=1)

@@ -146,14 +146,20 @@ def _write_template(desk: Desk, _prefix: PrefixKey, _number: int, found: Templat
 
     It belongs to whoever has its code here, else to the node: the party that it had there has another id here.
     """
-    known = desk.staging.get(Table.TEMPLATES, _template_key(found))
+    key = _template_key(found)
+    known = desk.staging.get(Table.TEMPLATES, key)
     owner = owner_of(desk.staging, found.template.code) or ""
     here = found._replace(template=found.template._replace(party=owner))
     if known is None:
         require_room(desk.staging, owner)
         put_new(desk.staging, here)
     elif unpack_template(known).state is TemplateState.DRAFT:
-        desk.staging.put(Table.TEMPLATES, _template_key(found), pack_template(here))
+        desk.staging.put(Table.TEMPLATES, key, pack_template(here))
+    else:
+        return
+    withdrawn = found.state is TemplateState.WITHDRAWN
+    kind = ChangeKind.TEMPLATE_WITHDRAWN if withdrawn else ChangeKind.TEMPLATE_PUBLISHED
+    desk.staging.change(kind, key, desk.now_ms)
 
 
 def _template_key(found: TemplateRow) -> bytes:

@@ -33,7 +33,9 @@ _SHORTENED: Final = 2
 _NOTHING_PUBLIC: Final = 4
 _ALL_PUBLIC: Final = bytes((_VERSION, 0))
 _NO_VALUES: Final = bytes(4)
-_ANSWERED: Final = (bytes((_VERSION, 0)), bytes((_VERSION, _PRIVATE)))
+PLAIN_HEADS: Final = (bytes((_VERSION, 0)), bytes((_VERSION, _PRIVATE)))
+"""First octets of a RECORDS row with nothing but the values behind them."""
+
 ANSWER_HEAD_BYTES: Final = 2
 """Octets of an ANSWERS row before its JSON."""
 
@@ -124,7 +126,7 @@ def _unpack(row: bytes) -> tuple[bytes, Values]:
 
 def has_public(row: bytes) -> bool:
     """Whether an ANSWERS row can be read and holds a value that is public."""
-    return row.startswith(_ANSWERED)
+    return row.startswith(PLAIN_HEADS)
 
 
 class StoredAnswer(NamedTuple):
