@@ -24,6 +24,7 @@ from core.store.record_rows import record_key
 from core.wire.metadata import is_code, is_item_name, is_version, template_key
 from sync import fields
 from sync.rules import field_fault, row_fault
+from sync.subject_fields import PERSON
 from sync.table import Field, TableKind, unpack_row
 
 Named = Mapping[str, Any]
@@ -66,7 +67,7 @@ def _faults(table: TableKind, key: bytes, values: list[Any]) -> Iterator[Fault]:
             yield fault
     if wrong:  # what is looked at beyond rests on values of the right kinds
         return
-    named = {field.name: value for field, value in zip(table.fields, values, strict=True)}
+    named = dict(zip((field.name for field in table.fields), values, strict=True))
     yield from _BEYOND.get(table.name, _nothing)(table, named)
     if len(key) > limits.UPSTREAM_KEY_BYTES_MAX or not _FITS[table.name](key, named):
         yield row_fault("row-key")
@@ -218,11 +219,10 @@ def _subject_faults(table: TableKind, row: Named) -> Iterator[Fault]:
     """Yield faults of subject data, as those of a form; what identity data lacks is none."""
     form = {field.name: row[field.name] for field in party.FIELDS if row[field.name] is not None}
     checked = check_subject(form, _NEVER)
-    wrong = set()
+    hidden, wrong = party.identity_names(person=row["kind"] == PERSON), set()
     for fault in checked.faults:
         wrong.add(fault.path)
-        filed = party.BY_NAME[fault.path]
-        if not (row[fault.path] is None and (filed.identity or filed.person)):
+        if not (row[fault.path] is None and fault.path in hidden):
             yield fault
     for field in table.fields:
         if field.name in form and field.name not in wrong:

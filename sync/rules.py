@@ -13,6 +13,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "row-fields": ("该表的一行应有{fields}个字段", "A row of this table has {fields} fields"),
     "row-key": ("键与这一行的内容不符", "The key is not that of this row"),
     "row-faults": ("还有更多错误，未逐一列出", "There are more faults, which are not listed one by one"),
+    "row-text": ("含有不可见字符（控制符、换行等），请删除", "It has invisible characters (controls, line breaks)"),
     "row-required": ("{label}为必填项", "{name} is required"),
     "row-kind": ("{label}的类型不符，应为{kind}", "{name} must be of the kind {kind}"),
     "row-length": ("{label}过长：最多{most}", "{name} is too long: at most {most}"),

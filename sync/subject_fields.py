@@ -16,7 +16,6 @@ from sync.table import Field
 ORGANISATION: Final = "organisation"
 PERSON: Final = "person"
 
-_DIGITS: Final = 10
 _FORM: Final = "the subject data of the party, as it was filed"
 _SEALED: Final = "the same; identity data, opened with party.keys"
 _STEPS: Final = "the verification of the party"
@@ -54,7 +53,7 @@ _VERIFICATION: Final = (
     Field("kind", (), "主体类型", "text", "the party", 12, required=True, choices=(ORGANISATION, PERSON)),
     Field("verified", (), "核验结果", "text", _STEPS, 11, required=True, choices=_RESULTS),
     Field("steps", (), "核验过程", "list", _STEPS, required=True, items_max=limits.PARTY_STEPS, members=_STEP),
-    Field("confirmed", (), "联系信息确认日期", "date", "the party: day of Asia/Shanghai", _DIGITS, required=True),
+    Field("confirmed", (), "联系信息确认日期", "date", "the party: day of Asia/Shanghai"),
 )
 
 _FILED: Final = tuple(map(_of_form, party.FIELDS))

@@ -1,1 +1,1 @@
-"""Where the rows of the eleven tables come from: the store, the logs, files of the operator."""
+"""Where the rows of each table come from (``sync/source.py``)."""
