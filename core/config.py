@@ -15,15 +15,15 @@ from pathlib import Path
 from core.clock import parse_day
 from core.errors import ConfigError
 from core.log_settings import require_log_settings
-from core.settings import BY_NAME, SETTINGS, Setting, Value
+from core.settings import BY_NAME, Setting, Value
 
 
 class Config:
     """The settings in force: the file, then ``--set``, over the defaults."""
 
-    def __init__(self, path: Path, values: Mapping[str, Value]) -> None:
+    def __init__(self, path: Path, values: Mapping[str, Value], table: Mapping[str, Setting] = BY_NAME) -> None:
         self.path = path
-        self.values: dict[str, Value] = {s.name: s.default for s in SETTINGS} | dict(values)
+        self.values: dict[str, Value] = {s.name: s.default for s in table.values()} | dict(values)
 
     def integer(self, name: str) -> int:
         """Return an integer setting."""
@@ -59,7 +59,14 @@ class Config:
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read ``node.toml`` and apply ``key=value`` overrides.
+    """Read ``node.toml`` and apply ``key=value`` overrides. Errors: as read_settings."""
+    config = read_settings(path, overrides, BY_NAME, "saltern init DIR --prefix P")
+    require_log_settings(config.integer("log.disk_stop"), config.integer("log.disk_reserve"), config.text("log.origin"))
+    return config
+
+
+def read_settings(path: Path, overrides: Sequence[str], table: Mapping[str, Setting], made_by: str) -> Config:
+    """Read a configuration of the settings of a table. ``made_by``: the command that makes one.
 
     Errors: ConfigError for a file that cannot be read, is no TOML, names an
     unknown setting, or gives a value of the wrong kind or outside its bounds.
@@ -68,44 +75,43 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigError(
-            f"没有配置文件 {path}，请先执行 saltern init。"
-            f"There is no configuration at {path}; `saltern init DIR --prefix P` makes one"
+            f"没有配置文件 {path}，请先执行 {made_by}。There is no configuration at {path}; `{made_by}` makes one"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"无法读取 {path}。cannot read {path}: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} 不是有效的 TOML。{path} is not valid TOML: {error}") from None
-    values = {name: _check(setting_named(name), value) for name, value in _flatten(document)}
+    values = {name: _check(setting_named(name, table), value) for name, value in _flatten(document, table)}
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals:
             raise ConfigError(f"--set 应为 名称=值。--set wants key=value, got {override!r}")
-        setting = setting_named(name.strip())
+        setting = setting_named(name.strip(), table)
         values[setting.name] = _check(setting, _parse(setting, text.strip()))
-    config = Config(path, values)
-    require_log_settings(config.integer("log.disk_stop"), config.integer("log.disk_reserve"), config.text("log.origin"))
-    return config
+    return Config(path, values, table)
 
 
-def setting_named(name: str) -> Setting:
+def setting_named(name: str, table: Mapping[str, Setting] = BY_NAME) -> Setting:
     """Return the setting of that name. Errors: ConfigError that names the nearest one."""
-    setting = BY_NAME.get(name)
+    setting = table.get(name)
     if setting is None:
-        near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, table, n=1, cutoff=0.5 if table is BY_NAME else 0.0)
         zh = f"，您是想用 {near[0]}？" if near else "，全部设置见 saltern config explain。"
         hint = f"; did you mean {near[0]}?" if near else "; `saltern config explain` lists all"
         raise ConfigError(f"没有设置 {name!r}{zh}unknown setting {name!r}{hint}", setting=name)
     return setting
 
 
-def _flatten(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+def _flatten(
+    document: Mapping[str, object], table: Mapping[str, Setting], prefix: str = ""
+) -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = []
-    for key, value in table.items():
+    for key, value in document.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
-            if not value and not any(known.startswith(f"{name}.") for known in BY_NAME):
-                setting_named(name)  # there is none: the error names the nearest
-            found += _flatten(value, f"{name}.")
+            if not value and not any(known.startswith(f"{name}.") for known in table):
+                setting_named(name, table)  # there is none: the error names the nearest
+            found += _flatten(value, table, f"{name}.")
         else:
             found.append((name, value))
     return found

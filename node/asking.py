@@ -1,7 +1,8 @@
-"""One question over the Handle protocol, as any client asks it: for the command line.
+"""One question over the Handle protocol, as any client asks it, and where it leads: for the command line.
 
 Over UDP a question is repeated after a growing wait; an answer that the node cut short
-(its bound for sources that may be forged) is asked for again over TCP.
+(its bound for sources that may be forged) is asked for again over TCP. A referral (302, 303) that
+carries sites is followed to the server that the handle belongs to. Bounds: REFERRALS_MAX.
 """
 
 from __future__ import annotations
@@ -14,17 +15,23 @@ from typing import Final, NamedTuple
 from core import clock, limits
 from core.errors import WireError
 from core.outcomes import HandleCode
-from core.records import Values
+from core.records import InterfaceKind, InterfaceProtocol, Values
 from core.wire import body as bodies
 from core.wire.codepoints import SITE_SERIAL_UNKNOWN, VERSION, OpCode, OpFlag
 from core.wire.cursor import Cursor
 from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelope, encode_envelope
 from core.wire.message import Header, Message, decode_message, encode_message
+from core.wire.site import PORTS, address_of
+from core.wire.valuetypes import HS_SITE, HS_SITE_6, HS_SITE_PREFIX
+from resolver.referral import server_of
 
 _WAITS_S: Final = (0.5, 1.0, 2.0)
 _TCP_S: Final = 10.0
 _FLAGS: Final = OpFlag.RECURSIVE | OpFlag.CACHE_CERTIFIED | OpFlag.PUBLIC_ONLY
-_WITH_VALUES: Final = (HandleCode.SUCCESS, HandleCode.SERVICE_REFERRAL, HandleCode.PREFIX_REFERRAL)
+_REFERRALS: Final = (HandleCode.SERVICE_REFERRAL, HandleCode.PREFIX_REFERRAL)
+_WITH_VALUES: Final = (HandleCode.SUCCESS, *_REFERRALS)
+_SITES: Final = (HS_SITE, HS_SITE_6, HS_SITE_PREFIX)
+_PROTOCOLS: Final = {"udp": InterfaceProtocol.UDP, "tcp": InterfaceProtocol.TCP}
 
 
 class Reply(NamedTuple):
@@ -34,6 +41,39 @@ class Reply(NamedTuple):
     handle: str
     message: str
     values: Values | None
+
+
+class Found(NamedTuple):
+    """What was said last, and who was asked, one after the other: address and port each."""
+
+    reply: Reply
+    asked: tuple[tuple[str, int], ...]
+
+
+def resolve(host: str, port: int, handle: str, over: str) -> Found:
+    """Resolve a handle over udp or tcp, and follow referrals. Errors: OSError, WireError."""
+    asked: tuple[tuple[str, int], ...] = ((host, port),)
+    while True:
+        reply = ask(*asked[-1], handle, over)
+        onward = _onward(handle, reply, over) if len(asked) <= limits.REFERRALS_MAX else None
+        if onward is None or onward in asked:
+            return Found(reply, asked)
+        asked = (*asked, onward)
+
+
+def _onward(handle: str, reply: Reply, over: str) -> tuple[str, int] | None:
+    """Return where a referral leads; None where it is none, or names no server that can be asked so."""
+    if reply.code not in _REFERRALS:
+        return None
+    for value in reply.values or ():
+        server = server_of(handle, value.data) if value.type in _SITES else None
+        address = None if server is None else address_of(server.address)
+        if server is None or address is None or address.is_unspecified or address.is_multicast:
+            continue
+        for door in server.interfaces:
+            if door.protocol == _PROTOCOLS[over] and door.kind & InterfaceKind.QUERY and door.port in PORTS:
+                return str(address), door.port
+    return None
 
 
 def ask(host: str, port: int, handle: str, over: str) -> Reply:

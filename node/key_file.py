@@ -1,4 +1,4 @@
-"""Key files: of identity data and of unit codes, outside the store.
+"""Key files: of identity data, of unit codes, of what a top node holds; outside the store.
 
 One line a key, ``<id> <64 hexadecimal digits>``; the highest one is used for what is new, the others open what
 was made with them. Lines that begin with # say something to people. Mode 0600; a new key is written
@@ -45,6 +45,14 @@ LOT_KEYS: Final = KeyKind(
     (
         "请放回副本；尚无批次时 `saltern lot rekey` 可新建",
         "put the copy back, or, where there is no lot yet, `saltern lot rekey` makes one",
+    ),
+)
+TOP_KEYS: Final = KeyKind(
+    "top.store_key",
+    "# Saltern: keys of personal data that a top node holds. Keep a copy apart from the store.\n",
+    (
+        "请放回副本；丢失后须由各节点重新报送",
+        "put the copy back; without it every node has to send its rows again",
     ),
 )
 

@@ -29,6 +29,7 @@ from core.config import Config
 from core.errors import ConfigError
 from node import serving, wiring
 from node.duties import load_duties
+from node.listening import handle_sockets, listeners, port_of
 from node.lock import DataLock
 from node.processes import READY, Child, Sockets, end_with_parent, run_keeper, run_registrar, run_sync, run_worker
 from node.signing import load_signer
@@ -38,7 +39,6 @@ from node.telemetry import Counters
 _LOG: Final = logging.getLogger("saltern.supervisor")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _REASON_BYTES_MAX: Final = 4_096
-_PORT_TRIES: Final = 16
 _LOOK_S: Final = 0.1  # between two looks for a signal while a child starts
 
 Main = Callable[[Child], Awaitable[None]]
@@ -88,14 +88,14 @@ class _Supervisor:
         self._stopping = False
         workers = config.integer("resolver.workers") or len(os.sched_getaffinity(0))
         address = config.text("http.address")
-        http = _listeners(address, config.integer("http.port"), workers, "http.port")
+        http = listeners(address, config.integer("http.port"), workers, "http.port")
         https: list[socket.socket] | None = None
         if config.file("https.certificate") is not None:
-            https = _listeners(address, config.integer("https.port"), workers, "https.port")
-        tcp, udp = _handle_sockets(config, workers)
-        management = _listeners("127.0.0.1", config.integer("management.port"), 1, "management.port")[0]
+            https = listeners(address, config.integer("https.port"), workers, "https.port")
+        tcp, udp = handle_sockets(config.text("handle.address"), config.integer("handle.port"), workers)
+        management = listeners("127.0.0.1", config.integer("management.port"), 1, "management.port")[0]
         self._ports = Ports(
-            _port(http[0]), None if https is None else _port(https[0]), _port(tcp[0]), _port(management)
+            port_of(http[0]), None if https is None else port_of(https[0]), port_of(tcp[0]), port_of(management)
         )
         site_info(config, self._ports)
         wiring.server_admins(config)
@@ -234,78 +234,6 @@ class _Supervisor:
                 "pid": os.getpid(),
             }
         )
-
-
-def _handle_sockets(config: Config, count: int) -> tuple[list[socket.socket], list[socket.socket]]:
-    """Open the sockets of the Handle protocol: one number for TCP and UDP. Errors: ConfigError."""
-    address, port = config.text("handle.address"), config.integer("handle.port")
-    for left in reversed(range(_PORT_TRIES)):
-        tcp = _listeners(address, port, count, "handle.port")
-        try:
-            return tcp, _listeners(address, _port(tcp[0]), count, "handle.port", socket.SOCK_DGRAM)
-        except ConfigError:
-            for listener in tcp:
-                listener.close()
-            if port or not left:  # any free number of TCP may be taken for UDP: try another
-                raise
-    raise AssertionError("the last try returns or raises")
-
-
-def _listeners(
-    address: str, port: int, count: int, setting: str, kind: socket.SocketKind = socket.SOCK_STREAM
-) -> list[socket.socket]:
-    """Open ``count`` sockets on one port. Errors: ConfigError that names the setting."""
-    sockets: list[socket.socket] = []
-    try:
-        family, _, _, _, place = socket.getaddrinfo(
-            address, port, type=kind, flags=socket.AI_PASSIVE | socket.AI_NUMERICHOST
-        )[0]
-        for _ in range(count):
-            listener = socket.socket(family, kind)
-            sockets.append(listener)
-            if kind is socket.SOCK_STREAM:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if len(sockets) == 1:
-                _require_free(family, kind, place)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            listener.bind(place)
-            place = listener.getsockname()
-            if kind is socket.SOCK_STREAM:
-                listener.listen(limits.LISTEN_BACKLOG)
-            else:
-                _widen(listener)
-            listener.setblocking(False)
-    except socket.gaierror as error:
-        named = "handle.address" if setting == "handle.port" else "http.address"
-        raise ConfigError(f"{named}: {address!r} 不是 IP 地址 is no IP address: {error.strerror}") from None
-    except OSError as error:
-        for listener in sockets:
-            listener.close()
-        raise ConfigError(
-            f"{setting}: 无法监听。Cannot listen on {address} port {port}: {error.strerror or error}"
-        ) from None
-    return sockets
-
-
-def _widen(channel: socket.socket) -> None:
-    """Let more datagrams wait than by default, where the system allows that. Linux tells twice what was asked for."""
-    if channel.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) < 2 * limits.UDP_QUEUE_BYTES:
-        channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, limits.UDP_QUEUE_BYTES)
-
-
-def _require_free(family: int, kind: socket.SocketKind, place: object) -> None:
-    """Refuse a port that another program shares out by SO_REUSEPORT: it would take half the requests."""
-    with socket.socket(family, kind) as probe:
-        if kind is socket.SOCK_STREAM:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(place)  # type: ignore[arg-type] # an address as getaddrinfo() gives it
-
-
-def _port(listener: socket.socket) -> int:
-    port: int = listener.getsockname()[1]
-    return port
 
 
 def _await_ready(read_end: int) -> str | None:

@@ -24,7 +24,7 @@ def load_signer(config: Config) -> Signer:
     path = config.file("node.signing_key")
     if path is None:
         raise ConfigError("node.signing_key: 未指定签名密钥。No signing key is named", setting="node.signing_key")
-    return Signer(_load(path))
+    return Signer(read_private_key(path, "node.signing_key"))
 
 
 def public_key(config: Config) -> bytes | None:
@@ -35,22 +35,23 @@ def public_key(config: Config) -> bytes | None:
         return None
 
 
-def _load(path: Path) -> Ed25519PrivateKey:
+def read_private_key(path: Path, setting: str) -> Ed25519PrivateKey:
+    """Read a key that signs. ``setting``: what names it. Errors: ConfigError that shows no key."""
     try:
         if path.stat().st_mode & 0o077:
             raise ConfigError(
-                f"node.signing_key: {path} 可被他人读取，应为 0600。{path} can be read by others; make it 0600"
+                f"{setting}: {path} 可被他人读取，应为 0600。{path} can be read by others; make it 0600"
             )
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except FileNotFoundError:
         raise ConfigError(
-            f"node.signing_key: 没有 {path}，可这样新建。There is no {path}; make one: "
+            f"{setting}: 没有 {path}，可这样新建。There is no {path}; make one: "
             f"(umask 077; openssl genpkey -algorithm ed25519 -out {path})"
         ) from None
     except OSError as error:
-        raise ConfigError(f"node.signing_key: 无法读取 {path}。Cannot read {path}: {error.strerror}") from None
+        raise ConfigError(f"{setting}: 无法读取 {path}。Cannot read {path}: {error.strerror}") from None
     except (ValueError, TypeError):
-        raise ConfigError(f"node.signing_key: {path} 不是 PEM 私钥。{path} is no private key in PEM") from None
+        raise ConfigError(f"{setting}: {path} 不是 PEM 私钥。{path} is no private key in PEM") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"node.signing_key: {path} 不是 Ed25519 密钥。{path} is no Ed25519 key")
+        raise ConfigError(f"{setting}: {path} 不是 Ed25519 密钥。{path} is no Ed25519 key")
     return key

@@ -93,7 +93,7 @@ class HandleApi:
         self._note(asked, question, answer.outcome)
         if answer.outcome is Outcome.AUTHENTICATION_NEEDED:
             raise AdmissionError("", outcome=Outcome.AUTHENTICATION_NEEDED)
-        return _reply(answer, asked)
+        return reply_to(answer, asked)
 
     def _site_info(self, _: Asked) -> Reply:
         return Reply(Outcome.OK, self._site)
@@ -178,7 +178,8 @@ async def _each(pages: list[bytes]) -> AsyncIterator[bytes]:
         yield page
 
 
-def _reply(answer: Answer, asked: Asked) -> Reply:
+def reply_to(answer: Answer, asked: Asked) -> Reply:
+    """Return an answer as the Handle protocol has it."""
     if answer.outcome is Outcome.OK:
         private = answer.values is not None and not all(value.public_read for value in answer.values)
         return Reply(Outcome.OK, text(answer.handle) + answer.values_wire(), private=private)

@@ -27,14 +27,14 @@ def page_url(handle: str, values: Values) -> str | None:
     """
     for value in values:
         if value.type in _SITES:
-            server = _server(handle, value.data)
+            server = server_of(handle, value.data)
             origin = None if server is None else _origin(server)
             if origin is not None:
                 return f"{origin}/{percent_encode(handle, safe=_PATH_SAFE)}"
     return None
 
 
-def _server(handle: str, data: bytes) -> ServerInfo | None:
+def server_of(handle: str, data: bytes) -> ServerInfo | None:
     """Return the server of a site that the handle hashes to, None where the site is of no use."""
     try:
         site = decode_site(data)

@@ -186,7 +186,7 @@ class Resolver:
             if made is None:
                 return Answer(Outcome.HANDLE_NOT_FOUND, question.handle)
             stored, values = made
-        return self._admitted(snapshot, question, stored, _select(values, question))
+        return self._admitted(snapshot, question, stored, select(values, question))
 
     def _unit(self, snapshot: Snapshot, table: Table, question: Question, key: HandleKey) -> Answer | bytes | None:
         """Return the row of a lot or a unit that has no record, or the answer where it has none; None for neither.
@@ -301,7 +301,8 @@ def _find(records: ServedRecords, reference: ValueReference) -> HandleValue | No
     return None
 
 
-def _select(values: Values, question: Question) -> Values:
+def select(values: Values, question: Question) -> Values:
+    """Return the values that are asked for, in their order: by index or type, all of them where neither is named."""
     if not question.indexes and not question.types:
         return values
     exact, families = set(), []

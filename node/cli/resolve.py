@@ -32,6 +32,8 @@ _HOST: Final = "127.0.0.1"
 def resolve(identifier: str, server: str | None, over: str, as_json: bool) -> None:
     """解析一个标识。Resolve an identifier.
 
+    Over UDP and TCP a referral is followed, as from a top node to the node that is responsible.
+
     Example: saltern resolve 88.118.7/SKU01 --server 127.0.0.1:2641 --over udp --json
     """
     host, port = _place(server, over)
@@ -45,6 +47,8 @@ def resolve(identifier: str, server: str | None, over: str, as_json: bool) -> No
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
     elif code == HandleCode.SUCCESS:
+        if "asked" in answer:
+            click.echo(f"经转介 By referral: {' → '.join(answer['asked'])}", err=True)
         click.echo(answer["handle"])
         for value in answer["values"]:
             data = value["data"]["value"]
@@ -66,7 +70,7 @@ def _place(server: str | None, over: str) -> tuple[str, int]:
 
 def _over_handle(host: str, port: int, identifier: str, over: str) -> dict[str, Any]:
     """Return the answer in the JSON form of the HTTP interface. Errors: OSError, WireError."""
-    reply = asking.ask(host, port, identifier, over)
+    reply, asked = asking.resolve(host, port, identifier, over)
     answer: dict[str, Any] = {"responseCode": reply.code}
     if reply.code == HandleCode.SUCCESS:
         answer["handle"] = reply.handle
@@ -74,6 +78,8 @@ def _over_handle(host: str, port: int, identifier: str, over: str) -> dict[str, 
         answer["message"] = reply.message
     if reply.values is not None:
         answer["values"] = json.loads(dump_values(reply.values))
+    if len(asked) > 1:
+        answer["asked"] = [f"[{at}]:{port}" if ":" in at else f"{at}:{port}" for at, port in asked]
     return answer | {"handle": reply.handle}
 
 

@@ -1,0 +1,78 @@
+"""The keys of the reference top node, and the file with its public key that nodes are given.
+
+``keys/top.pub`` is text: lines that begin with # for people, and one line, Base64 of the 32 octets of an Ed25519 key.
+``saltern sync connect --key FILE`` reads it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from core import limits
+from core.config import Config
+from core.errors import ConfigError
+from core.signature import PUBLIC_KEY_BYTES, Signer, key_id
+from node.signing import read_private_key, signing_key_pem
+
+
+def read_public_key(path: Path) -> bytes:
+    """Return the public key of a top node, 32 octets. Bounds: TOP_KEY_FILE_BYTES_MAX.
+
+    Errors: ConfigError that says what is wrong with the file.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(limits.TOP_KEY_FILE_BYTES_MAX + 1).decode("utf-8")
+    except OSError as error:
+        raise ConfigError(f"无法读取公钥文件 {path}。Cannot read the public key {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise _no_key(path, "it is no text") from None
+    if "PRIVATE KEY" in text:
+        raise _no_key(path, "it holds a private key: keep it secret, and give keys/top.pub of the top node")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if len(text) > limits.TOP_KEY_FILE_BYTES_MAX or len(lines) != 1:
+        raise _no_key(path, "it is not one line beside lines that begin with #")
+    try:
+        octets = base64.b64decode(lines[0], validate=True)
+    except (binascii.Error, ValueError):
+        raise _no_key(path, "its line is not Base64") from None
+    if len(octets) != PUBLIC_KEY_BYTES:
+        raise _no_key(path, f"its line has {len(octets)} octets, not {PUBLIC_KEY_BYTES}")
+    return octets
+
+
+def _no_key(path: Path, why: str) -> ConfigError:
+    return ConfigError(f"{path} 不是上级节点的公钥文件（keys/top.pub）。That is no public key of a top node: {why}")
+
+
+def write_public_key(path: Path, public: bytes) -> None:
+    """Write what ``read_public_key`` reads. Errors: OSError."""
+    path.write_text(
+        "# 上级节点公钥 Public key of a top node (Ed25519): saltern sync connect --key FILE\n"
+        f"# 密钥编号 key id: {key_id(public)}\n"
+        f"{base64.b64encode(public).decode()}\n",
+        "utf-8",
+    )
+
+
+def make_signing_key(private: Path, public: Path) -> None:
+    """Make the key of a top node: PEM of mode 0600, and the file for nodes. Errors: OSError, also where one is."""
+    key = Ed25519PrivateKey.generate()
+    descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(signing_key_pem(key))
+        file.flush()
+        os.fsync(file.fileno())
+    write_public_key(public, key.public_key().public_bytes_raw())
+
+
+def load_top_signer(config: Config) -> Signer:
+    """Return what a top node signs with. Errors: ConfigError."""
+    path = config.file("top.key")
+    assert path is not None  # the loader takes no empty one
+    return Signer(read_private_key(path, "top.key"))

@@ -1,0 +1,97 @@
+"""The settings of the reference top node: ``topnode.toml``. One table, read by the loader of ``core/config.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from core.config import Config, read_settings
+from core.settings import Setting
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting(
+        "data", "path", "data",
+        "Data folder: store, witness, sealed months.",
+        "数据目录：存储、见证状态、封存的月份日志。",
+    ),
+    Setting(
+        "enrol", "text", "open",
+        "Who may be a node below this one: open takes each key that signs its first connect, review lists it until "
+        "`saltern topnode enrol`.",
+        "如何接纳下级节点：open 在其首次签名连接时接纳；review 先列出，待 `saltern topnode enrol` 批准。",
+        choices=("open", "review"),
+    ),
+    Setting(
+        "review", "text", "automatic",
+        "The national review of prefixes: automatic approves each, manual waits for `saltern topnode approve`.",
+        "前缀的国家级审核：automatic 自动通过；manual 等待 `saltern topnode approve`。",
+        choices=("automatic", "manual"),
+    ),
+    Setting(
+        "top.name", "text", "top.example",
+        "Name of this top node, as nodes below it are told; its witness signs under it.",
+        "本顶级节点的名称，告知下级节点；其见证方以此名副署。",
+    ),
+    Setting(
+        "top.key", "path", "keys/top.pem",
+        "PEM private key (Ed25519) that answers and cosignatures are signed with, mode 0600.",
+        "签署应答与副署的私钥（Ed25519，PEM），权限 0600。",
+    ),
+    Setting(
+        "top.store_key", "path", "keys/store.key",
+        "Keys that rows with personal data are sealed with, mode 0600. Keep a copy apart from the store.",
+        "加密含个人信息数据行的密钥文件，权限 0600。请与存储分开另存副本。",
+    ),
+    Setting(
+        "http.address", "text", "127.0.0.1",
+        "Address that HTTP and HTTPS listen on; 0.0.0.0 or :: for all.",
+        "HTTP 与 HTTPS 监听地址；0.0.0.0 或 :: 表示全部。",
+    ),
+    Setting(
+        "http.port", "integer", 8100, "HTTP port; 0 is any free one.", "HTTP 端口；0 表示任一空闲端口。",
+        "port", 0, 65_535,
+    ),
+    Setting(
+        "https.port", "integer", 8543, "HTTPS port; 0 is any free one.", "HTTPS 端口；0 表示任一空闲端口。",
+        "port", 0, 65_535,
+    ),
+    Setting(
+        "https.certificate", "path", "",
+        "PEM certificate chain; HTTPS is off while this is empty.",
+        "PEM 证书链；为空则不启用 HTTPS。",
+    ),
+    Setting("https.key", "path", "", "PEM private key of the certificate, mode 0600.", "证书私钥（PEM），权限 0600。"),
+    Setting(
+        "https.client_ca", "path", "",
+        "PEM certificates of the authorities of clients: HTTPS takes none without such a certificate (mutual TLS). "
+        "Empty: none is asked for.",
+        "客户端证书的签发机构（PEM）：设置后 HTTPS 只接受持有此类证书的客户端（双向 TLS）；为空则不要求。",
+    ),
+    Setting(
+        "handle.address", "text", "127.0.0.1",
+        "Address that the Handle protocol listens on; 0.0.0.0 or :: for all.",
+        "Handle 协议监听地址；0.0.0.0 或 :: 表示全部。",
+    ),
+    Setting(
+        "handle.port", "integer", 3641,
+        "Handle protocol port, UDP and TCP; 0 is any free one.",
+        "Handle 协议端口（UDP 与 TCP）；0 表示任一空闲端口。", "port", 0, 65_535,
+    ),
+)  # fmt: skip
+
+BY_NAME: Final[dict[str, Setting]] = {setting.name: setting for setting in SETTINGS}
+
+MADE_BY: Final = "saltern topnode init DIR"
+
+
+def load_topnode(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read ``topnode.toml``. Errors: ConfigError, as for ``node.toml``."""
+    return read_settings(path, overrides, BY_NAME, MADE_BY)
+
+
+def topnode_data(config: Config) -> Path:
+    """Return the data folder."""
+    folder = config.file("data")
+    assert folder is not None  # the loader takes no empty one
+    return folder
