@@ -11,24 +11,32 @@ import logging
 import os
 import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
 
 from audit.note import ed25519_key
+from audit.reading import LogReadError
 from core import clock, limits
 from core.config import Config
-from core.errors import ConfigError, NodeError
-from core.store.engine import Engine
-from core.store.upstream_rows import Upstream, upstreams
+from core.errors import ConfigError, NodeError, WireError
+from core.store.engine import Batch, Table
+from core.store.lmdb_engine import LmdbEngine
+from core.store.upstream_rows import LogSent, Upstream, logs_key, pack_logs, unpack_logs, upstreams
 from node import VERSION, wiring
+from node.cli.common import writer
 from node.signing import load_signer
 from node.sync_lock import sync_lock
 from node.sync_sources import make_sources
 from node.upstream_http import HttpCarry
+from node.verdicts import tell_verdict
 from sync.courier import Courier, Done
+from sync.days import make_days
 from sync.link import Link, RefusalError, UpstreamError
-from sync.messages import Connect
+from sync.logs import LogCourier
+from sync.messages import Answer, Checkpoint, Connect, Cosigned, Question, Verdict, Wanted
 from sync.reconcile import Comparison, compare
+from sync.reviews import WAITING, waiting
 from sync.schedule import night_of, retry_s
 from sync.source import Source
 from sync.standing import link_state
@@ -67,7 +75,7 @@ def make_link(config: Config, url: str, public_key: bytes) -> Link:
 class Sender:
     """One top node, and when it is asked next."""
 
-    def __init__(self, config: Config, engine: Engine, upstream: str, row: Upstream) -> None:
+    def __init__(self, config: Config, engine: LmdbEngine, upstream: str, row: Upstream) -> None:
         self.row = row
         self.upstream = upstream
         self.sources = make_sources(config)
@@ -77,6 +85,8 @@ class Sender:
         )  # fmt: skip
         self.tries = 0
         self.ask_at_s = 0.0
+        self.reviews_at_s = 0.0
+        self.logs_at_s = 0.0
 
     def failed(self, now_s: float, chance: Callable[[], float]) -> float:
         """Note that a try failed; return how long nothing is asked."""
@@ -89,10 +99,11 @@ class Sender:
 class Syncing:
     """Sends to every top node that this node is connected to."""
 
-    def __init__(self, config: Config, engine: Engine) -> None:
+    def __init__(self, config: Config, engine: LmdbEngine) -> None:
         self._config = config
         self.engine = engine
         self._senders: dict[str, Sender] = {}
+        self._told = ""
 
     def senders(self) -> list[Sender]:
         """Return those of the top nodes that are connected now. Errors: ConfigError, StoreError."""
@@ -114,6 +125,7 @@ class Syncing:
             try:
                 with sync_lock(self._config.data):
                     sender.courier.round()
+                    self._now_and_then(sender)
                     self._reconcile_nightly(sender)
             except (UpstreamError, RefusalError) as error:
                 wait_s = sender.failed(clock.monotonic_s(), random.random)
@@ -126,7 +138,59 @@ class Syncing:
 
     def send_all(self, sender: Sender) -> Done:
         """Send one top node all that waits. Errors: UpstreamError, RefusalError."""
-        return sender.courier.round(force=True)
+        self._make_days()
+        done = sender.courier.round(force=True)
+        if self._ask_reviews(sender):
+            more = sender.courier.round(force=True)  # what a verdict brought
+            done = Done(done.rows + more.rows, more.faults)
+        self._send_logs(sender, hurry=True)
+        return done
+
+    def _make_days(self) -> None:
+        """Make the statistics of the days that are over."""
+        try:
+            while make_days(self._config.data, self.engine, clock.now_ms()):
+                pass
+        except (LogReadError, OSError) as error:
+            if str(error) != self._told:
+                _LOG.error("统计数据未生成。The statistics of a day are not made: %s", error)
+            self._told = str(error)
+
+    def _ask_reviews(self, sender: Sender) -> int:
+        """Ask for the verdicts on the prefixes that wait for one; return how many there were."""
+        with self.engine.snapshot() as snapshot:
+            reviews = waiting(snapshot)
+        if not reviews:
+            return 0
+        sender.courier.drain(sender.sources["T6"])  # whom they are for is judged, too
+        verdicts = 0
+        with writer(self._config, self.engine) as write:
+            for review in reviews:
+                verdict = sender.link.ask(review, Verdict)
+                if verdict.verdict != WAITING:
+                    result = tell_verdict(write, review, verdict, sender.upstream)
+                    verdicts += result.done
+        return verdicts
+
+    def _send_logs(self, sender: Sender, *, hurry: bool = False) -> None:
+        """Bring up checkpoints, and months that are over. Errors: UpstreamError, RefusalError."""
+        key = logs_key(sender.upstream)
+
+        def keep(sent: Mapping[str, LogSent]) -> None:
+            batch = Batch()
+            batch.put(Table.SYNC_TABLES, key, pack_logs(sent))
+            self.engine.commit(batch)
+
+        with self.engine.snapshot() as snapshot:
+            logs = LogCourier(self._config.data / "log", unpack_logs(snapshot.get(Table.SYNC_TABLES, key)), keep)
+        if hurry:
+            logs.hurry()
+        steps = limits.UPSTREAM_LOG_STEPS
+        try:
+            while steps and logs.step(partial(_ask_of_logs, sender.link), clock.now_ms()):
+                steps -= 1
+        except (WireError, OSError) as error:
+            raise UpstreamError(str(error)) from None
 
     def bring_together(self, sender: Sender) -> None:
         """Have tables that wait for the operator sent whole, and then all that waits. Errors: as ``send_all``."""
@@ -135,6 +199,17 @@ class Syncing:
             sender.courier.send_whole(sender.sources[name])
         if faults:
             sender.courier.round(force=True)
+
+    def _now_and_then(self, sender: Sender) -> None:
+        """Do what need not be done each round."""
+        now_s = clock.monotonic_s()
+        if now_s >= sender.reviews_at_s:
+            sender.reviews_at_s = now_s + limits.UPSTREAM_REVIEW_S
+            self._ask_reviews(sender)
+        if now_s >= sender.logs_at_s:
+            sender.logs_at_s = now_s + limits.UPSTREAM_LOGS_S
+            self._make_days()
+            self._send_logs(sender)
 
     def _reconcile_nightly(self, sender: Sender) -> None:
         now_ms = clock.now_ms()
@@ -152,6 +227,10 @@ class Syncing:
         sender.courier.note_verified(differing)
         if differing:
             _LOG.warning("对账：补发 %d 行。Reconciled: %d rows were sent again", differing, differing)
+
+
+def _ask_of_logs(link: Link, question: Question) -> Answer:
+    return link.ask(question, Cosigned if isinstance(question, Checkpoint) else Wanted)
 
 
 def put_right(sender: Sender, source: Source, found: Comparison) -> None:
@@ -173,7 +252,7 @@ async def _unless(stopping: asyncio.Event, round_: Awaitable[None]) -> None:
     await running
 
 
-async def keep_syncing(config: Config, engine: Engine, stopping: asyncio.Event) -> None:
+async def keep_syncing(config: Config, engine: LmdbEngine, stopping: asyncio.Event) -> None:
     """Run rounds until it is told to stop. A failure that is not expected ends the process."""
     syncing = Syncing(config, engine)
     told = ""

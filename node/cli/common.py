@@ -23,6 +23,7 @@ from core import clock
 from core.config import Config, load
 from core.errors import NodeError, Outcome
 from core.store.engine import StorePanicError
+from core.store.lmdb_engine import LmdbEngine
 from node import wiring
 from node.lock import DataLock
 from registry.client import BlockingClient
@@ -202,8 +203,11 @@ class Writer(Protocol):
 
 
 @contextmanager
-def writer(config: Config) -> Iterator[Writer]:
-    """Give a way to write: through the running node, or straight into the store if none runs."""
+def writer(config: Config, engine: LmdbEngine | None = None) -> Iterator[Writer]:
+    """Give a way to write: through the running node, or straight into the store if none runs.
+
+    ``engine``: the store, where this process has it open for writing already.
+    """
     client = _connect(config)
     if client is not None:
         try:
@@ -213,12 +217,13 @@ def writer(config: Config) -> Iterator[Writer]:
         return
     lock = DataLock(config.data)
     try:
-        store = wiring.open_store(config)
+        store = engine or wiring.open_store(config)
         try:
             registry = wiring.make_registry(config, store)
             yield lambda request: registry.run([_as_here(request)], clock.now_ms())[0]
         finally:
-            store.close()
+            if engine is None:
+                store.close()
     finally:
         lock.close()
 
