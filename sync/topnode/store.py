@@ -48,11 +48,7 @@ from sync.topnode.rows import (
     unpack_held,
     unpack_node,
     unpack_review,
-<<<<<<< HEAD
-)  # fmt: skip
-=======
 )
->>>>>>> wt-topcore
 
 KEY_BYTES: Final = 32
 _NODE: Final = 16
