@@ -80,7 +80,7 @@ class Top:
         self._number = number
         place = self._folder / f"top-{number}"
         place.mkdir(exist_ok=True)
-        self.store = TopStore(place, STORE_KEY)
+        self.store = TopStore(place, STORE_KEY, map_size_bytes=1 << 28)
         self.desk = TopDesk(
             self.store,
             self.signer,
@@ -202,4 +202,10 @@ class Sending:
     def history(self) -> list[tuple[int, int, bytes]]:
         """Return the changes of identifiers that the top node has: serial, operation, key."""
         with self.top.store.read() as view:
-            return list(view.history(key_id(self.signer.public_key)))
+            told = view.history(key_id(self.signer.public_key), 0, 1_000_000)
+        return [(each.serial, int(each.operation), each.key) for each in told]
+
+    def rows_above(self, table: str) -> list[tuple[bytes, bytes]]:
+        """Return keys and rows of a table that the top node has."""
+        with self.top.store.read() as view:
+            return list(view.rows(key_id(self.signer.public_key), TABLES[table], b"", None))
