@@ -13,6 +13,7 @@ from core.lifecycle import Event
 from core.records import HandleValue
 from core.store.engine import Table
 from core.store.record_rows import record_key
+from core.wire.sitefile import read_sites, site_values
 from registry.commands import (
     OPERATOR,
     AbandonImport,
@@ -58,6 +59,12 @@ def site(address: str, port: int = 2641) -> bytes:
     """Return the site of a delegated prefix as JSON."""
     doors = [{"protocol": "TCP", "port": port, "query": True}, {"protocol": "UDP", "port": port, "query": True}]
     return json.dumps({"servers": [{"address": address, "interfaces": doors}]}).encode()
+
+
+SITES = (
+    (HandleValue(1, "HS_SITE", b"broken"),),
+    *(site_values(read_sites(site(address)), 0) for address in ("1.1.1.1", "2606:4700::1")),
+)
 
 
 def lot(name: str) -> CreateLot:
@@ -122,13 +129,13 @@ def acts() -> list[Command]:
         ImportLines(P, 2, b"".join(body[2:])), AbandonImport(P),
         *(ReviewPrefix(prefix, approve=True) for prefix in (P, Q)),
         ReviewPrefix(P, reject="不符"), ReviewPrefix(Q, correct=(("prefix", "不符"),)),
-        Put("0.NA/88.119", (HandleValue(1, "HS_SITE", b"broken"),), overwrite=True),
+        *(Put("0.NA/88.119", values, overwrite=True) for values in SITES),
     ]  # fmt: skip
 
 
 def by(command: Command) -> Actor:
     """Return who does it: whoever applies does not review."""
-    if isinstance(command, Home | Unhome):
+    if isinstance(command, Home | Unhome) or getattr(command, "handle", "").startswith("0.NA/"):
         return OPERATOR
     return BEN if isinstance(command, ReviewPrefix) else ANNA
 
@@ -187,6 +194,7 @@ def test_a_life_of_two_prefixes() -> None:
         ApplyPrefix(Q, "P000002", "delegated", site("1.1.1.1")), ReviewPrefix(Q, approve=True),
         SitePrefix(Q, site("1.1.1.1", 2644)), put(f"{P}/bag", "x"), put(f"{P}/bag", "y"), put(f"0.NA/{P}", "x"),
         lot(f"{P}/L1"), move(P, Event.SUSPEND), move(P, Event.RESUME), Home("88.119", "delegated"),
+        *(Put("0.NA/88.119", values, overwrite=True) for values in SITES),
         AddTemplate(template_form(code="P-1", party="P000001")), PublishTemplate("P-1"),
         PublishTemplate(CODE), WithdrawTemplate(CODE), Delete(f"{P}/bag"), move(Q, Event.DELETE), move(P, Event.DELETE),
     ):  # fmt: skip
