@@ -83,6 +83,6 @@ def held_after(answer: messages.Cosigned, held: int, size: int) -> tuple[int, bo
 
 def _shorter(held: int, size: int) -> LogFaultError:
     return LogFaultError(
-        f"上级节点持有 {held} 条，本节点只有 {size} 条（日志被回退），请立即查明。The top node holds {held} entries, this "
-        f"node {size} (the log was rolled back): find out why at once"
+        f"上级节点持有 {held} 条，本节点只有 {size} 条（日志被回退），请立即查明。"
+        f"The top node holds {held} entries, this node {size} (the log was rolled back): find out why at once"
     )
