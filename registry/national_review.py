@@ -13,10 +13,10 @@ from typing import Final
 
 from core import limits
 from core.errors import Outcome
-from core.lifecycle import Event
+from core.lifecycle import Event, State
 from registry.commands import NationalVerdict, Result
 from registry.desk import Desk, require_reason, told
-from registry.prefixes import allocate, ask_corrections, dump_application, find_application, move, require_move
+from registry.prefixes import allocate, ask_corrections, dump_application, find_application, move, wrong_time
 from registry.refusals import refusal
 from registry.upstreams import require_upstream
 
@@ -39,7 +39,8 @@ def national_verdict(desk: Desk, command: NationalVerdict) -> Result:
     prefix, application = find_application(desk, command.prefix)
     if application.filed_ms != command.filed_ms:
         raise refusal("verdict-filing", Outcome.CONFLICT, prefix=prefix.decode())
-    require_move(prefix, application, event)
+    if application.state != State.NATIONAL_REVIEW.value:  # the table lets people here reject in other states, too
+        raise wrong_time(prefix, State(application.state), event)
     by = f"upstream {command.upstream}"
     said = f"{by}: {reason}"[: limits.REASON_CHARS_MAX] if reason else by
     if event is Event.CORRECT:

@@ -17,6 +17,7 @@ from core.changes import ChangeKind as K
 from core.errors import NodeError, Outcome
 from core.ident.handle import PrefixKey
 from core.lifecycle import STATE_LABELS, STATUS_CODES, TRANSITIONS, Event, State, hosting_code
+from core.signature import key_id
 from core.store.application_rows import Application, pack_application, unpack_application
 from core.store.engine import Batch, Table
 from core.store.fsck import check_store
@@ -30,7 +31,10 @@ from registry.commands import (
     AmendParty,
     ApplyPrefix,
     Command,
+    ConnectUpstream,
+    DisconnectUpstream,
     MovePrefix,
+    NationalVerdict,
     ReviewPrefix,
     SitePrefix,
     VerifyParty,
@@ -38,7 +42,7 @@ from registry.commands import (
 from registry.policy import Policy
 from registry.prefixes import move
 from registry.staging import Staging
-from tests.kit.governance import ANNA, BEN, CARLA, DORA, EVIDENCE, NOW, OWN, RULES, SITE, Office, plain_sites
+from tests.kit.governance import ANNA, BEN, CARLA, DORA, EVIDENCE, NOW, OWN, RULES, SITE, Office, person, plain_sites
 
 PREFIX = "88.118.7"
 FILER = Who("local", "anna", 1_000)
@@ -195,10 +199,13 @@ def test_what_is_no_verdict_and_no_move_is_refused(command: Command) -> None:
 # --- a model -------------------------------------------------------------------------
 
 PEOPLE = {"anna": ANNA, "ben": BEN, "carla": CARLA, "dora": DORA}
+NAMES = sorted(PEOPLE)
 PREFIXES = ["88.118.1", "88.118.1.5", "88.118.2", "88.118.9"]  # below one another; the last one's name is held
 PARTIES = ["P000001", "P000002", "P000003"]
 OPEN = (State.SUBMITTED, State.VERIFYING)
-who = st.sampled_from(sorted(PEOPLE))
+TOP = key_id(bytes(32))
+PEOPLE[f"upstream:{TOP}"] = person(f"upstream:{TOP}")
+who = st.sampled_from(NAMES)
 prefixes = st.sampled_from(PREFIXES)
 parties = st.sampled_from(PARTIES)
 
@@ -227,21 +234,24 @@ class Prefix:
         self.handle = False
         self.filers: set[str] = set()
         self.approvals: list[str] = []
+        self.filed_ms = 0
 
 
 class Machine(RuleBasedStateMachine):
     """Commands of governance, one a group or several, against plain objects."""
 
-    @initialize(far=st.integers(0, 3))
-    def begin(self, far: int) -> None:
+    @initialize(far=st.integers(0, 3), connected=st.booleans())
+    def begin(self, far: int, connected: bool) -> None:
         self.patches = contextlib.ExitStack()
         self.patches.enter_context(plain_sites())
         self.office = Office(policy=Policy(hold=("*.9",)))
         self.parties = {self.office.party(number): Party() for number in range(len(PARTIES))}
         assert list(self.parties) == PARTIES
         self.prefixes = {name: Prefix() for name in PREFIXES}
+        self.connected = False
         self.kinds = self.office.feed()
         self.entries = len(self.office.journal())
+        self.connect(connected)  # type: ignore[call-arg] # a rule is called as a method
         for party in PARTIES[:far]:
             for reviewer in ("ben", "carla"):
                 self.verify(party, reviewer, "manual")  # type: ignore[call-arg] # a rule is called as a method
@@ -341,7 +351,7 @@ class Machine(RuleBasedStateMachine):
             model.filers = set()
         model.filers.add(name)
         model.party, model.hosting, model.sited, model.approvals = party, hosting, False, []
-        model.held = prefix.endswith(".9")
+        model.held, model.filed_ms = prefix.endswith(".9"), self.office.now
         model.state = after
         if not draft:
             self.said(K.PREFIX_APPLIED, prefix)
@@ -357,17 +367,23 @@ class Machine(RuleBasedStateMachine):
         command = ReviewPrefix(prefix, **{verdict: given[verdict]})
         if model.state is None:
             return self.ask(command, name, Outcome.NOT_FOUND, "prefix-not-found")
-        after = TRANSITIONS.get((model.state, Event(verdict)))
+        passed = (model.state, verdict) == (State.NATIONAL_REVIEW, "approve")
+        after = TRANSITIONS.get((model.state, Event.ALLOCATE if passed else Event(verdict)))
         if after is None:
             return self.ask(command, name, Outcome.CONFLICT, "transition")
         if name in model.filers:
             return self.ask(command, name, Outcome.FORBIDDEN, "separation-of-duties")
+        if passed and self.connected:
+            return self.ask(command, name, Outcome.CONFLICT, "national-review")
         if verdict != "approve":
             self.ask(command, name, Outcome.OK)
             model.state, model.approvals = after, []
             return self.said(K.PREFIX_REJECTED if verdict == "reject" else K.PREFIX_CORRECTION, prefix)
         if self.parties[model.party].state is not Verified.VERIFIED:
             return self.ask(command, name, Outcome.FORBIDDEN, "verified")
+        if passed:
+            self.ask(command, name, Outcome.OK)
+            return self.allocate(prefix)
         if name in model.approvals:
             return self.ask(command, name, Outcome.FORBIDDEN, "two-reviewers")
         self.ask(command, name, Outcome.OK)
@@ -375,10 +391,62 @@ class Machine(RuleBasedStateMachine):
         if model.held and len(model.approvals) < 2:
             model.state = State.VERIFYING
             return self.said(K.PREFIX_VERIFYING, prefix)
-        for kind in (K.PREFIX_APPROVED, K.PREFIX_REFERRED, K.PREFIX_ALLOCATED):
+        for kind in (K.PREFIX_APPROVED, K.PREFIX_REFERRED):
             self.said(kind, prefix)
+        model.state = State.NATIONAL_REVIEW
+        return None if self.connected else self.allocate(prefix)
+
+    def allocate(self, prefix: str) -> None:
+        self.said(K.PREFIX_ALLOCATED, prefix)
+        model = self.prefixes[prefix]
         model.state = State.ALLOCATED
-        return self.home(prefix) if model.hosting == "hosted" else None
+        if model.hosting == "hosted":
+            self.home(prefix)
+
+    @rule(on=st.booleans())
+    def connect(self, on: bool) -> None:
+        """A top node, or none: what waits for it waits on."""
+        if on:
+            known = Outcome.OK if self.connected else Outcome.CREATED
+            self.ask(ConnectUpstream("https://top.example.cn", bytes(32)), "anna", known)
+        elif self.connected:
+            self.ask(DisconnectUpstream(TOP), "anna", Outcome.OK)
+        self.connected = on
+
+    @rule(
+        prefix=prefixes, verdict=st.sampled_from(["approved", "approved", "rejected", "asked"]),
+        earlier=st.sampled_from([0, 0, 0, 1]),
+    )  # fmt: skip
+    def decide_above(self, prefix: str, verdict: str, earlier: int) -> None:
+        """What the top node says of a filing, or of the one before."""
+        model, by = self.prefixes[prefix], f"upstream:{TOP}"
+        fields = (("site", "which?"),) if verdict == "asked" else ()
+        command = NationalVerdict(prefix, TOP, verdict, "because", fields, model.filed_ms - earlier)
+        if not self.connected:
+            return self.ask(command, by, Outcome.NOT_FOUND, "upstream-not-found")
+        if model.state is None:
+            return self.ask(command, by, Outcome.NOT_FOUND, "prefix-not-found")
+        if earlier:
+            return self.ask(command, by, Outcome.CONFLICT, "verdict-filing")
+        if model.state is not State.NATIONAL_REVIEW:
+            return self.ask(command, by, Outcome.CONFLICT, "transition")
+        if verdict == "approved":
+            if self.parties[model.party].state is not Verified.VERIFIED:
+                return self.ask(command, by, Outcome.FORBIDDEN, "verified")
+            self.ask(command, by, Outcome.OK)
+            return self.allocate(prefix)
+        self.ask(command, by, Outcome.OK)
+        model.approvals = []
+        model.state = State.REJECTED if verdict == "rejected" else State.NEEDS_CORRECTION
+        return self.said(K.PREFIX_REJECTED if verdict == "rejected" else K.PREFIX_CORRECTION, prefix)
+
+    @rule(pick=st.integers(0, 99), verdicts=st.permutations(["approved", "rejected", "asked"]))
+    def decide_what_waits_above(self, pick: int, verdicts: list[str]) -> None:
+        """One that waits for the top node, and again what was decided; what waits here is not its business yet."""
+        states = [State.NATIONAL_REVIEW, State.VERIFYING]
+        waiting = [prefix for state in states for prefix, model in self.prefixes.items() if model.state is state]
+        for verdict in verdicts[:2] if waiting else ():
+            self.decide_above(waiting[pick % len(waiting)], verdict, 0)  # type: ignore[call-arg] # the same
 
     def home(self, prefix: str) -> None:
         model = self.prefixes[prefix]
@@ -423,7 +491,7 @@ class Machine(RuleBasedStateMachine):
         model.state = after
         return None
 
-    @rule(prefix=prefixes, party=parties, names=st.permutations(sorted(PEOPLE)), hosting=st.sampled_from(HOSTINGS))
+    @rule(prefix=prefixes, party=parties, names=st.permutations(NAMES), hosting=st.sampled_from(HOSTINGS))
     def go_the_whole_way(self, prefix: str, party: str, names: list[str], hosting: str) -> None:
         """Whatever refuses a part of it; often nothing does."""
         for name in names:
@@ -434,11 +502,14 @@ class Machine(RuleBasedStateMachine):
         self.site(prefix, names[0])  # type: ignore[call-arg] # the same
 
     @rule(
-        pick=st.integers(0, 99), names=st.permutations(sorted(PEOPLE)), verdict=st.sampled_from(["reject", "correct"])
+        pick=st.integers(0, 99),
+        names=st.permutations(NAMES),
+        verdict=st.sampled_from(["reject", "correct"]),
     )
     def turn_down_what_is_open(self, pick: int, names: list[str], verdict: str) -> None:
         """One that waits, by whoever may."""
-        waiting = [prefix for prefix, model in self.prefixes.items() if model.state in OPEN]
+        open_ones = (*OPEN, State.NATIONAL_REVIEW)
+        waiting = [prefix for prefix, model in self.prefixes.items() if model.state in open_ones]
         for name in names if waiting else ():
             self.review(waiting[pick % len(waiting)], name, verdict)  # type: ignore[call-arg] # the same
 
