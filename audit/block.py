@@ -216,8 +216,10 @@ def read_columns(leaf: bytes) -> Columns:
             struct.unpack(f">{head.rows}H", which), identifiers,
         )  # fmt: skip
         known = set(columns.which) - {NOBODY}
-        if not all(type(each) is int for run in columns.runs for each in run) or set(map(type, names)) != {str}:
-            raise TypeError("a time or a name is none")
+        if not all(type(each) is int for run in columns.runs for each in run) or type(codes) is not bytes:
+            raise TypeError("a time or an outcome is none")
+        if type(names) is not list or type(identifiers) is not list or set(map(type, names)) != {str}:
+            raise TypeError("a column is none")
         if sum(count for _, count in columns.runs) != head.rows or not {len(codes), len(identifiers)} == {head.rows}:
             raise ValueError("the columns do not fit each other")
         if max(codes) >= len(names) or not known <= set(range(len(networks))) or set(map(type, identifiers)) != {bytes}:

@@ -72,7 +72,7 @@ class _Row(NamedTuple):
     asked: bool = False
 
 
-def make_days(data: Path, engine: Engine, now_ms: Millis, sources_max: int = limits.STATISTICS_SOURCES_MAX) -> int:
+def make_days(data: Path, engine: Engine, now_ms: Millis, sources_max: int = limits.UPSTREAM_SOURCES_MAX) -> int:
     """Make the oldest day that is missing; return how many were made, 0 or 1: then there may be more.
 
     ``data``: the data folder; ``sources_max``: addresses of one row. Cost: reads the day's log.
@@ -121,7 +121,7 @@ def _begun_ms(leaf: bytes) -> Millis | None:
         return None
 
 
-def make_day(data: Path, engine: Engine, day: datetime.date, sources_max: int = limits.STATISTICS_SOURCES_MAX) -> None:
+def make_day(data: Path, engine: Engine, day: datetime.date, sources_max: int = limits.UPSTREAM_SOURCES_MAX) -> None:
     """Make the rows of a day that is over and published, as they were at its end. Errors: as of ``make_days``."""
     begin_ms = shanghai_midnight(day)
     time = Time(begin_ms, begin_ms + DAY_MS)

@@ -7,7 +7,8 @@ there; a row of a day begins with the prefix and the day of its key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import Any, Final
 
 import msgpack
 
@@ -24,6 +25,9 @@ from core.store.upstream_rows import (
     unpack_table_state,
     unpack_upstream,
 )
+
+_STATES: Final[Mapping[str, Callable[[bytes], Any]]] = dict.fromkeys(TABLES, unpack_table_state)
+"""What a row of SYNC_TABLES is, by what stands behind the upstream in its key."""
 
 
 def check_upstream(snapshot: Snapshot) -> Iterator[str]:
@@ -45,11 +49,11 @@ def check_upstream(snapshot: Snapshot) -> Iterator[str]:
 
 def _states(snapshot: Snapshot, known: set[bytes]) -> Iterator[str]:
     for key, row in snapshot.scan(Table.SYNC_TABLES, b""):
+        fault = _misplaced(key, known, _STATES.keys())
         try:
-            unpack_table_state(row)
+            _STATES.get(_table_in(key), unpack_table_state)(row)
         except StoreError as error:
-            yield f"sync_tables {key!r}: {error.message}"
-        fault = _misplaced(key, known)
+            fault = fault or error.message
         if fault:
             yield f"sync_tables {key!r}: {fault}"
 
@@ -62,17 +66,20 @@ def _refused(snapshot: Snapshot, known: set[bytes]) -> Iterator[str]:
         except StoreError as error:
             yield f"sync_refused {key!r}: {error.message}"
             continue
-        fault = _misplaced(key.partition(b"\0")[0], known)
+        fault = _misplaced(key.partition(b"\0")[0], known, TABLES)
         if fault:
             yield f"sync_refused {key!r}: {fault}"
 
 
-def _misplaced(key: bytes, known: set[bytes]) -> str:
+def _misplaced(key: bytes, known: set[bytes], tables: Set[str]) -> str:
     """Return what is wrong with upstream and table of a key, or nothing."""
-    upstream, _, table = key.partition(b"/")
-    if upstream not in known:
+    if key.partition(b"/")[0] not in known:
         return "its upstream is not there"
-    return "" if table.decode(errors="replace") in TABLES else "there is no such table"
+    return "" if _table_in(key) in tables else "there is no such table"
+
+
+def _table_in(key: bytes) -> str:
+    return key.partition(b"/")[2].decode(errors="replace")
 
 
 def _days(snapshot: Snapshot) -> Iterator[str]:

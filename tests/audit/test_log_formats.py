@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.block import ROWS_MAX, BlockError, is_block, open_block, pack_blocks, read_head
+from audit.block import NOBODY, ROWS_MAX, BlockError, is_block, open_block, pack_blocks, read_columns, read_head
 from audit.clients import UNKNOWN, Client, Clients, client_of, format_network
 from audit.cutting import cut_blocks
 from audit.entry import dump, entry_document
@@ -273,7 +273,12 @@ def opened(leaves: list[tuple[bytes, list[bytes]]]) -> list[tuple[int, int, str,
     rows = []
     for leaf, addresses in leaves:
         assert len(leaf) <= ENTRY_BYTES_MAX
-        block, head = open_block(leaf), read_head(leaf)
+        block, head, columns = open_block(leaf), read_head(leaf), read_columns(leaf)
+        assert columns.identifiers == block.identifiers
+        assert [columns.names[code] for code in columns.codes] == block.outcomes
+        assert [head.earliest_ms + since for since, count in columns.runs for _ in range(count)] == block.times
+        clients = list(dict.fromkeys(each for each in block.clients if each is not UNKNOWN))
+        assert [clients[each] if each != NOBODY else UNKNOWN for each in columns.which] == block.clients
         assert (head.rows, head.earliest_ms, head.latest_ms) == (len(block.times), min(block.times), max(block.times))
         known = dict.fromkeys(each for each in block.clients if each is not UNKNOWN)
         assert list(known) == [client(address) for address in addresses]
@@ -343,6 +348,11 @@ def test_opening_columns_of_any_kind_is_total(columns: list[object], data: st.Da
     assert len(open_block(head + compress(msgpack.packb(right))).times) == 2
     for place in data.draw(st.sets(st.integers(0, 9), max_size=3)):
         right[place] = columns[place]
+    with contextlib.suppress(BlockError):
+        counted = read_columns(head + compress(msgpack.packb(right)))
+        assert {len(counted.codes), len(counted.which), len(counted.identifiers)} == {2}
+        assert all(type(counted.names[code]) is str for code in counted.codes)
+        assert all(client < counted.clients or client == NOBODY for client in counted.which)
     try:
         block = open_block(head + compress(msgpack.packb(right)))
     except BlockError:
@@ -369,8 +379,9 @@ def test_a_flipped_octet_is_a_block_error_or_another_block() -> None:
         for bit in (1, 0x80):
             changed = bytearray(leaf)
             changed[place] ^= bit
-            with contextlib.suppress(BlockError):
-                open_block(bytes(changed))
+            for read in (open_block, read_columns):
+                with contextlib.suppress(BlockError):
+                    read(bytes(changed))
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["size told", "size not told"])

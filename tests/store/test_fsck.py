@@ -53,6 +53,20 @@ from core.store.record_rows import pack_record, record_key
 from core.store.template_rows import TemplateRow, TemplateState, pack_template
 from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, token_key
 from core.store.transfer_rows import Past, Transfer, history_key, pack_past, pack_transfer
+from core.store.upstream_rows import (
+    DayMark,
+    RefusedRow,
+    TableState,
+    Upstream,
+    day_key,
+    pack_day,
+    pack_mark,
+    pack_refused,
+    pack_table_state,
+    pack_upstream,
+    refused_key,
+    table_key,
+)
 from core.who import Role, Who
 from core.wire.metadata import MetadataTemplate
 
@@ -84,6 +98,10 @@ INCIDENT = Incident(
 COMING = b"88.118.6"
 UNDER_WAY = Transfer("0" * 32, bytes(32), bytes(32), 2, 1, bytes(32), AT)
 PAST = Past("0" * 16, 5, Change(ChangeKind.PREFIX_HOMED, "88.118.6", AT))
+TOP = key_id(SIGNER.public_key)
+UPSTREAM = pack_upstream(Upstream("http://127.0.0.1:8100", SIGNER.public_key, "top", AT))
+REFUSED = pack_refused(RefusedRow(1, "rule", "zh", "en", AT))
+COUNTED = pack_day(msgpack.packb(["88.118.7", "2026-11-22", 1, 2, 3, 2, [["192.0.2.7", 2]], 1]))
 LOGGED = pack_log_row(LogRow(AT, ANNA, "local", b"", (LogEntry("registration", "party.add", PARTY.decode()),)))
 ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
 
@@ -121,6 +139,11 @@ def clean() -> Batch:
     batch.put(Table.PREFIXES, COMING, pack_prefix(HomedPrefix("hosted", AT, suspended=True)))
     batch.put(Table.TRANSFERS, COMING, pack_transfer(UNDER_WAY))
     batch.put(Table.HISTORY, history_key(COMING, 1), pack_past(PAST))
+    batch.put(Table.UPSTREAMS, TOP.encode(), UPSTREAM)
+    batch.put(Table.SYNC_TABLES, table_key(TOP, "T9"), pack_table_state(TableState(serial=3)))
+    batch.put(Table.SYNC_REFUSED, refused_key(TOP, "T9", 3, SHORT), REFUSED)
+    batch.put(Table.SYNC_DAYS, day_key("T8", "2026-11-22"), pack_mark(DayMark("2026-11", 9)))
+    batch.put(Table.SYNC_DAYS, day_key("T8", "2026-11-22", PREFIX), COUNTED)
     for number in (1, 2, 3):
         batch.put(Table.JOURNAL, entry_key(number), ENTRY)
     batch.put(Table.META, LAST_ENTRY_KEY, entry_key(3))
@@ -443,6 +466,22 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
     "number of the log that was set back": (Table.META, LAST_LOG_KEY, log_key(4), "log_queue"),
     "number of the log that is ahead": (Table.META, LAST_LOG_KEY, log_key(6), "the last is 5, the number is 6"),
     "missing number of the log": (Table.META, LAST_LOG_KEY, None, "log_queue: the last is 5, the number is 0"),
+    "garbage upstream": (Table.UPSTREAMS, TOP.encode(), b"\x01\xc1", "upstreams"),
+    "upstream under another id": (Table.UPSTREAMS, b"0" * 32, UPSTREAM, "its key has another id"),
+    "no upstream": (Table.UPSTREAMS, TOP.encode(), None, "its upstream is not there"),
+    "garbage state of a table": (Table.SYNC_TABLES, table_key(TOP, "T9"), b"\x02", "sync_tables"),
+    "state of no table": (Table.SYNC_TABLES, table_key(TOP, "T12"), pack_table_state(TableState()), "no such table"),
+    "state under no key": (Table.SYNC_TABLES, b"\xff", pack_table_state(TableState()), "its upstream is not there"),
+    "garbage refused row": (Table.SYNC_REFUSED, refused_key(TOP, "T9", 3, SHORT), b"", "sync_refused"),
+    "refused row under no key": (Table.SYNC_REFUSED, table_key(TOP, "T9"), REFUSED, "a key of sync_refused cannot be"),
+    "refused row of no table": (Table.SYNC_REFUSED, refused_key(TOP, "T0", 1, b""), REFUSED, "there is no such table"),
+    "refused row of nobody": (Table.SYNC_REFUSED, refused_key("0" * 32, "T9", 1, b""), REFUSED, "is not there"),
+    "garbage row of a day": (Table.SYNC_DAYS, day_key("T8", "2026-11-22", PREFIX), b"\x01\xc1", "sync_days"),
+    "row of another day": (Table.SYNC_DAYS, day_key("T8", "2026-11-23", PREFIX), COUNTED, "another prefix or day"),
+    "row of another prefix": (Table.SYNC_DAYS, day_key("T8", "2026-11-22", b"88.1"), COUNTED, "another prefix or day"),
+    "row of no day": (Table.SYNC_DAYS, day_key("T8", "2026-11-31", PREFIX), COUNTED, "a key of sync_days cannot be"),
+    "day of another table": (Table.SYNC_DAYS, day_key("T9", "2026-11-22", PREFIX), COUNTED, "a key of sync_days"),
+    "garbage mark of a day": (Table.SYNC_DAYS, day_key("T8", "2026-11-22"), COUNTED, "sync_days"),
     "record under a key that is not folded": (
         Table.RECORDS,
         PREFIX + b"/lower",
