@@ -401,7 +401,6 @@ UPSTREAM_CHECKPOINT_MS: Final = 5_000  # between two checkpoints of one log, as 
 UPSTREAM_LOG_RETRY_MS: Final = 3_600_000  # until a log that did not go is tried again: a person has to look
 UPSTREAM_LOG_TRIES: Final = 8  # in a row that bring one log no further, then it waits as well
 STATISTICS_DAYS_MAX: Final = 31  # back from now, of which statistics are still made: a node that was off so long
-UPSTREAM_SOURCES_MAX: Final = 10_000  # addresses of a prefix and day (T3, T8); the rest is one number
 STATISTICS_GRACE_MS: Final = 60_000  # behind the end of a day until it is looked at: workers write within milliseconds
 STATISTICS_SKEW_MS: Final = 600_000  # that times of the change feed may be out of order, as a clock is put right
 STATISTICS_PAIRS_KEPT: Final = 200_000  # of row and address that are in memory, some 30 MB; more go to a file
