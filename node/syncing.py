@@ -85,6 +85,7 @@ class Sender:
         )  # fmt: skip
         self.tries = 0
         self.ask_at_s = 0.0
+        self.connect_at_s = 0.0
         self.reviews_at_s = 0.0
         self.logs_at_s = 0.0
 
@@ -203,6 +204,9 @@ class Syncing:
     def _now_and_then(self, sender: Sender) -> None:
         """Do what need not be done each round."""
         now_s = clock.monotonic_s()
+        if now_s >= sender.connect_at_s:  # a top node that lost its store is found, be there nothing to send
+            sender.connect_at_s = now_s + limits.UPSTREAM_CONNECT_S
+            sender.courier.connect()
         if now_s >= sender.reviews_at_s:
             sender.reviews_at_s = now_s + limits.UPSTREAM_REVIEW_S
             self._ask_reviews(sender)

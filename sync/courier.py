@@ -28,7 +28,7 @@ from core.store.upstream_rows import (
 )
 from sync import outbox
 from sync.link import Asks, RefusalError, UpstreamError
-from sync.messages import AskState, Connect, Receipt, State
+from sync.messages import Connect, Receipt, State
 from sync.schedule import next_due
 from sync.source import Source
 from sync.table import Cadence
@@ -63,25 +63,28 @@ class Courier:
         self._connected = False
 
     # --- the top node itself ---
-    def connect(self) -> LinkState:
-        """Say who we are, and keep how it stands. Errors: UpstreamError, RefusalError."""
+    def connect(self) -> None:
+        """Say who we are, keep how it stands, and meet what the top node holds. Errors: UpstreamError, RefusalError."""
         asked_ms = self._now_ms()
         state = self._link.ask(self._hello(), State)
         self._connected = state.enrolment == "enrolled"
         now_ms = self._now_ms()
         skew_ms = state.now_ms - (asked_ms + now_ms) // 2
-        link = self._keep_link(enrolment=state.enrolment, told_ms=now_ms, skew_ms=skew_ms, since_ms=Millis(0), fault="")
+        self._keep_link(enrolment=state.enrolment, told_ms=now_ms, skew_ms=skew_ms, since_ms=Millis(0), fault="")
         if not self._connected:
             raise RefusalError(
                 f"上级节点尚未准入本节点（{state.enrolment}），请其运营者确认。The top node has not enrolled this node "
                 f"({state.enrolment}): ask its operator",
                 rule=NOT_ENROLLED,
             )
-        return link
-
-    def state(self) -> State:
-        """Ask what the top node holds. Errors: UpstreamError, RefusalError."""
-        return self._link.ask(AskState(), State)
+        for holding in state.holdings:
+            source = self._sources.get(holding.table)
+            if source is not None:
+                known = self._load(holding.table)
+                met = outbox.meet(source, known, holding)
+                if met != known:
+                    self._keep(holding.table, met)
+                    self._seen.pop(holding.table, None)
 
     # --- rounds ---
     def round(self, *, force: bool = False, only: frozenset[str] = frozenset()) -> Done:
@@ -98,6 +101,8 @@ class Courier:
 
     def _round(self, *, force: bool, only: frozenset[str]) -> Done:
         rows, faults = 0, {}
+        if force and not only:
+            self.connect()
         for name, source in self._sources.items():
             if only and name not in only:
                 continue

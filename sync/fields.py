@@ -141,7 +141,7 @@ _PRODUCT: Final = "the value of the record, or of the lot, as it was registered"
 
 T9: Final = (
     Field("identifier", (1,), "标识", "text", "the record, or the lot", _HANDLE, required=True),
-    Field("created", (2,), "注册日期", "date", "the record, or the lot: day of Asia/Shanghai", required=True),
+    Field("created", (2,), "注册日期", "date", "the record, or the lot: day of Asia/Shanghai"),
     Field("template_code", (3,), "元数据模板编码", "text", "the binding of the record", limits.METADATA_CODE_CHARS_MAX),
     Field("product_category", (5,), "产品类别", "text", _PRODUCT, _VALUE),
     Field("brand", (6,), "品牌", "text", _PRODUCT, _VALUE),

@@ -18,7 +18,7 @@ from core.store.engine import Snapshot, Table
 from core.store.upstream_rows import TableState, refused_of, refused_range, unpack_refused
 from sync.digests import items_digest
 from sync.feeding import gather, gather_days, last_serial
-from sync.messages import Delta, Item, Piece, Receipt, Refused, Repair
+from sync.messages import Delta, Holding, Item, Piece, Receipt, Refused, Repair
 from sync.source import Source
 from sync.table import Basis, Operation
 
@@ -141,6 +141,15 @@ def learn(source: Source, state: TableState, message: Message, receipt: Receipt,
     if receipt.why in ("duplicate", "gap") and held.serial == state.pending:  # its first answer was lost
         return _taken(answered, message, receipt)
     return Learnt(_out_of_step(source, answered, receipt))
+
+
+def meet(source: Source, state: TableState, holding: Holding) -> TableState:
+    """Return the state after the top node said what it holds, unasked for by any message of this table."""
+    under_way = (holding.piece_at, holding.piece_next) == (state.piece_at, state.piece_next)
+    known = {state.serial, state.pending or state.serial}  # what is pending may have been applied: it is sent again
+    if under_way and (state.piece_at or holding.serial in known):
+        return state
+    return _out_of_step(source, state, Receipt("gap", holding, ()))
 
 
 def _taken(state: TableState, message: Delta, receipt: Receipt) -> Learnt:

@@ -90,7 +90,7 @@ def is_right_identifier(key: bytes, values: list[Any]) -> bool:
         if text is not None and (text.__class__ is not str or len(text) > most):
             return False
     identifier, created = texts[0], texts[1]
-    if not identifier or created is None or not _is_day(created):
+    if not identifier or (created is not None and not _is_day(created)):
         return False
     if product is None:
         if serial_length is not None or count is not None:
