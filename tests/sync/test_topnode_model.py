@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from sync.messages import AskState, CompareRanges, Delta, Holding, Item, ListKeys, Refusal, Refused
 from sync.digests import row_digest
+from sync.messages import AskState, CompareRanges, Delta, Holding, Item, ListKeys, Refusal, Refused
 from sync.table import Basis
 from sync.tables import TABLES
 from tests.kit.topnode import Peer, Top, range_of
