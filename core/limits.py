@@ -362,6 +362,7 @@ UPSTREAM_TIMEOUT_S: Final = 30.0  # in which an answer is there, whole
 UPSTREAM_RETRY_S_MIN: Final = 0.5  # before the second try; about twice as long before each one that follows
 UPSTREAM_RETRY_S_MAX: Final = 60.0
 UPSTREAM_ROUND_S: Final = 0.5  # between two looks for what is new; real time is 5 s
+UPSTREAM_CODES_MAX: Final = 64  # codes of one node; it has one, or those that it took over
 UPSTREAM_CONNECT_S: Final = 600.0  # between two questions what a top node holds
 UPSTREAM_LOGS_S: Final = 10.0  # between two looks at logs and days
 UPSTREAM_LOG_STEPS: Final = 1_000  # exchanges about logs in one round: a gibibyte

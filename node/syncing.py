@@ -20,7 +20,7 @@ from audit.reading import LogReadError
 from core import clock, limits
 from core.config import Config
 from core.errors import ConfigError, NodeError, WireError
-from core.store.engine import Batch, Table
+from core.store.engine import Batch, Snapshot, Table
 from core.store.lmdb_engine import LmdbEngine
 from core.store.upstream_rows import LogSent, Upstream, logs_key, pack_logs, unpack_logs, upstreams
 from node import VERSION, wiring
@@ -45,11 +45,14 @@ _LOG: Final = logging.getLogger("saltern.sync")
 _FAILED: Final = 1
 
 
-def hello(config: Config) -> Connect:
-    """Return how this node names itself to a top node. Errors: ConfigError."""
+def hello(config: Config, snapshot: Snapshot, own: Source) -> Connect:
+    """Return how this node names itself to a top node. ``own``: T2. Errors: ConfigError, StoreError."""
+    prefixes = [key.decode().partition("/")[2] for key, _ in own.rows(snapshot, b"", None)]
+    codes = sorted({".".join(prefix.split(".")[:2]) for prefix in prefixes})[: limits.UPSTREAM_CODES_MAX]
     host = wiring.log_host(config)
     vkey = ed25519_key(f"{host}/log", load_signer(config).public_key).vkey
-    return Connect(config.text("node.prefix"), config.text("about.operator"), f"Saltern {VERSION}", host, vkey)
+    operator = config.text("about.operator")
+    return Connect(config.text("node.prefix"), tuple(codes), operator, f"Saltern {VERSION}", host, vkey)
 
 
 def client_tls(config: Config) -> ssl.SSLContext:
@@ -76,18 +79,23 @@ class Sender:
     """One top node, and when it is asked next."""
 
     def __init__(self, config: Config, engine: LmdbEngine, upstream: str, row: Upstream) -> None:
+        self._config, self._engine = config, engine
         self.row = row
         self.upstream = upstream
         self.sources = make_sources(config)
         self.link = make_link(config, row.url, row.public_key)
         self.courier = Courier(
-            engine, upstream, self.link, self.sources, lambda: hello(config), now_ms=clock.now_ms
+            engine, upstream, self.link, self.sources, self._hello, now_ms=clock.now_ms
         )  # fmt: skip
         self.tries = 0
         self.ask_at_s = 0.0
         self.connect_at_s = 0.0
         self.reviews_at_s = 0.0
         self.logs_at_s = 0.0
+
+    def _hello(self) -> Connect:
+        with self._engine.snapshot() as snapshot:
+            return hello(self._config, snapshot, self.sources["T2"])
 
     def failed(self, now_s: float, chance: Callable[[], float]) -> float:
         """Note that a try failed; return how long nothing is asked."""

@@ -22,11 +22,13 @@ class Item(NamedTuple):
 class Connect(NamedTuple):
     """The first message of a node, and the first one after it could not reach the top node.
 
-    ``prefix``: node.prefix. ``name``: of the operator. ``origin``: host of its logs' names; ``vkey``: of one
+    ``prefix``: node.prefix. ``codes``: national code and node of all prefixes that it holds by itself (``88.118``), at
+    most UPSTREAM_CODES_MAX. ``name``: of the operator. ``origin``: host of its logs' names; ``vkey``: of one
     of them.
     """
 
     prefix: str
+    codes: tuple[str, ...]
     name: str
     software: str
     origin: str
@@ -91,10 +93,6 @@ class ListKeys(NamedTuple):
     table: str
     start: bytes
     stop: bytes | None
-
-
-class AskState(NamedTuple):
-    """What do you hold? Answer: State."""
 
 
 class Review(NamedTuple):
@@ -173,7 +171,7 @@ class Receipt(NamedTuple):
 
 
 class State(NamedTuple):
-    """Answer to Connect and AskState. ``enrolment``: enrolled, waiting or rejected. ``name``: of the top node."""
+    """Answer to Connect. ``enrolment``: enrolled, waiting or rejected. ``name``: of the top node."""
 
     enrolment: str
     name: str
@@ -234,8 +232,6 @@ class Refusal(NamedTuple):
     number: int
 
 
-Question = (
-    Connect | Delta | Piece | Repair | CompareRanges | ListKeys | AskState | Review | Checkpoint | Month | MonthFile
-)
+Question = Connect | Delta | Piece | Repair | CompareRanges | ListKeys | Review | Checkpoint | Month | MonthFile
 Answer = Receipt | State | Differing | Keys | Verdict | Cosigned | Wanted | Refusal
 Message = Question | Answer

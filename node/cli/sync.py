@@ -54,7 +54,9 @@ def connect(desk: Desk, url: str, key_file: Path) -> None:
         url = str(read_upstream_url(url))
     except WireError as error:
         raise click.BadParameter(error.message, param_hint="--url") from None
-    state = make_link(desk.config, url, public_key).ask(hello(desk.config), State)
+    with desk.reading() as snapshot:
+        said = hello(desk.config, snapshot, make_sources(desk.config)["T2"])
+    state = make_link(desk.config, url, public_key).ask(said, State)
     told = desk.run(ConnectUpstream(url, public_key, state.name[:100])) | {"enrolment": state.enrolment}
     waits = "" if state.enrolment == "enrolled" else (
         "\n上级节点尚未准入本节点，请其运营者确认 The top node has not enrolled this node yet: ask its operator"

@@ -109,14 +109,19 @@ class TopDesk:
                 raise RefusalError("not-connected")
             return node
         folded_prefix(question.prefix, "connect")
+        if len(question.codes) > limits.UPSTREAM_CODES_MAX:
+            raise RefusalError("connect")
+        codes = {folded_prefix(code, "connect").decode() for code in question.codes}
         require_texts("connect", question.name, question.software, question.origin, question.vkey)
         if node is None:
             if change.count_nodes() >= limits.TOPNODE_NODES_MAX:
                 raise RefusalError("nodes")
             enrolment = ENROLLED if self._enrol_open else WAITING
-            node = Node(envelope.sender, "", "", "", "", "", enrolment, now_ms, now_ms, 0)
+            node = Node(envelope.sender, "", (), "", "", "", "", enrolment, now_ms, now_ms, 0)
+        others = {code for each in change.nodes() if each.node_id != node.node_id for code in each.codes}
+        free = tuple(sorted(codes - others)) if node.enrolment == ENROLLED else ()
         return node._replace(
-            prefix=question.prefix, name=question.name, software=question.software, origin=question.origin,
+            codes=free, prefix=question.prefix, name=question.name, software=question.software, origin=question.origin,
             vkey=question.vkey,
         )  # fmt: skip
 
@@ -127,7 +132,7 @@ class TopDesk:
         if not isinstance(question, messages.Connect) and node.enrolment != ENROLLED:
             raise RefusalError("not-enrolled")
         match question:
-            case messages.Connect() | messages.AskState():
+            case messages.Connect():
                 return self._state(change, node, now_ms)
             case messages.Delta() | messages.Piece() | messages.Repair():
                 return self._take(change, node, question, now_ms)

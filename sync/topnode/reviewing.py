@@ -80,6 +80,6 @@ def _is_taken(change: Change, node: Node, prefix: bytes, known: ReviewRow | None
 
 def _judged(change: Change, node: Node, prefix: bytes, party: str, subjects: TableKind) -> tuple[str, str]:
     """Return verdict and reason."""
-    if prefix == node.prefix.encode().upper() or not is_within(prefix, node.prefix):
+    if prefix.decode() in node.codes or not is_within(prefix, node.codes):
         return REJECTED, _FOREIGN
     return (APPROVED, "") if change.has(node.node_id, subjects, party.encode()) else (WAITING, _NO_PARTY)

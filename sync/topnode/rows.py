@@ -25,10 +25,14 @@ _INT_MAX: Final = 2**63 - 1
 
 
 class Node(NamedTuple):
-    """A node that connected. ``number``: of its last question. The texts are as in its last Connect."""
+    """A node that connected. ``number``: of its last question. The texts are as in its last Connect.
+
+    ``codes``: folded, those alone that no other node had before.
+    """
 
     public_key: bytes
     prefix: str
+    codes: tuple[str, ...]
     name: str
     software: str
     origin: str
@@ -99,6 +103,23 @@ def pack(row: Node | Held | ReviewRow) -> bytes:
     return _VERSION + packed
 
 
+def pack_refused(why: tuple[str, str, str]) -> bytes:
+    """Return the octets of why a row was refused: rule, Chinese, English."""
+    packed: bytes = msgpack.packb(why)
+    return _VERSION + packed
+
+
+def unpack_refused(row: bytes) -> tuple[str, str, str]:
+    """Read why a row was refused. Errors: StoreError."""
+    return _read(row, _refused)
+
+
+def _refused(packed: Any) -> tuple[str, str, str]:
+    rule, zh, en = packed
+    _require(str, rule, zh, en)
+    return rule, zh, en
+
+
 def unpack_node(row: bytes) -> Node:
     """Read a row of ``nodes``. Errors: StoreError."""
     return _read(row, _node)
@@ -116,13 +137,13 @@ def unpack_review(row: bytes) -> ReviewRow:
 
 # --- pieces ---
 def _node(packed: Any) -> Node:
-    public, prefix, name, software, origin, vkey, enrolment, since_ms, last_ms, number = packed
+    public, prefix, codes, name, software, origin, vkey, enrolment, since_ms, last_ms, number = packed
     if type(public) is not bytes or len(public) != PUBLIC_KEY_BYTES:
         raise ValueError("key")
-    _require(str, prefix, name, software, origin, vkey, enrolment)
+    _require(str, prefix, *codes, name, software, origin, vkey, enrolment)
     _require(int, number)
     since, last = read_millis(since_ms), read_millis(last_ms)
-    return Node(public, prefix, name, software, origin, vkey, enrolment, since, last, number)
+    return Node(public, prefix, tuple(codes), name, software, origin, vkey, enrolment, since, last, number)
 
 
 def _held(packed: Any) -> Held:

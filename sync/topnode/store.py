@@ -7,6 +7,7 @@ big-endian; packed rows begin with a version octet (``sync/topnode/rows.py``).
     holdings   node, table              -> Held
     rows       node, table, key         -> the row; of a table that holds personal data 12 nonce, ciphertext, 16 tag
     history    node, serial (8)         -> operation (1), key: changes of T9, each once
+    refused    node, table, serial (8), key -> 1, then msgpack [rule, Chinese, English]: rows that were not taken
     routes     kind "/" folded prefix   -> node, table (T2 or T7) of the row that says who answers for it
     reviews    folded prefix            -> ReviewRow
     meta       "format"                 -> 1
@@ -32,7 +33,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from core import limits
 from core.clock import Millis
 from core.errors import Outcome, SealError, StoreError
-from sync.messages import Item
+from sync.messages import Item, Refused
 from sync.table import TableKind
 from sync.topnode.rows import (
     ENROLLED,
@@ -45,8 +46,10 @@ from sync.topnode.rows import (
     Route,
     Told,
     pack,
+    pack_refused,
     unpack_held,
     unpack_node,
+    unpack_refused,
     unpack_review,
 )
 
@@ -55,7 +58,7 @@ _NODE: Final = 16
 _HEAD: Final = _NODE + 1
 _NONCE: Final = 12
 _BOUND: Final = b"saltern topnode 1"
-_NAMES: Final = (b"nodes", b"holdings", b"rows", b"history", b"routes", b"reviews", b"meta")
+_NAMES: Final = (b"nodes", b"holdings", b"rows", b"history", b"refused", b"routes", b"reviews", b"meta")
 _FORMAT: Final = b"\x01"
 _PROOF: Final = b"saltern topnode"
 _ROUTES: Final = {2: "T2", 7: "T7"}
@@ -77,6 +80,7 @@ class _Tables(NamedTuple):
     holdings: Any
     rows: Any
     history: Any
+    refused: Any
     routes: Any
     reviews: Any
     meta: Any
@@ -126,6 +130,19 @@ class View:
             if place >= last:
                 return
             yield place[_HEAD:], self._unsealed(table, place, row) if table.personal else row
+
+    def refused(self, node_id: str, table: TableKind, after: int = -1, to: int = 2**63) -> Iterator[Refused]:
+        """Yield the rows that were not taken of the serials behind ``after`` up to ``to``, and why."""
+        head = _head(node_id, table)
+        with self._transaction.cursor(self._tables.refused) as cursor:
+            found = cursor.set_range(head + (after + 1).to_bytes(8, "big"))
+            while found and cursor.key().startswith(head):
+                place, row = cursor.item()
+                serial = int.from_bytes(place[_HEAD : _HEAD + 8], "big")
+                if serial > to:
+                    return
+                yield Refused(serial, place[_HEAD + 8 :], *unpack_refused(row))
+                found = cursor.next()
 
     def history(self, node_id: str, after: int, count: int) -> list[Told]:
         """Return changes of T9 with serials above ``after``."""
@@ -227,6 +244,32 @@ class Change(View):
         told = sorted((node + item[0].to_bytes(8, "big"), bytes((item[1],)) + item[2]) for item in items if item[0])
         with self._transaction.cursor(self._tables.history) as cursor:
             cursor.putmulti(told, overwrite=False)
+
+    def put_refused(self, node_id: str, table: TableKind, said: Iterable[Refused]) -> None:
+        """Keep what was refused: an answer may be lost."""
+        head = _head(node_id, table)
+        for each in said:
+            row = pack_refused((each.rule, each.zh, each.en))
+            self._transaction.put(head + each.serial.to_bytes(8, "big") + each.key, row, db=self._tables.refused)
+
+    def take_refused(self, node_id: str, table: TableKind, items: Iterable[Item]) -> None:
+        """Forget what was refused and is taken now."""
+        head = _head(node_id, table)
+        with self._transaction.cursor(self._tables.refused) as cursor:
+            if not cursor.set_range(head) or not cursor.key().startswith(head):
+                return
+        for item in items:
+            self._transaction.delete(head + item[0].to_bytes(8, "big") + item[2], db=self._tables.refused)
+
+    def forget_refused(
+        self, node_id: str, table: TableKind, serial: int, start: bytes, stop: bytes | None
+    ) -> None:  # fmt: skip
+        """Forget what was refused in a range of keys of one serial."""
+        head = _head(node_id, table) + serial.to_bytes(8, "big")
+        with self._transaction.cursor(self._tables.refused) as cursor:
+            found = cursor.set_range(head + start)
+            while found and cursor.key().startswith(head) and (stop is None or cursor.key() < head + stop):
+                found = cursor.delete() and bool(cursor.key())
 
     def claimed_by_other(self, node_id: str, key: bytes) -> bool:
         """Whether another node answers for a prefix; ``key``: of T2 and T7."""

@@ -62,7 +62,7 @@ class Taking:
         if held.piece_at:
             return self._receipt("piece")
         if message.to <= held.serial:
-            return self._receipt("duplicate")
+            return self._receipt("duplicate", self._said_before(message.after, message.to))
         if message.after != held.serial:
             return self._receipt("gap")
         return self._apply(message.items, message.to)
@@ -86,12 +86,13 @@ class Taking:
         if items_digest(message.items) != message.digest:
             return self._receipt("digest")
         under_way = held.piece_at == at != 0
-        if under_way and start < held.piece_next:
-            return self._receipt("duplicate")
+        last_again = message.stop is None and not held.piece_at and held.serial == at and start != b""
+        if last_again or (under_way and start < held.piece_next):
+            return self._receipt("duplicate", self._said_before(-1, 0, start, message.stop))
         if start != (held.piece_next if under_way else b""):
-            last_again = message.stop is None and not held.piece_at and held.serial == at
-            return self._receipt("duplicate" if last_again else "piece")
+            return self._receipt("piece")
         accepted, said = self._sift(message.items)
+        self._change.forget_refused(self._node.node_id, self._table, 0, start, message.stop)
         effect = self._change.replace(
             self._node.node_id, self._table, start, message.stop,
             {item.key: item.row for item in accepted if item.row is not None}, frozenset(each.key for each in said),
@@ -116,6 +117,7 @@ class Taking:
     def _apply(self, items: Sequence[Item], serial: int) -> Receipt:
         accepted, said = self._sift(items)
         effect = self._change.apply(self._node.node_id, self._table, {item[2]: item[3] for item in accepted})
+        self._change.take_refused(self._node.node_id, self._table, accepted)
         if self._table.name == _HISTORY:
             self._change.tell(self._node.node_id, accepted)
         return self._done(self._held._replace(serial=serial), effect, said)
@@ -148,11 +150,17 @@ class Taking:
 
     def _route_fault(self, key: bytes) -> str:
         """Return the rule by which a node may not answer for a prefix, empty where it may."""
-        if key.startswith(HANDLE) and not is_within(key.removeprefix(HANDLE), self._node.prefix):
+        if key.startswith(HANDLE) and not is_within(key.removeprefix(HANDLE), self._node.codes):
             return "prefix-foreign"
         return "prefix-taken" if self._change.claimed_by_other(self._node.node_id, key) else ""
 
+    def _said_before(self, after: int, to: int, start: bytes = b"", stop: bytes | None = None) -> tuple[Refused, ...]:
+        """Return what was refused of a message whose answer was lost, as far as it was not taken since."""
+        refused_rows = self._change.refused(self._node.node_id, self._table, after, to)
+        return tuple(each for each in refused_rows if each.key >= start and (stop is None or each.key < stop))
+
     def _done(self, held: Held, effect: Effect, said: list[Refused]) -> Receipt:
+        self._change.put_refused(self._node.node_id, self._table, said)
         self._held = held._replace(
             rows=held.rows + effect.added - effect.removed,
             added=held.added + effect.added,
@@ -173,10 +181,9 @@ def holding_of(table: TableKind, held: Held) -> Holding:
     return Holding(table.name, *held[:4])
 
 
-def is_within(prefix: bytes, own: str) -> bool:
-    """Whether a folded prefix is a node's own, or below it."""
-    folded = own.encode().upper()
-    return prefix == folded or prefix.startswith(folded + b".")
+def is_within(prefix: bytes, codes: Sequence[str]) -> bool:
+    """Whether a folded prefix is one of a node's codes, or below one."""
+    return any(prefix == code.encode() or prefix.startswith(code.encode() + b".") for code in codes)
 
 
 def _check_piece(message: Piece) -> None:

@@ -94,7 +94,7 @@ class Peer:
 
     def connect(self) -> Any:
         """Connect, or connect again."""
-        return self.ask(messages.Connect(self.prefix, "盐业节点", "saltern 0", "log.example", "vkey"))
+        return self.ask(messages.Connect(self.prefix, (self.prefix,), "盐业节点", "saltern 0", "log.example", "vkey"))
 
     def delta(self, table: str, after: int, to: int, *items: messages.Item) -> Any:
         """Send changes."""

@@ -160,7 +160,7 @@ class Sending:
     def restart(self) -> None:
         """Begin anew, as a process that was killed and started."""
         self.link = Link(self.signer, self.top.signer.public_key, self.carry, lambda: int(self.now) * 1_000)
-        hello = Connect("88.118", "示例盐业", "Saltern", "id.example.cn", "")
+        hello = Connect("88.118", ("88.118",), "示例盐业", "Saltern", "id.example.cn", "")
         self.courier = Courier(
             self.store, self.upstream, self.link, self.sources, lambda: hello, now_ms=lambda: self.now
         )

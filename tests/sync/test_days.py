@@ -28,12 +28,12 @@ from core.streams import Stream
 from registry.commands import ApplyPrefix, Home, MovePrefix, ReviewPrefix
 from sync.days import drop_days, first_month_kept, make_days, missing_days
 from sync.sources.statistics import StatisticsSource, day_number
-from sync.table import Basis, Cadence, TableKind
+from sync.tables import TABLES
 from tests.kit.days import CountedNode, Query, shanghai
 from tests.kit.governance import BEN, EVIDENCE
 
 A, B, C = bytes((192, 0, 2, 7)), bytes((198, 51, 100, 1)), ipaddress.ip_address("2001:db8::1").packed
-T3, T8 = (TableKind(name, "", "", Cadence.DAILY, Basis.DAYS, "", ()) for name in ("T3", "T8"))
+T3, T8 = TABLES["T3"], TABLES["T8"]
 
 
 @pytest.fixture

@@ -36,7 +36,17 @@ _OPERATIONS = {
     ChangeKind.RECORD_CREATED: 1, ChangeKind.RECORD_CHANGED: 3, ChangeKind.RECORD_DELETED: 2,
     ChangeKind.LOT_CREATED: 1, ChangeKind.LOT_ABANDONED: 2,
 }  # fmt: skip
-_SPECS = ("default", "drop=0.5", "duplicate=0.7", "reorder=0.5", "truncate=0.4", "error=0.5", "refuse=0.3", "refuse=1", "refuse=0.4,drop=0.4,truncate=0.2")
+_SPECS = (
+    "default",
+    "drop=0.5",
+    "duplicate=0.7",
+    "reorder=0.5",
+    "truncate=0.4",
+    "error=0.5",
+    "refuse=0.3",
+    "refuse=1",
+    "refuse=0.4,drop=0.4,truncate=0.2",
+)
 _NAMES = [f"88.118/S{number}" for number in range(6)]
 
 
@@ -172,4 +182,4 @@ class Outage(RuleBasedStateMachine):
 
 
 TestOutage = Outage.TestCase
-TestOutage.settings = settings(max_examples=400, stateful_step_count=30, deadline=None)
+TestOutage.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
