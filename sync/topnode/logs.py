@@ -36,7 +36,7 @@ from sync import messages
 from sync.topnode.month_files import MonthFile, MonthFiles
 from sync.topnode.month_folder import DamagedError, MonthFolder
 
-_WITNESS: Final = "witness"
+WITNESS: Final = "witness"
 _HOSTS: Final = "log-hosts"
 _MONTHS: Final = "months"
 _NODE: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -70,7 +70,7 @@ class LogDesk:
         self._key = key
         self._sign = sign
         self._files = files or Files()
-        self._state = FileState(data / _WITNESS, self._files)
+        self._state = FileState(data / WITNESS, self._files)
         self._lock = threading.Lock()
 
     def checkpoint(self, node: LogNode, message: messages.Checkpoint, now_s: UnixSeconds) -> messages.Cosigned:
