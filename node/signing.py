@@ -39,9 +39,7 @@ def read_private_key(path: Path, setting: str) -> Ed25519PrivateKey:
     """Read a key that signs. ``setting``: what names it. Errors: ConfigError that shows no key."""
     try:
         if path.stat().st_mode & 0o077:
-            raise ConfigError(
-                f"{setting}: {path} 可被他人读取，应为 0600。{path} can be read by others; make it 0600"
-            )
+            raise ConfigError(f"{setting}: {path} 可被他人读取，应为 0600。{path} can be read by others; make it 0600")
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except FileNotFoundError:
         raise ConfigError(

@@ -54,7 +54,10 @@ port = 3641
 
 
 def initialise_topnode(folder: Path, name: str) -> Config:
-    """Make a top node in a folder; return its configuration. Errors: ConfigError if there is one already, or the name is none."""
+    """Make a top node in a folder; return its configuration.
+
+    Errors: ConfigError if there is one already, or the name is none.
+    """
     require_witness_name(name)
     file, keys, data = folder / "topnode.toml", folder / "keys", folder / "data"
     if file.exists() or keys.exists() or data.exists():

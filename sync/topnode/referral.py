@@ -1,9 +1,9 @@
 """Where the reference top node sends whoever asks it: the sites of a route (T2, T7), as a Handle client reads them.
 
 A row of T2 or T7: kind, prefix, addresses, hosting, state; an address is type of IP, address, and the ports of TCP,
-UDP and HTTP, None where there is none (``sync/fields.py``). The IPv4 addresses make one site (HS_SITE), the IPv6 addresses another
-one (HS_SITE.6): clients share out handles among the servers of one site, and go to another site where they cannot
-reach it. Source of the values: RFC 3651 §3.2.2.
+UDP and HTTP, None where there is none (``sync/fields.py``). The IPv4 addresses make one site (HS_SITE), the IPv6
+addresses another one (HS_SITE.6): clients share out handles among the servers of one site, and go to another site where
+they cannot reach it. Source of the values: RFC 3651 §3.2.2.
 """
 
 from __future__ import annotations
