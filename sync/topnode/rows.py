@@ -116,12 +116,13 @@ def unpack_review(row: bytes) -> ReviewRow:
 
 # --- pieces ---
 def _node(packed: Any) -> Node:
-    public, *texts, since_ms, last_ms, number = packed
-    if type(public) is not bytes or len(public) != PUBLIC_KEY_BYTES or len(texts) != 6:
+    public, prefix, name, software, origin, vkey, enrolment, since_ms, last_ms, number = packed
+    if type(public) is not bytes or len(public) != PUBLIC_KEY_BYTES:
         raise ValueError("key")
-    _require(str, *texts)
+    _require(str, prefix, name, software, origin, vkey, enrolment)
     _require(int, number)
-    return Node(public, *texts, read_millis(since_ms), read_millis(last_ms), number)
+    since, last = read_millis(since_ms), read_millis(last_ms)
+    return Node(public, prefix, name, software, origin, vkey, enrolment, since, last, number)
 
 
 def _held(packed: Any) -> Held:
@@ -144,7 +145,7 @@ def _review(packed: Any) -> ReviewRow:
 
 def _require(kind: type, *values: Any) -> None:
     for value in values:
-        if type(value) is not kind or (kind is int and not 0 <= value <= _INT_MAX):
+        if type(value) is not kind or (type(value) is int and not 0 <= value <= _INT_MAX):
             raise TypeError(kind.__name__)
 
 

@@ -35,9 +35,20 @@ from core.errors import Outcome, SealError, StoreError
 from sync.messages import Item
 from sync.table import TableKind
 from sync.topnode.rows import (
-    APPROVED, ENROLLED, REJECTED, VERDICTS, WAITING,
-    Held, Node, ReviewRow, Route, Told, pack, unpack_held, unpack_node, unpack_review,
-)  # fmt: skip
+    ENROLLED,
+    REJECTED,
+    VERDICTS,
+    WAITING,
+    Held,
+    Node,
+    ReviewRow,
+    Route,
+    Told,
+    pack,
+    unpack_held,
+    unpack_node,
+    unpack_review,
+)
 
 KEY_BYTES: Final = 32
 _NODE: Final = 16
@@ -97,11 +108,13 @@ class View:
         """Return what is held of a table."""
         return unpack_held(self._transaction.get(_head(node_id, table), None, self._tables.holdings))
 
-    def row(self, node_id: str, table: TableKind, key: bytes) -> bytes | None:
-        """Return a row, None if there is none. Errors: SealError."""
+    def has(self, node_id: str, table: TableKind, key: bytes) -> bool:
+        """Whether there is a row."""
         place = _head(node_id, table) + key
-        row: bytes | None = self._transaction.get(place, None, self._tables.rows)
-        return row if row is None else self._unsealed(table, place, row)
+        return (
+            len(key) <= limits.UPSTREAM_KEY_BYTES_MAX
+            and self._transaction.get(place, None, self._tables.rows) is not None
+        )
 
     def rows(self, node_id: str, table: TableKind, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys and rows from ``start`` to before ``stop`` (None: the end), in order. Errors: SealError."""
@@ -178,7 +191,7 @@ class Change(View):
         added, changed = self._put(table, head, ((key, row) for key, row in rows.items() if row is not None))
         return Effect(added, changed, removed)
 
-    def replace(
+    def replace(  # noqa: PLR0917
         self, node_id: str, table: TableKind, start: bytes, stop: bytes | None, rows: dict[bytes, bytes],
         keep: frozenset[bytes],
     ) -> Effect:  # fmt: skip
@@ -363,7 +376,7 @@ class TopStore:
         return self._enrolment(node_id, ENROLLED)
 
     def reject(self, node_id: str) -> Node:
-        """Reject a node: nothing more is taken from it, and nobody is referred to it. Errors: StoreError (NOT_FOUND)."""
+        """Reject a node: nothing more is taken, nobody is referred to it. Errors: StoreError (NOT_FOUND)."""
         return self._enrolment(node_id, REJECTED)
 
     def _enrolment(self, node_id: str, enrolment: str) -> Node:
@@ -375,7 +388,7 @@ class TopStore:
             change.put_node(node)
         return node
 
-    def decide(
+    def decide(  # noqa: PLR0917
         self, prefix: str, verdict: str, reason: str, fields: tuple[tuple[str, str], ...], by: str, now_ms: Millis
     ) -> ReviewRow:
         """Decide the review of a prefix, once. ``verdict``: approved, rejected or asked; ``fields``: to be corrected.
