@@ -22,7 +22,6 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final
 
@@ -50,15 +49,16 @@ from node.listening import handle_sockets, listeners, port_of
 from node.lock import DataLock
 from node.topnode_front import TopFront
 from node.topnode_handles import TopHandleApi
-from node.topnode_keys import load_store_key, load_top_signer, top_witness_key
+from node.topnode_keys import load_top_signer, top_witness_key
 from node.topnode_settings import topnode_data
+from node.topnode_store import open_top_store, require_data
 from node.topnode_witness import NodesWitness, log_takers
 from node.turn import Turn
 from node.witness_front import witness_application
 from registry.commands import Origin
 from resolver.ratelimit import RateLimit, shared_table
 from sync.tables import TABLES, check_row
-from sync.topnode.desk import TopDesk
+from sync.topnode.desk import TopDesk, never
 from sync.topnode.logs import WITNESS, LogDesk
 from sync.topnode.misbehave import Misbehaviour, Plan
 from sync.topnode.referral import Server
@@ -66,23 +66,6 @@ from sync.topnode.store import TopStore
 
 _LOG: Final = logging.getLogger("saltern.topnode")
 _EXEMPT: Final = tuple(map(ip_network, limits.RATE_EXEMPT))
-
-
-def store_folder(config: Config) -> Path:
-    """The store."""
-    return topnode_data(config) / "store"
-
-
-def open_top_store(config: Config) -> TopStore:
-    """Open the store beside whoever has it open. Errors: ConfigError, StoreError."""
-    folder = store_folder(config)
-    if not topnode_data(config).is_dir():
-        raise ConfigError(
-            f"没有数据目录 {topnode_data(config)}，请先执行 saltern topnode init DIR。"
-            f"There is no data folder {topnode_data(config)}; `saltern topnode init DIR` makes one"
-        )
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return TopStore(folder, load_store_key(config))
 
 
 def serve_topnode(config: Config, spec: str | None) -> int:
@@ -94,8 +77,7 @@ def serve_topnode(config: Config, spec: str | None) -> int:
     signer = load_top_signer(config)
     witness = top_witness_key(config, signer.public_key)
     tls = top_tls_context(config)
-    if not topnode_data(config).is_dir():
-        open_top_store(config)  # says what is missing
+    require_data(config)
     lock = DataLock(topnode_data(config))
     try:
         store = open_top_store(config)
@@ -153,7 +135,7 @@ class _TopNode:
         self._desk = TopDesk(
             store, signer, config.text("top.name"), enrol_open=config.text("enrol") == "open",
             review=config.text("review"), check=_faults, tables=TABLES, takers=log_takers(logs),
-            refuse=None if misbehaviour is None else misbehaviour.refuses,
+            refuse=never if misbehaviour is None else misbehaviour.refuses,
         )  # fmt: skip
 
     async def run(self, tls: ssl.SSLContext | None) -> None:
