@@ -397,7 +397,7 @@ class TopStore:
         """
         if verdict not in VERDICTS:
             raise ValueError(verdict)
-        folded = prefix.encode().upper()
+        folded = prefix.encode(errors="replace").upper()
         with self.write() as change:
             review = change.review(folded) if 0 < len(folded) <= limits.UPSTREAM_KEY_BYTES_MAX else None
             if review is None:
