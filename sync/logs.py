@@ -49,7 +49,7 @@ class LogCourier:
         self._sent = {log: each._replace(sent_ms=Millis(0), next_ms=Millis(0)) for log, each in self._sent.items()}
 
     def step(self, ask: Ask, now_ms: Millis) -> bool:
-        """Make one exchange, if there is anything to say; return whether there was, so that more may follow.
+        """Make one exchange at most; return whether there may be more to do, False where all is said for now.
 
         Errors: those of ``ask``, also WireError for an answer that is none; OSError where the logs cannot be listed;
         those of ``keep``.
@@ -63,14 +63,17 @@ class LogCourier:
                             return True
                     except LogFaultError as error:
                         self._fault(log, error.message, now_ms)
+                        return True
         return False
 
     def _find(self) -> dict[str, str]:
         """Return all logs by name, the newest month first, and the next log of the stream; forget what is gone."""
         later: dict[str, str] = {}
         for stream, months in months_of(self._logs).items():
-            names = [f"{stream}/{month}" for month in months]
-            later.update(reversed(list(zip(names, [*names[1:], ""], strict=True))))
+            next_log = ""
+            for month in reversed(months):
+                log = f"{stream}/{month}"
+                later[log], next_log = next_log, log
         for log in self._sent.keys() - later.keys():
             del self._sent[log]
         return later
@@ -84,7 +87,7 @@ class LogCourier:
     # --- checkpoints ---
     def _send_checkpoint(self, ask: Ask, log: str, later: str, now_ms: Millis) -> bool:
         sent, current = self._of(log), self._read(log)
-        if current is None or (log not in self._told and current.checkpoint.size == sent.size):
+        if current is None or current.checkpoint.size == sent.size:
             return False
         if not later and sent.sent_ms <= now_ms < sent.sent_ms + limits.UPSTREAM_CHECKPOINT_MS:
             return False

@@ -24,7 +24,7 @@ from audit.checkpoint import Checkpoint, parse_checkpoint
 from audit.files import Files
 from audit.note import NoteKey, Sign, ed25519_key, open_note, parse_vkey
 from audit.reading import months
-from audit.tile import unpack_bundle
+from audit.tile import WIDTH, unpack_bundle
 from audit.witness import CONFLICT, OK, Witness, parse_request
 from audit.witness_state import FileState
 from core import limits
@@ -100,7 +100,8 @@ class LogDesk:
                 have = folder.checkpoint()
                 if have is not None and have != message.checkpoint:
                     raise _FaultError(
-                        f"{checkpoint.origin} 已以另一检查点收齐。{checkpoint.origin} is complete with another checkpoint"
+                        f"{checkpoint.origin} 已按另一检查点收齐。"
+                        f"{checkpoint.origin} is complete with another checkpoint"
                     )
                 if have is not None:
                     return messages.Wanted(True, "", 0, "")
@@ -109,7 +110,7 @@ class LogDesk:
                 return messages.Wanted(False, "", 0, str(error))
             if folder.under_way() != message.checkpoint:
                 folder.begin(message.checkpoint)
-            return self._next(folder, MonthFiles(checkpoint.size))
+            return self._next(folder, MonthFiles(checkpoint.size), checkpoint)
 
     def month_file(self, node: LogNode, message: messages.MonthFile) -> messages.Wanted:
         """Take part of a file, if it is what comes next; say what does."""
@@ -132,7 +133,7 @@ class LogDesk:
                 except DamagedError as error:
                     folder.throw_away()
                     return messages.Wanted(False, "", 0, _thrown_away(checkpoint.origin, str(error)))
-            return self._next(folder, files)
+            return self._next(folder, files, checkpoint)
 
     # --- files ---
     def _take(
@@ -148,24 +149,24 @@ class LogDesk:
             return
         files, data = MonthFiles(checkpoint.size), folder.whole(message.data)
         if not folder.is_proven(file, data, files, checkpoint.root, _publics(node)):
-            if file.edge:
+            if file.edge and len(data) == file.bytes_max:
                 raise DamagedError("右缘不通向检查点的根 its right edge does not lead to the root")
-            if file.path != files[len(files) - 1].path:
+            if file.width == WIDTH or (file.width and file.level is None):
                 folder.require_whole_above(file, files, checkpoint)
             raise _FaultError(f"{name} 与签署的检查点不符。{name} does not fit the checkpoint that was signed")
         if file.level is None and file.width and not file.number:
             self._require_begins(node, message.stream, unpack_bundle(data)[0])
         folder.put(file, message.offset, message.data)
 
-    def _next(self, folder: MonthFolder, files: MonthFiles) -> messages.Wanted:
+    def _next(self, folder: MonthFolder, files: MonthFiles, checkpoint: Checkpoint) -> messages.Wanted:
         place, offset = folder.next(files)
         if place < len(files):
             return messages.Wanted(False, files[place].path, offset, "")
         try:
-            folder.complete(files)
+            folder.complete(files, checkpoint)
         except DamagedError as error:
             folder.throw_away()
-            return messages.Wanted(False, "", 0, _thrown_away(str(error), "缺失 missing"))
+            return messages.Wanted(False, "", 0, _thrown_away(checkpoint.origin, str(error)))
         return messages.Wanted(True, "", 0, "")
 
     # --- checkpoints ---
@@ -214,7 +215,8 @@ class LogDesk:
             have = self._folder(node, stream, month).checkpoint()
             if have is not None and have != entry:
                 raise _FaultError(
-                    f"首条不是 {month} 收齐时的检查点。The first entry is not the checkpoint that {month} is complete with"
+                    f"首条不是 {month} 收齐时的检查点。"
+                    f"The first entry is not the checkpoint that {month} is complete with"
                 )
 
     @staticmethod

@@ -93,11 +93,12 @@ class MonthFolder:
             self.forget()
         self._files.sync_folder(path.parent)
 
-    def complete(self, files: MonthFiles) -> None:
-        """End the month, whose files are all there. Errors: DamagedError if one is not."""
+    def complete(self, files: MonthFiles, checkpoint: Checkpoint) -> None:
+        """End the month, whose files are all there. Errors: DamagedError if one is not, or its edge is another."""
         for place in range(len(files)):
             if not self._path(files[place]).is_file():
                 raise DamagedError(files[place].path)
+        self._require_edge(files, checkpoint)
         self.forget()
         self._files.sync_folder(self._under_way)
         self._files.rename(self._under_way, self._complete)
@@ -124,15 +125,14 @@ class MonthFolder:
                 return self._is_tile(file, data, files, root)
             if file.width:
                 return [leaf_hash(each) for each in unpack_bundle(data)] == self._hashes(files, 0, file.number)
-            return not publics.isdisjoint(parse_vkey(line).public for line in data.decode().splitlines())
+            return not publics.isdisjoint([parse_vkey(line).public for line in data.decode().splitlines()])
         except ValueError:
             return False
 
     def require_whole_above(self, file: MonthFile, files: MonthFiles, checkpoint: Checkpoint) -> None:
         """Errors: DamagedError unless the tiles that prove a file are what they were."""
+        self._require_edge(files, checkpoint)
         try:
-            if self._edge(files, None).root() != checkpoint.root:
-                raise DamagedError(checkpoint.origin)
             level, number = (0, file.number) if file.level is None else (file.level + 1, file.number // WIDTH)
             while level < len(files.counts):
                 tile = files.tile(level, number)
@@ -143,6 +143,14 @@ class MonthFolder:
                 level, number = level + 1, number // WIDTH
         except (ValueError, FileNotFoundError) as error:
             raise DamagedError(str(error)) from None
+
+    def _require_edge(self, files: MonthFiles, checkpoint: Checkpoint) -> None:
+        try:
+            root = self._edge(files, None).root()
+        except (ValueError, FileNotFoundError) as error:
+            raise DamagedError(str(error)) from None
+        if root != checkpoint.root:
+            raise DamagedError("右缘 its right edge")
 
     def _is_tile(self, file: MonthFile, data: bytes, files: MonthFiles, root: bytes) -> bool:
         assert file.level is not None
