@@ -58,7 +58,7 @@ def known_ports(config: Config) -> Ports:
         http, https, handle, management = (kept[name] for name in ("http", "https", "handle", "management"))
         if all(port in PORTS for port in (http, handle, management)) and (https is None or https in PORTS):
             return Ports(http, https, handle, management)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         pass
     https = config.integer("https.port") if config.file("https.certificate") is not None else None
     http, handle, management = (config.integer(f"{name}.port") for name in ("http", "handle", "management"))
