@@ -12,7 +12,7 @@ _PORT_TRIES: Final = 16
 
 
 def handle_sockets(address: str, port: int, count: int) -> tuple[list[socket.socket], list[socket.socket]]:
-    """Open the sockets of the Handle protocol: one number for TCP and UDP. Errors: ConfigError."""
+    """Open ``count`` sockets of TCP and of UDP for the Handle protocol: one number for both. Errors: ConfigError."""
     for left in reversed(range(_PORT_TRIES)):
         tcp = listeners(address, port, count, "handle.port")
         try:
@@ -78,5 +78,6 @@ def _require_free(family: int, kind: socket.SocketKind, place: object) -> None:
 
 
 def port_of(listener: socket.socket) -> int:
+    """Return the port of a socket that is bound."""
     port: int = listener.getsockname()[1]
     return port

@@ -15,9 +15,10 @@ from typing import Final
 import click
 
 from core.party.rules import RULES as PARTY_RULES
-from core.settings import SETTINGS
+from core.settings import SETTINGS, Setting
 from core.who import Role
 from node.cli.main import cli
+from node.topnode_settings import SETTINGS as TOPNODE_SETTINGS
 from registry.management import OPERATIONS
 from registry.refusals import RULES
 from registry.roles import CALLS, Call, allows
@@ -31,15 +32,24 @@ _NOTE = "<!-- Made by `python -m node.reference docs/reference`; do not edit. --
 
 def settings_page() -> str:
     """Return the page of settings."""
+    return _settings("# 设置 Settings", "node.toml", SETTINGS)
+
+
+def topnode_settings_page() -> str:
+    """Return the page of settings of the reference top node."""
+    return _settings("# 参考顶级节点的设置 Settings of the reference top node", "topnode.toml", TOPNODE_SETTINGS)
+
+
+def _settings(title: str, file: str, settings: tuple[Setting, ...]) -> str:
     lines = [
-        "# 设置 Settings",
+        title,
         "",
         _NOTE,
         "",
-        "All settings of `node.toml`. `--set key=value` overrides one; relative paths count from the file;",
+        f"All settings of `{file}`. `--set key=value` overrides one; relative paths count from the file;",
         "an unknown key is an error that names the nearest one.",
     ]
-    for setting in SETTINGS:
+    for setting in settings:
         default = list(setting.default) if isinstance(setting.default, tuple) else setting.default
         bounds = f", {setting.low} … {setting.high}" if setting.kind == "integer" else ""
         choices = f", {' or '.join(setting.choices)}" if setting.choices else ""
@@ -212,6 +222,7 @@ def _cell(text: str) -> str:
 
 PAGES = {
     "settings.md": settings_page,
+    "topnode-settings.md": topnode_settings_page,
     "commands.md": commands_page,
     "roles.md": roles_page,
     "refusals.md": refusals_page,

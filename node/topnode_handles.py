@@ -15,7 +15,8 @@ A prefix that is stopped is not referred to: 100.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 from core.errors import IdentifierError, Outcome
 from core.hdl.exchange import Asked, Reply
@@ -33,11 +34,8 @@ from sync.topnode.referral import Found, Server, nearest_route, site_of, site_va
 _ROOT: Final = PREFIX_HANDLES
 
 
-class Routes(Protocol):
-    """Where the rows of T2 and T7 lie."""
-
-    def route(self, prefix: bytes) -> bytes | None:
-        """Return the row of a prefix of kind Handle (folded), None if there is none. Errors: StoreError."""
+RowOf = Callable[[bytes], bytes | None]
+"""Returns the row of T2 or T7 of a folded prefix of the kind Handle, None if there is none. Errors: StoreError."""
 
 
 class TopHandleApi:
@@ -45,8 +43,8 @@ class TopHandleApi:
 
     operations: frozenset[int] = frozenset((OpCode.RESOLUTION, OpCode.GET_SITE_INFO))
 
-    def __init__(self, routes: Routes, own: Server) -> None:
-        self._routes = routes
+    def __init__(self, row_of: RowOf, own: Server) -> None:
+        self._row_of = row_of
         self._own = site_values((own,))
         self._site = encode_site(site_of((own,)))
         self._rules = HandleRules()
@@ -69,7 +67,7 @@ class TopHandleApi:
             return Answer(error.ended, question.handle, error.message)
         if prefix_of(key) == _ROOT:
             return self._prefix_handle(question, key)
-        found = nearest_route(prefix_of(key), self._routes.route)
+        found = nearest_route(prefix_of(key), self._row_of)
         if found is None:
             return Answer(Outcome.NOT_RESPONSIBLE, question.handle, FOREIGN)
         return self._referring(question, found, Outcome.SERVICE_REFERRAL)
@@ -78,7 +76,7 @@ class TopHandleApi:
         named = named_by(key)
         if named == _ROOT:
             return _selected(question, self._own)
-        found = nearest_route(named, self._routes.route)
+        found = nearest_route(named, self._row_of)
         if found is None:
             return Answer(Outcome.HANDLE_NOT_FOUND, question.handle)
         if not found.exact:

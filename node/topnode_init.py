@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Final
 
 from core.config import Config
 from core.errors import ConfigError
 from node.key_file import TOP_KEYS, add_key
-from node.topnode_keys import make_signing_key
+from node.topnode_keys import make_signing_key, require_witness_name
 from node.topnode_settings import load_topnode
 
 _TOML: Final = """\
@@ -27,8 +28,9 @@ enrol = "open"
 review = "automatic"
 
 [top]
-# 告知下级节点的名称；见证方以此名副署 the name that nodes are told; the witness signs under it
-name = "top.example"
+# 告知下级节点的名称；见证方以此名副署，见 keys/witness.vkey
+# the name that nodes are told; the witness signs under it, as keys/witness.vkey says
+name = {name}
 key = "keys/top.pem"
 store_key = "keys/store.key"
 
@@ -51,18 +53,22 @@ port = 3641
 """
 
 
-def initialise_topnode(folder: Path) -> Config:
-    """Make a top node in a folder; return its configuration. Errors: ConfigError if there is one already."""
+def initialise_topnode(folder: Path, name: str) -> Config:
+    """Make a top node in a folder; return its configuration.
+
+    Errors: ConfigError if there is one already, or the name is none.
+    """
+    require_witness_name(name)
     file, keys, data = folder / "topnode.toml", folder / "keys", folder / "data"
     if file.exists() or keys.exists() or data.exists():
         raise ConfigError(f"{folder} 中已有节点，未作改动。There is a node in {folder} already; nothing was changed")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         keys.mkdir(mode=0o700)
-        make_signing_key(keys / "top.pem", keys / "top.pub")
+        make_signing_key(keys / "top.pem", keys / "top.pub", keys / "witness.vkey", name)
         add_key(keys / "store.key", TOP_KEYS)
         data.mkdir(mode=0o700)
-        file.write_text(_TOML, "utf-8")
+        file.write_text(_TOML.format(name=json.dumps(name)), "utf-8")  # a JSON string is a basic string of TOML
     except OSError as error:
         raise ConfigError(f"无法写入 {folder}。Cannot write to {folder}: {error.strerror}") from None
     return load_topnode(file)

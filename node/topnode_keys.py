@@ -13,10 +13,12 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from audit.note import NoteError, NoteKey, witness_key
 from core import limits
 from core.config import Config
 from core.errors import ConfigError
 from core.signature import PUBLIC_KEY_BYTES, Signer, key_id
+from node.key_file import TOP_KEYS, load_keys
 from node.signing import read_private_key, signing_key_pem
 
 
@@ -60,15 +62,20 @@ def write_public_key(path: Path, public: bytes) -> None:
     )
 
 
-def make_signing_key(private: Path, public: Path) -> None:
-    """Make the key of a top node: PEM of mode 0600, and the file for nodes. Errors: OSError, also where one is."""
+def make_signing_key(private: Path, public: Path, vkey: Path, name: str) -> None:
+    """Make the key of a top node: PEM of mode 0600, the file for nodes, and that of its witness (``log.witness_key``).
+
+    Errors: OSError, also where one is.
+    """
     key = Ed25519PrivateKey.generate()
     descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(signing_key_pem(key))
         file.flush()
         os.fsync(file.fileno())
-    write_public_key(public, key.public_key().public_bytes_raw())
+    octets = key.public_key().public_bytes_raw()
+    write_public_key(public, octets)
+    vkey.write_text(f"{witness_key(name, octets).vkey}\n", "utf-8")
 
 
 def load_top_signer(config: Config) -> Signer:
@@ -76,3 +83,30 @@ def load_top_signer(config: Config) -> Signer:
     path = config.file("top.key")
     assert path is not None  # the loader takes no empty one
     return Signer(read_private_key(path, "top.key"))
+
+
+def top_witness_key(config: Config, public: bytes) -> NoteKey:
+    """Return the key of a top node's witness, which is its own under ``top.name``. Errors: ConfigError."""
+    name = config.text("top.name")
+    require_witness_name(name)
+    return witness_key(name, public)
+
+
+def require_witness_name(name: str) -> None:
+    """Errors: ConfigError for a name that no witness can sign under."""
+    try:
+        witness_key(name, bytes(PUBLIC_KEY_BYTES))
+    except NoteError as error:
+        raise ConfigError(
+            f"top.name = {name!r} 不能作为见证方名称，应如 top.example.cn。"
+            f"No witness can sign under that name; give one as top.example.cn: {error}",
+            setting="top.name",
+        ) from None
+
+
+def load_store_key(config: Config) -> bytes:
+    """Return the key that personal data is sealed with, 32 octets. Errors: ConfigError."""
+    path = config.file("top.store_key")
+    assert path is not None  # the loader takes no empty one
+    ring = load_keys(path, TOP_KEYS)
+    return ring.keys[ring.current]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
-from audit.witness import OK, TEXT, Answer, Witness
+from audit.witness import OK, TEXT, Answer
 from audit.witness_state import StateError
 from core import limits
 from core.clock import UnixSeconds
@@ -24,7 +24,17 @@ from node.http_front import PlainResponse
 _LOG: Final = logging.getLogger("saltern.witness")
 
 
-def witness_application(witness: Witness, now_s: Callable[[], UnixSeconds]) -> web.Application:
+class Cosigner(Protocol):
+    """Decides. See ``audit.witness.Witness``."""
+
+    def add_checkpoint(self, body: bytes, now_s: int) -> Answer:
+        """Answer a request. Cost: waits for the disk. Errors: OSError, StateError."""
+
+    def cosigned(self, origin_sha256: str) -> bytes | None:
+        """Return the last cosigned checkpoint of the origin with this digest. Errors: OSError, StateError."""
+
+
+def witness_application(witness: Cosigner, now_s: Callable[[], UnixSeconds]) -> web.Application:
     """Return what serves a witness; it may be mounted below a prefix."""
 
     async def add_checkpoint(request: web.Request) -> web.StreamResponse:

@@ -47,7 +47,10 @@ def question_of(folder: Path, current: Current, held: int) -> messages.Checkpoin
     """Return the question about a log of which the top node holds so many leaves. Errors: LogFaultError."""
     size = current.checkpoint.size
     if held > size:
-        raise _shorter(held, size)
+        raise LogFaultError(
+            f"上级节点持有 {held} 条，本节点只有 {size} 条（日志被回退），请立即查明。"
+            f"The top node holds {held} entries, this node {size} (the log was rolled back): find out why at once"
+        )
     try:
         subtree = subtree_of(lambda path: (folder / path).read_bytes(), size)
         proof = consistency_proof(held, size, subtree) if held else []
@@ -67,8 +70,6 @@ def held_after(answer: messages.Cosigned, held: int, size: int) -> tuple[int, bo
         told = parse_size(answer.body)
         if told is None or told == held:
             raise WireError("上级节点对检查点的答复不成立。The answer of the top node to a checkpoint is none")
-        if told > size:
-            raise _shorter(told, size)
         return told, False
     if answer.status == HTTP_UNPROCESSABLE:
         raise LogFaultError(
@@ -79,10 +80,3 @@ def held_after(answer: messages.Cosigned, held: int, size: int) -> tuple[int, bo
         raise WireError(f"上级节点未能处理检查点。The top node failed with a checkpoint: {answer.status}")
     why = answer.body[:200].decode("utf-8", "replace").strip()
     raise LogFaultError(f"上级节点不接受此日志的检查点。The top node does not take checkpoints of this log: {why}")
-
-
-def _shorter(held: int, size: int) -> LogFaultError:
-    return LogFaultError(
-        f"上级节点持有 {held} 条，本节点只有 {size} 条（日志被回退），请立即查明。"
-        f"The top node holds {held} entries, this node {size} (the log was rolled back): find out why at once"
-    )

@@ -87,7 +87,7 @@ class LogCourier:
     # --- checkpoints ---
     def _send_checkpoint(self, ask: Ask, log: str, later: str, now_ms: Millis) -> bool:
         sent, current = self._of(log), self._read(log)
-        if current is None or (log not in self._told and current.checkpoint.size == sent.size):
+        if current is None or current.checkpoint.size == sent.size:
             return False
         if not later and sent.sent_ms <= now_ms < sent.sent_ms + limits.UPSTREAM_CHECKPOINT_MS:
             return False

@@ -101,7 +101,7 @@ def governed(command: F) -> F:
     run.__doc__, run.__name__ = command.__doc__, command.__name__
     run.__dict__.update(command.__dict__)
     actor_option = click.option(
-        "--actor", default=getpass.getuser, show_default="当前用户 the user", metavar="NAME", callback=_person,
+        "--actor", default=getpass.getuser, show_default="当前用户 the user", metavar="NAME", callback=person,
         help="经办人姓名 On whose behalf.",
     )  # fmt: skip
     wrapped: Any = actor_option(config_option(json_flag(run)))
@@ -109,7 +109,7 @@ def governed(command: F) -> F:
     return result
 
 
-def _person(_context: click.Context, _option: click.Parameter, name: str) -> str:
+def person(_context: click.Context, _option: click.Parameter, name: str) -> str:
     """Return the name of the person who acts. Errors: BadParameter for what the registrar would not take."""
     try:
         return require_name(name)

@@ -162,6 +162,7 @@ _PLACES: Final = {
     },
     "prefix": Place("prefix", "prefix", _TRANSFER),
     "log": Place("log", "log", _LOG),
+    "topnode": Place("topnode", "topnode"),
     "changes": Place("trail", "changes"),
     "journal": Place("trail", "journal"),
 }  # fmt: skip

@@ -24,7 +24,7 @@ from audit.checkpoint import Checkpoint, parse_checkpoint
 from audit.files import Files
 from audit.note import NoteKey, Sign, ed25519_key, open_note, parse_vkey
 from audit.reading import months
-from audit.tile import unpack_bundle
+from audit.tile import WIDTH, unpack_bundle
 from audit.witness import CONFLICT, OK, Witness, parse_request
 from audit.witness_state import FileState
 from core import limits
@@ -36,7 +36,7 @@ from sync import messages
 from sync.topnode.month_files import MonthFile, MonthFiles
 from sync.topnode.month_folder import DamagedError, MonthFolder
 
-_WITNESS: Final = "witness"
+WITNESS: Final = "witness"
 _HOSTS: Final = "log-hosts"
 _MONTHS: Final = "months"
 _NODE: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -70,7 +70,7 @@ class LogDesk:
         self._key = key
         self._sign = sign
         self._files = files or Files()
-        self._state = FileState(data / _WITNESS, self._files)
+        self._state = FileState(data / WITNESS, self._files)
         self._lock = threading.Lock()
 
     def checkpoint(self, node: LogNode, message: messages.Checkpoint, now_s: UnixSeconds) -> messages.Cosigned:
@@ -149,9 +149,9 @@ class LogDesk:
             return
         files, data = MonthFiles(checkpoint.size), folder.whole(message.data)
         if not folder.is_proven(file, data, files, checkpoint.root, _publics(node)):
-            if file.edge:
+            if file.edge and len(data) == file.bytes_max:
                 raise DamagedError("右缘不通向检查点的根 its right edge does not lead to the root")
-            if file.path != files[len(files) - 1].path:
+            if file.width == WIDTH or (file.width and file.level is None):
                 folder.require_whole_above(file, files, checkpoint)
             raise _FaultError(f"{name} 与签署的检查点不符。{name} does not fit the checkpoint that was signed")
         if file.level is None and file.width and not file.number:

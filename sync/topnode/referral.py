@@ -1,9 +1,9 @@
 """Where the reference top node sends whoever asks it: the sites of a route (T2, T7), as a Handle client reads them.
 
-A row of T2 or T7: kind, prefix, hosting, status, addresses; each of these is type of IP, address, and the ports of
-TCP, UDP and HTTP, None where there is none. The IPv4 addresses make one site (HS_SITE), the IPv6 addresses another
-one (HS_SITE.6): clients share out handles among the servers of one site, and go to another site where they cannot
-reach it. Source of the values: RFC 3651 §3.2.2.
+A row of T2 or T7: kind, prefix, addresses, hosting, state; an address is type of IP, address, and the ports of TCP,
+UDP and HTTP, None where there is none (``sync/fields.py``). The IPv4 addresses make one site (HS_SITE), the IPv6
+addresses another one (HS_SITE.6): clients share out handles among the servers of one site, and go to another site where
+they cannot reach it. Source of the values: RFC 3651 §3.2.2.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sync.table import unpack_row
 _PROTOCOL: Final = (2, 11)
 _FAMILIES: Final[dict[str, type[IPv4Address] | type[IPv6Address]]] = {"IPv4": IPv4Address, "IPv6": IPv6Address}
 _DOORS: Final = (InterfaceProtocol.TCP, InterfaceProtocol.UDP, InterfaceProtocol.HTTP)
-_STOPPED: Final = "stopped"
+_ENABLED: Final = 1
 _ADDRESS_BYTES: Final = 16
 
 Address = IPv4Address | IPv6Address
@@ -54,11 +54,11 @@ class Found(NamedTuple):
 def read_route(row: bytes) -> Route:
     """Read a row of T2 or T7; addresses that nobody can be sent to are left out. Errors: WireError."""
     try:
-        _, prefix, _, status, addresses = unpack_row(row)
+        _, prefix, addresses, _, state = unpack_row(row)
         servers = tuple(server for each in addresses if (server := _server(*each)) is not None)
     except (ValueError, TypeError, KeyError, AddressValueError):
         raise WireError("这一行不是解析路由。This is no row of a route") from None
-    return Route(str(prefix), status == _STOPPED, servers)
+    return Route(str(prefix), state != _ENABLED, servers)
 
 
 def _server(family: str, text: str, *ports: Any) -> Server | None:

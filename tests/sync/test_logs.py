@@ -421,7 +421,11 @@ def test_what_is_damaged_below_is_named_and_goes_once_it_is_repaired(
     sender.run(top.ask)
     edge = path in PATHS[:2]
     assert set(sender.faults) - {"change/2026-09"} == {"change/2026-10"}
-    assert path in sender.faults["change/2026-10"] or edge
+    fault = sender.faults["change/2026-10"]
+    thrown_away = edge and how == "flipped"  # which file of the edge is wrong, nobody knows
+    assert ("丢弃" in fault) is thrown_away
+    assert path in fault or thrown_away
+    assert ((top.data / "months" / NODE / "change" / ".2026-10.part").exists()) is not thrown_away
     assert not top.folder("change/2026-10").exists()
     first = path == bundle_path(0) and how in ("flipped", "empty")  # it shows that the month before is at its end
     assert sender.sent["change/2026-09"].complete is not first
@@ -472,6 +476,55 @@ def test_what_comes_is_never_more_than_a_file_can_be(log: Path, tmp_path: Path) 
         assert top.ask(other) == wanted
     for nowhere in (part._replace(month="../x"), part._replace(stream="x"), part._replace(stream="registration")):
         assert top.ask(nowhere) == messages.Wanted(False, "", 0, "")
+    sender.run(top.ask)
+    assert_arrived(log, top, "change/2026-09", "change/2026-10")
+
+
+def test_a_month_is_taken_with_the_checkpoint_that_was_cosigned(log: Path, tmp_path: Path) -> None:
+    """Not before it was, and not with an older one."""
+    top = Top(tmp_path / "top")
+    made = LogFolder(tmp_path / "log", Stream.CHANGE, "2026-09")
+    early = messages.Month("change", "2026-09", made.checkpoint)
+    assert "签署" in fault_of(top, early)  # nothing of this host is known
+    other = LogFolder(tmp_path / "log", Stream.CHANGE, "2026-10")
+    sender = Sender(tmp_path / "log2")
+    shutil.copytree(other.folder, tmp_path / "log2/change/2026-10")
+    sender.run(top.ask)
+    assert "见证" in fault_of(top, early)
+    made.entries(document(Stream.CHANGE, 1, "record.change", "88.118.7/S1"))
+    shutil.copytree(made.folder, tmp_path / "log2/change/2026-09")
+    sender.courier.step(top.ask, sender.now)
+    assert sender.sent["change/2026-09"].size == 2
+    assert "见证" in fault_of(top, early)
+    assert not fault_of(top, messages.Month("change", "2026-09", made.checkpoint))
+
+
+def fault_of(top: Top, question: messages.Question) -> str:
+    """Return what is wrong with it, as the top node says; empty for nothing."""
+    answer = top.ask(question)
+    assert isinstance(answer, messages.Wanted)
+    return answer.fault
+
+
+def test_throwing_away_may_end_anywhere(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of it is nothing: the month comes anew, whole."""
+    top, sender = Top(tmp_path / "top"), Sender(log)
+    part = top.data / "months" / NODE / "change" / ".2026-10.part"
+    while not (part / bundle_path(1)).exists():
+        assert sender.courier.step(top.ask, sender.now)
+    (part / tile_path(0, 1)).write_bytes(bytes(8_192))
+
+    def ends(folder: Path) -> None:
+        (folder / tile_path(0, 0)).unlink()
+        raise OSError("the power")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="the power"):
+        patch.setattr(shutil, "rmtree", ends)
+        (part / bundle_path(1)).unlink()
+        sender.run(top.ask)
+    sender.restart()
+    sender.run(top.ask)
+    sender.later()
     sender.run(top.ask)
     assert_arrived(log, top, "change/2026-09", "change/2026-10")
 
