@@ -24,6 +24,7 @@ from registry.refusals import RULES
 from registry.roles import CALLS, Call, allows
 from sync.fields import APPLICATION_TYPES, STATES
 from sync.rules import RULES as ROW_RULES
+from sync.sources.overview import COLUMNS
 from sync.table import INTEGER_MAX, Basis, Field, TableKind
 from sync.tables import TABLES
 
@@ -174,6 +175,11 @@ def tables_page() -> str:
         "The operation of T9 (1 add, 2 delete, 3 modify) stands in the item that carries the row; a deletion has none.",
         "T7 按协议每小时报送，本节点实时报送：路由变更须在数秒内可由上而下解析。",
         "T7 is hourly by the agreement and sent in real time: a changed route is to resolve top-down within seconds.",
+        "",
+        f"T5、T10 取自 `sync.applications` 所指的 CSV 文件（UTF-8），首行为列名：`{','.join(COLUMNS)}`；",
+        "`prefix` 为空者属本节点；`resolvers` 以 `;` 分隔。文件有任何错误时整表不报送，错误逐行指出。",
+        "T5 and T10 come from the CSV file of `sync.applications` (UTF-8), its first line the columns as above; a line",
+        "without `prefix` is of the node; `resolvers` are divided by `;`. Of a file with any fault nothing is sent.",
     ]
     for table in TABLES.values():
         lines += ["", f"## {table.name} {table.zh} {table.en}", "", _told(table), ""]
