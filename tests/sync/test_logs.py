@@ -425,6 +425,8 @@ def test_what_is_damaged_below_is_named_and_goes_once_it_is_repaired(
     thrown_away = edge and how == "flipped"  # which file of the edge is wrong, nobody knows
     assert ("丢弃" in fault) is thrown_away
     assert path in fault or thrown_away
+    sent = {each.path for each in top.heard if isinstance(each, messages.MonthFile) and each.month == "2026-10"}
+    assert not edge or sent <= set(PATHS[:2])  # nothing is taken behind it
     assert ((top.data / "months" / NODE / "change" / ".2026-10.part").exists()) is not thrown_away
     assert not top.folder("change/2026-10").exists()
     first = path == bundle_path(0) and how in ("flipped", "empty")  # it shows that the month before is at its end
@@ -522,10 +524,10 @@ def test_throwing_away_may_end_anywhere(log: Path, tmp_path: Path, monkeypatch: 
         patch.setattr(shutil, "rmtree", ends)
         (part / bundle_path(1)).unlink()
         sender.run(top.ask)
+    assert part.exists() and not (part / "checkpoint").exists()
     sender.restart()
     sender.run(top.ask)
-    sender.later()
-    sender.run(top.ask)
+    assert not sender.faults
     assert_arrived(log, top, "change/2026-09", "change/2026-10")
 
 
