@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sync.sources.statistics import StatisticsSource
-
 from core.config import Config
 from core.keyring import KeyRing
 from node import wiring
@@ -16,6 +14,7 @@ from sync.source import Source
 from sync.sources.identifiers import IdentifierSource
 from sync.sources.overview import ApplicationsFile, Overview
 from sync.sources.routes import RouteSource
+from sync.sources.statistics import StatisticsSource
 from sync.sources.subject import OperatorParty, Parties
 from sync.sources.templates import TemplateSource
 from sync.tables import TABLES

@@ -20,13 +20,19 @@ from core.store.upstream_rows import (
     day_of,
     refused_of,
     unpack_day,
+    unpack_link_state,
+    unpack_logs,
     unpack_mark,
     unpack_refused,
     unpack_table_state,
     unpack_upstream,
 )
 
-_STATES: Final[Mapping[str, Callable[[bytes], Any]]] = dict.fromkeys(TABLES, unpack_table_state)
+_STATES: Final[Mapping[str, Callable[[bytes], Any]]] = {
+    **dict.fromkeys(TABLES, unpack_table_state),
+    "link": unpack_link_state,
+    "logs": unpack_logs,
+}
 """What a row of SYNC_TABLES is, by what stands behind the upstream in its key."""
 
 

@@ -55,11 +55,17 @@ from core.store.token_rows import TIME_ROW, TokenRow, pack_token, time_key, toke
 from core.store.transfer_rows import Past, Transfer, history_key, pack_past, pack_transfer
 from core.store.upstream_rows import (
     DayMark,
+    LinkState,
+    LogSent,
     RefusedRow,
     TableState,
     Upstream,
     day_key,
+    link_key,
+    logs_key,
     pack_day,
+    pack_link_state,
+    pack_logs,
     pack_mark,
     pack_refused,
     pack_table_state,
@@ -141,6 +147,8 @@ def clean() -> Batch:
     batch.put(Table.HISTORY, history_key(COMING, 1), pack_past(PAST))
     batch.put(Table.UPSTREAMS, TOP.encode(), UPSTREAM)
     batch.put(Table.SYNC_TABLES, table_key(TOP, "T9"), pack_table_state(TableState(serial=3)))
+    batch.put(Table.SYNC_TABLES, link_key(TOP), pack_link_state(LinkState("enrolled", AT)))
+    batch.put(Table.SYNC_TABLES, logs_key(TOP), pack_logs({LOG.decode(): LogSent(7, AT)}))
     batch.put(Table.SYNC_REFUSED, refused_key(TOP, "T9", 3, SHORT), REFUSED)
     batch.put(Table.SYNC_DAYS, day_key("T8", "2026-11-22"), pack_mark(DayMark("2026-11", 9)))
     batch.put(Table.SYNC_DAYS, day_key("T8", "2026-11-22", PREFIX), COUNTED)
@@ -470,6 +478,9 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
     "upstream under another id": (Table.UPSTREAMS, b"0" * 32, UPSTREAM, "its key has another id"),
     "no upstream": (Table.UPSTREAMS, TOP.encode(), None, "its upstream is not there"),
     "garbage state of a table": (Table.SYNC_TABLES, table_key(TOP, "T9"), b"\x02", "sync_tables"),
+    "garbage state of a top node": (Table.SYNC_TABLES, link_key(TOP), b"\x01\x90", "sync_tables"),
+    "garbage state of logs": (Table.SYNC_TABLES, logs_key(TOP), b"\x01\x90", "sync_tables"),
+    "refused row of a link": (Table.SYNC_REFUSED, refused_key(TOP, "link", 1, b""), REFUSED, "there is no such table"),
     "state of no table": (Table.SYNC_TABLES, table_key(TOP, "T12"), pack_table_state(TableState()), "no such table"),
     "state under no key": (Table.SYNC_TABLES, b"\xff", pack_table_state(TableState()), "its upstream is not there"),
     "garbage refused row": (Table.SYNC_REFUSED, refused_key(TOP, "T9", 3, SHORT), b"", "sync_refused"),

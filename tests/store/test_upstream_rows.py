@@ -14,6 +14,8 @@ from core.clock import Millis
 from core.errors import StoreError
 from core.store.upstream_rows import (
     DayMark,
+    LinkState,
+    LogSent,
     RefusedRow,
     TableState,
     Upstream,
@@ -21,6 +23,8 @@ from core.store.upstream_rows import (
     day_of,
     days_range,
     pack_day,
+    pack_link_state,
+    pack_logs,
     pack_mark,
     pack_refused,
     pack_table_state,
@@ -30,6 +34,8 @@ from core.store.upstream_rows import (
     refused_range,
     table_key,
     unpack_day,
+    unpack_link_state,
+    unpack_logs,
     unpack_mark,
     unpack_refused,
     unpack_table_state,
@@ -42,15 +48,23 @@ TIME = st.integers(0, 2**32 * 1_000 - 1).map(Millis)
 NUMBER = st.integers(0, 2**63 - 1)
 DAY = st.dates().map(lambda day: day.isoformat())
 MONTH = DAY.map(lambda day: day[:7])
+LOG_SENT = st.builds(LogSent, NUMBER, TIME, st.booleans(), TEXT, TIME)
 KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[[bytes], Any]]] = {
     "upstream": (
         st.builds(Upstream, TEXT, st.binary(min_size=32, max_size=32), TEXT, TIME), pack_upstream, unpack_upstream,
     ),
     "table": (
         st.builds(
-            TableState, NUMBER, NUMBER, NUMBER, OCTETS, OCTETS, NUMBER, NUMBER, NUMBER, NUMBER, TIME, TEXT, TIME
+            TableState, NUMBER, NUMBER, NUMBER, NUMBER, OCTETS, OCTETS, NUMBER, NUMBER, NUMBER, TIME, TEXT, TIME
         ),
         pack_table_state, unpack_table_state,
+    ),
+    "link": (
+        st.builds(LinkState, TEXT, TIME, st.integers(-(2**63), 2**63 - 1), TIME, TEXT, TIME, NUMBER),
+        pack_link_state, unpack_link_state,
+    ),
+    "logs": (
+        st.dictionaries(st.sampled_from(["change/2026-11", "resolution/2026-10"]), LOG_SENT), pack_logs, unpack_logs,
     ),
     "refused": (st.builds(RefusedRow, st.integers(0, 3), TEXT, TEXT, TEXT, TIME), pack_refused, unpack_refused),
     "mark": (st.builds(DayMark, MONTH, NUMBER), pack_mark, unpack_mark),
@@ -89,7 +103,7 @@ def test_total(kind: str, data: st.DataObject, octets: bytes, wrong: object) -> 
     at = data.draw(st.integers(0, len(row)))
     for damaged in (octets, b"\x01" + octets, row[:at], row[:at] + octets, row[:at] + octets + row[at + len(octets) :]):
         read(unpack, damaged)
-    if kind == "day":
+    if kind in ("day", "logs"):
         return
     members = msgpack.unpackb(row[1:])
     at = data.draw(st.integers(0, len(members) - 1))

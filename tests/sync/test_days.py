@@ -28,7 +28,7 @@ from core.streams import Stream
 from registry.commands import ApplyPrefix, Home, MovePrefix, ReviewPrefix
 from sync.days import drop_days, first_month_kept, make_days, missing_days
 from sync.sources.statistics import StatisticsSource, day_number
-from sync.tables import TABLES
+from sync.tables import TABLES, check_row
 from tests.kit.days import CountedNode, Query, shanghai
 from tests.kit.governance import BEN, EVIDENCE
 
@@ -42,6 +42,9 @@ def node(tmp_path: Path) -> Iterator[CountedNode]:
     yield node
     with node.store.snapshot() as snapshot:
         assert [fault for fault in check_store(snapshot) if "sync" in fault] == []
+        for table in (T3, T8):
+            for key, row in StatisticsSource(table).rows(snapshot, b"", None):
+                assert check_row(table, key, row) == [], key
 
 
 def make_all(node: CountedNode, now: str, **options: Any) -> int:
