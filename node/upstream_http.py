@@ -92,15 +92,18 @@ class HttpCarry:
     def _read(
         self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, deadline_s: float
     ) -> bytes:
-        pieces, length = [], 0
-        while piece := response.read1(_READ_BYTES):
-            pieces.append(piece)
-            length += len(piece)
-            if length > limits.UPSTREAM_BODY_BYTES_MAX:
-                raise ValueError(f"more than {limits.UPSTREAM_BODY_BYTES_MAX} octets")
+        left = response.length
+        if left is None or left > limits.UPSTREAM_BODY_BYTES_MAX:
+            raise ValueError(f"an answer of {'no length' if left is None else f'{left} octets'}")
+        pieces: list[bytes] = []
+        while left:
             self._hurry(connection, deadline_s)
-        if response.length:  # read1() does not tell of an answer that ends early
-            raise http.client.IncompleteRead(b"", response.length)
+            piece = response.fp.read1(min(left, _READ_BYTES))  # one receive: read() would wait for all of it
+            if not piece:
+                raise http.client.IncompleteRead(b"".join(pieces), left)
+            pieces.append(piece)
+            left -= len(piece)
+        response.close()
         return b"".join(pieces)
 
     def _hurry(self, connection: http.client.HTTPConnection, deadline_s: float) -> None:
