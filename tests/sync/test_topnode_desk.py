@@ -384,6 +384,6 @@ def test_checkpoints_go_to_who_takes_them(tmp_path: Path) -> None:
     assert peer.ask(messages.Checkpoint(b"early")).rule == "not-enrolled"
     top.store.enrol(peer.node_id)
     assert peer.ask(messages.Checkpoint(b"log")) == messages.Cosigned(7, b"signed")
-    assert peer.ask(messages.Month("maintenance", "2026-10", b"", ())).rule == "not-taken"
+    assert peer.ask(messages.MonthFile("maintenance", "2026-10", "x", 0, b"", True)).rule == "not-taken"
     assert taken == [b"log"]
     top.close()
