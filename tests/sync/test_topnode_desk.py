@@ -191,12 +191,25 @@ def test_a_refused_row_stays_as_it_was_and_is_put_right_by_a_repair(tmp_path: Pa
     answer = peer.delta("T9", 1, 3, item(2, b"A", b"bad", 3), item(3, b"B"))
     assert answer.refused == (messages.Refused(2, b"A", "row-form", "错", "wrong"),)
     assert peer.held_rows("T9") == {b"A": ROW, b"B": ROW}
-    for _ in range(2):
-        assert peer.repair("T9", 3, item(2, b"A", b"\x91\x07", 3)).why == "applied"
+    for operation in (3, 2):
+        assert peer.repair("T9", 3, item(2, b"A", b"\x91\x07", operation)).why == "applied"
     assert [told[:2] for told in top.store.history(peer.node_id, 0, 9)] == [(1, 1), (2, 3), (3, 1)]
     held = top.store.holdings(peer.node_id, TABLES.values())["T9"]
     assert (held.serial, held.rows, held.added, held.changed, held.removed, held.refused) == (3, 2, 2, 2, 0, 1)
     top.close()
+
+
+def test_a_snapshot_goes_on_where_it_was_and_ends_once(peer: Peer) -> None:
+    """A piece that comes again is a duplicate, also the last one; changes wait; a lower serial may follow a higher."""
+    peer.delta("T9", 0, 9, item(1, b"A"), item(2, b"B"), item(3, b"C"))
+    first, last = (5, b"", b"B", {b"A": ROW}), (5, b"B", None, {b"C": ROW})
+    assert peer.piece("T9", *last).why == "piece"
+    assert [peer.piece("T9", *first).why for _ in range(2)] == ["applied", "duplicate"]
+    assert peer.delta("T9", 9, 10, item(10, b"D")).why == "piece"
+    peer.top.reopen()
+    assert [peer.piece("T9", *last).why for _ in range(2)] == ["applied", "duplicate"]
+    assert peer.delta("T9", 5, 5).holding == messages.Holding("T9", 5, 0, b"", 2)
+    assert peer.held_rows("T9") == {b"A": ROW, b"C": ROW}
 
 
 def test_ranges_come_in_order(peer: Peer) -> None:
@@ -371,6 +384,6 @@ def test_checkpoints_go_to_who_takes_them(tmp_path: Path) -> None:
     assert peer.ask(messages.Checkpoint(b"early")).rule == "not-enrolled"
     top.store.enrol(peer.node_id)
     assert peer.ask(messages.Checkpoint(b"log")) == messages.Cosigned(7, b"signed")
-    assert peer.ask(messages.Month("maintenance", "2026-10", b"", ())).rule == "not-taken"
+    assert peer.ask(messages.MonthFile("maintenance", "2026-10", "x", 0, b"", True)).rule == "not-taken"
     assert taken == [b"log"]
     top.close()
