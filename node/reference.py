@@ -1,4 +1,4 @@
-"""Reference pages made from the tables themselves: settings, commands, roles, refusals.
+"""Reference pages made from the tables themselves: settings, commands, roles, refusals, tables for the top node.
 
 ``python -m node.reference docs/reference`` writes them; a test holds the committed
 pages to what the code says.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,11 @@ from node.topnode_settings import SETTINGS as TOPNODE_SETTINGS
 from registry.management import OPERATIONS
 from registry.refusals import RULES
 from registry.roles import CALLS, Call, allows
+from sync.fields import APPLICATION_TYPES, STATES
+from sync.rules import RULES as ROW_RULES
+from sync.sources.overview import COLUMNS
+from sync.table import INTEGER_MAX, Basis, Field, TableKind
+from sync.tables import TABLES
 
 _NOTE = "<!-- Made by `python -m node.reference docs/reference`; do not edit. -->"
 
@@ -131,10 +136,90 @@ def refusals_page() -> str:
     for title, rules in (
         ("登记、审核、令牌、接口 Governance, tokens and the API", RULES),
         ("主体资料 Subject data of a party", PARTY_RULES),
+        ("报送的数据行 Rows for the top node", ROW_RULES),
     ):
         lines += ["", f"## {title}", "", "| rule | 中文 | English |", "|---|---|---|"]
         lines += [f"| `{name}` | {_cell(zh)} | {_cell(en)} |" for name, (zh, en) in rules.items()]
     return "\n".join(lines) + "\n"
+
+
+_BASES: Final = {
+    Basis.FEED: ("随变更报送该行", "a row follows each of its changes"),
+    Basis.DAYS: ("按日追加", "rows are added for each day"),
+    Basis.WHOLE: ("有变化即整表报送", "all of it is sent when it is another"),
+}
+
+
+def tables_page() -> str:
+    """Return the page of the tables that the top node is owed."""
+    lines = [
+        "# 报送国家顶级节点的数据表 Tables for the national top-level node",
+        "",
+        _NOTE,
+        "",
+        "对接协议要求报送的十一张表；本节点与参考顶级节点均按此校验。",
+        "传输格式是本项目自有的，不声称与国家顶级节点的私有格式一致。",
+        "The eleven tables of the docking agreement; this node and the reference top node check rows by them.",
+        "The wire format is our own: no conformance to the private one of the national top-level node is claimed.",
+        "",
+        "一行是按字段顺序排列的 msgpack 数组；未知的值为 nil，从不编造。“No.”为协议中的字段号，“–”为本节点增加的字段。",
+        "A row is a msgpack array in the order of the fields; what is not known is nil: nothing is invented.",
+        "No. is the number of a field in the agreement, or – where this node adds it.",
+        "随前缀由其他节点迁入的主体，其身份信息在补齐前为 nil。",
+        "Of a party that came with its prefix from another node, identity data is nil until it is completed.",
+        "",
+        f"前缀状态 State of a prefix: {_meanings(STATES)}.",
+        f"应用类型 Type of an application: {_meanings(APPLICATION_TYPES)}.",
+        "",
+        "T9 的操作（新增 1、删除 2、修改 3）不在行内，而在携带该行的变更中；删除没有行。",
+        "The operation of T9 (1 add, 2 delete, 3 modify) stands in the item that carries the row; a deletion has none.",
+        "T7 按协议每小时报送，本节点实时报送：路由变更须在数秒内可由上而下解析。",
+        "T7 is hourly by the agreement and sent in real time: a changed route is to resolve top-down within seconds.",
+        "",
+        f"T5、T10 取自 `sync.applications` 所指的 CSV 文件（UTF-8），首行为列名：`{','.join(COLUMNS)}`；",
+        "`prefix` 为空者属本节点；`resolvers` 以 `;` 分隔。文件有任何错误时整表不报送，错误逐行指出。",
+        "T5 and T10 come from the CSV file of `sync.applications` (UTF-8), its first line the columns as above; a line",
+        "without `prefix` is of the node; `resolvers` are divided by `;`. Of a file with any fault nothing is sent.",
+    ]
+    for table in TABLES.values():
+        lines += ["", f"## {table.name} {table.zh} {table.en}", "", _told(table), ""]
+        lines += ["| No. | field | 字段 | kind | bounds | from |", "|---|---|---|---|---|---|"]
+        for field in table.fields:
+            lines.append(_field_line(field))
+            lines += (_field_line(member, f"{field.name}.") for member in field.members)
+    return "\n".join(lines) + "\n"
+
+
+def _told(table: TableKind) -> str:
+    zh, en = _BASES[table.basis]
+    personal = " 含个人信息 Holds personal data." if table.personal else ""
+    return (
+        f"周期 Cadence: {table.cadence.value}; 本节点 as sent: {table.sent.value}. "
+        f"键 Key: `{table.key}`. {zh} {en}.{personal}"
+    )
+
+
+def _meanings(meanings: Mapping[int, str]) -> str:
+    return ", ".join(f"{number} {meaning}" for number, meaning in meanings.items())
+
+
+def _field_line(field: Field, within: str = "") -> str:
+    numbers = ", ".join(map(str, field.numbers)) or "–"
+    return f"| {numbers} | `{within}{field.name}` | {field.zh} | {field.kind} | {_bounds(field)} | {field.source} |"
+
+
+def _bounds(field: Field) -> str:
+    """Return what bounds a field, in words."""
+    told = ["required"] if field.required else []
+    if field.choices:
+        told.append(" / ".join(field.choices))
+    elif field.chars_max:
+        told.append(f"≤ {field.chars_max} {'octets' if field.kind == 'octets' else 'characters'}")
+    if field.kind == "integer":
+        told.append(f"{field.low} … {field.high}" if field.high < INTEGER_MAX else f"≥ {field.low}")
+    if field.items_max:
+        told.append(f"≤ {field.items_max} items")
+    return "; ".join(told)
 
 
 def _cell(text: str) -> str:
@@ -147,6 +232,7 @@ PAGES = {
     "commands.md": commands_page,
     "roles.md": roles_page,
     "refusals.md": refusals_page,
+    "upstream-tables.md": tables_page,
 }
 
 

@@ -16,8 +16,9 @@ from sync.table import Field
 ORGANISATION: Final = "organisation"
 PERSON: Final = "person"
 
-_FORM: Final = "the subject data of the party, as it was filed"
-_SEALED: Final = "the same; identity data, opened with party.keys"
+_FORM: Final = "subject data, as filed"
+_PERSON: Final = "subject data, as filed; of a person, opened with party.keys"
+_SEALED: Final = "subject data, opened with party.keys"
 _STEPS: Final = "the verification of the party"
 _RESULTS: Final = tuple(state.value for state in Verified)
 
@@ -29,10 +30,11 @@ def _kind(field: party.Field) -> str:
 
 
 def _of_form(field: party.Field) -> Field:
-    hidden = field.identity or field.person
+    source = _SEALED if field.identity else _PERSON if field.person else _FORM
+    kind = _kind(field)
     return Field(
-        field.name, field.numbers, field.label, _kind(field), _SEALED if hidden else _FORM, field.chars_max,
-        field.required and not hidden, field.choices, items_max=field.items_max,
+        field.name, field.numbers, field.label, kind, source, 0 if kind == "date" else field.chars_max,
+        field.required and source == _FORM, field.choices, items_max=field.items_max,
     )  # fmt: skip
 
 

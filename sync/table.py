@@ -13,6 +13,8 @@ import msgpack
 
 from core.errors import WireError
 
+INTEGER_MAX: Final = 2**63 - 1
+
 _PACK: Final = msgpack.Packer().pack
 
 
@@ -65,7 +67,7 @@ class Field(NamedTuple):
     required: bool = False
     choices: tuple[str, ...] = ()
     low: int = 0
-    high: int = 2**63 - 1
+    high: int = INTEGER_MAX
     items_max: int = 0
     members: tuple[Field, ...] = ()
 

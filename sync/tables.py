@@ -72,7 +72,7 @@ _PLACES: Final = {
 }
 
 
-def values(table: TableKind, **given: Any) -> list[Any]:
+def values(table: TableKind, /, **given: Any) -> list[Any]:
     """Return the values of a row in the order of its fields, None where none is given. Errors: KeyError."""
     places = _PLACES[table.name]
     row: list[Any] = [None] * len(places)

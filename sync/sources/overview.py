@@ -49,7 +49,7 @@ class ApplicationsFile:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._octets = b""
+        self._octets: bytes | None = None
         self._applications = Applications({}, {})
 
     def applications(self) -> Applications:
