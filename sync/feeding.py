@@ -10,17 +10,16 @@ import datetime
 from typing import Final, NamedTuple
 
 from core import limits
-from core.changes import ChangeKind, Serial, unpack_change
+from core.changes import KIND_AT, Serial, identifier_of
 from core.store.engine import Snapshot
 from sync.messages import Item
 from sync.source import Source
 from sync.table import Basis, Operation
 
-_CHUNK: Final = 10_000
+_CHUNK: Final = limits.UPSTREAM_BATCH_ITEMS  # a batch of T9 is one, as a rule
 _DAY_CHARS: Final = len("2026-11-22")
 _EPOCH: Final = datetime.date(1970, 1, 1)
 DAY_SERIALS: Final = 1_000_000
-_KIND_AT: Final = 2  # a row of the feed: 1, then an array of three, of which the first is the kind
 
 
 class Gathered(NamedTuple):
@@ -51,7 +50,7 @@ def gather(snapshot: Snapshot, source: Source, after: int, to: int) -> Gathered:
 
 def _touched(snapshot: Snapshot, source: Source, after: int, to: int) -> tuple[list[_Touched], int, bool]:
     """Return what was touched, up to where, and whether changes are missing."""
-    kinds = frozenset(map(int, source.kinds))
+    kinds = {int(kind): kind for kind in source.kinds}
     history = _has_history(source)
     found: list[_Touched] = []
     at: dict[bytes, int] = {}
@@ -60,12 +59,12 @@ def _touched(snapshot: Snapshot, source: Source, after: int, to: int) -> tuple[l
         rows = snapshot.feed(Serial(looked), min(_CHUNK, to - looked))
         if not rows or rows[0][0] != looked + 1:
             return found, looked, True
+        looked = rows[-1][0]
         for serial, row in rows:
-            looked = serial
-            if row[_KIND_AT] not in kinds:
+            kind = row[KIND_AT]
+            if kind not in kinds:
                 continue
-            change = unpack_change(row)
-            touch = source.touched(ChangeKind(change.kind), change.identifier.encode())
+            touch = source.touched(kinds[kind], identifier_of(row))
             if touch is None:
                 continue
             key, operation = touch
@@ -74,6 +73,7 @@ def _touched(snapshot: Snapshot, source: Source, after: int, to: int) -> tuple[l
             at[key] = len(found)
             found.append(_Touched(serial, operation, key))
             if len(found) == limits.UPSTREAM_BATCH_ITEMS:
+                looked = serial
                 break
     return [each for each in found if each.serial], looked, False
 
