@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from core import clock
+from core import clock, limits
 from core.config import Config
 from core.errors import ConfigError, WireError
 from core.store.lmdb_engine import LmdbEngine
@@ -198,7 +198,7 @@ def _show_standing(each: dict[str, Any]) -> None:
     click.echo(f"{each['name'] or '-'}  {each['url']}  {each['upstream']}  {each['enrolment'] or '-'}")
     if each["fault"]:
         click.echo(f"  自 since {each['away_since']}: {each['fault']}")
-    if abs(each["clock_ahead_ms"]) > 60_000:
+    if abs(each["clock_ahead_ms"]) > limits.UPSTREAM_SKEW_MS:
         click.echo(
             f"  两端时钟相差 {each['clock_ahead_ms'] / 1000:.0f} 秒，请核对本机时间。"
             f"The clocks differ by {each['clock_ahead_ms'] / 1000:.0f} s: check the time of this machine"
