@@ -89,9 +89,8 @@ def run(desk: Desk, upstream: str) -> None:
     with _senders(desk.config, upstream) as (syncing, senders):
         for sender in senders:
             done = syncing.send_all(sender)
-            told.append({
-                "upstream": sender.upstream, "rows": done.rows, "faults": dict(done.faults) | _refusals(syncing, sender),
-            })  # fmt: skip
+            said = dict(done.faults) | _refusals(syncing, sender)
+            told.append({"upstream": sender.upstream, "rows": done.rows, "faults": said})
     faults = [f"{name}: {fault}" for each in told for name, fault in each["faults"].items()]
     if desk.as_json:
         print_json({"done": not faults, "upstreams": told})
