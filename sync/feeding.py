@@ -10,13 +10,13 @@ import datetime
 from typing import Final, NamedTuple
 
 from core import limits
-from core.changes import KIND_AT, Serial, identifier_of
+from core.changes import KIND_AT, identifier_of
 from core.store.engine import Snapshot
 from sync.messages import Item
+from sync.skim import Look, read_feed
 from sync.source import Source
 from sync.table import Basis, Operation
 
-_CHUNK: Final = limits.UPSTREAM_BATCH_ITEMS  # a batch of T9 is one, as a rule
 _DAY_CHARS: Final = len("2026-11-22")
 _EPOCH: Final = datetime.date(1970, 1, 1)
 DAY_SERIALS: Final = 1_000_000
@@ -36,30 +36,32 @@ class _Touched(NamedTuple):
     key: bytes
 
 
-def gather(snapshot: Snapshot, source: Source, after: int, to: int) -> Gathered:
+def gather(snapshot: Snapshot, source: Source, after: int, to: int, look: Look = read_feed) -> Gathered:
     """Return the items of the changes behind ``after`` up to ``to``, as far as one message holds them.
+
+    ``look``: reads the feed; of T9 all of it is read.
 
     Bounds: UPSTREAM_BATCH_ITEMS, UPSTREAM_BATCH_BYTES (the last one may lie beyond), UPSTREAM_LOOKED_AT.
     """
-    touched, looked, trimmed = _touched(snapshot, source, after, to)
+    touched, looked, trimmed = _touched(snapshot, source, (after, to), read_feed if _has_history(source) else look)
     if trimmed:
         return Gathered((), after, trimmed=True)
     items, cut = _items(snapshot, source, touched)
     return Gathered(items, looked if cut is None else cut)
 
 
-def _touched(snapshot: Snapshot, source: Source, after: int, to: int) -> tuple[list[_Touched], int, bool]:
+def _touched(snapshot: Snapshot, source: Source, span: tuple[int, int], look: Look) -> tuple[list[_Touched], int, bool]:
     """Return what was touched, up to where, and whether changes are missing."""
     kinds = {int(kind): kind for kind in source.kinds}
     history = _has_history(source)
     found: list[_Touched] = []
     at: dict[bytes, int] = {}
+    after, to = span
     looked = after
     while looked < to and looked - after < limits.UPSTREAM_LOOKED_AT and len(found) < limits.UPSTREAM_BATCH_ITEMS:
-        rows = snapshot.feed(Serial(looked), min(_CHUNK, to - looked))
-        if not rows or rows[0][0] != looked + 1:
+        rows, looked, trimmed = look(snapshot, looked, to)
+        if trimmed:
             return found, looked, True
-        looked = rows[-1][0]
         for serial, row in rows:
             kind = row[KIND_AT]
             if kind not in kinds:

@@ -27,7 +27,7 @@ from registry.commands import (
 )
 from sync.sources.routes import Address, RouteSource
 from sync.tables import TABLES
-from tests.kit.governance import OPERATOR, Office
+from tests.kit.governance import EVIDENCE, OPERATOR, Office
 from tests.kit.lots import put_lot
 from tests.kit.templates import template_form
 from tests.kit.upstream import BadLine, Sending, Top
@@ -109,7 +109,7 @@ class Outage(RuleBasedStateMachine):
 
     @rule(event=st.sampled_from(["suspend", "resume"]))
     def move(self, event: str) -> None:
-        self.office.ask(MovePrefix("88.118.7", event, "检查"))
+        self.office.ask(MovePrefix("88.118.7", event, "检查", EVIDENCE))
 
     @rule()
     def publish(self) -> None:
