@@ -218,7 +218,7 @@ def test_told_to_misbehave_it_drops_cuts_and_fails_and_says_so_to_nobody_else(tm
         with TopNode(folder, misbehave=spec) as top:
             below = Below(top)
             try:
-                reply = below.post(below.sealed(messages.Connect("88.118", "n", "s", "", "")))
+                reply = below.post(below.sealed(messages.Connect("88.118", ("88.118",), "n", "s", "", "")))
                 shown = str(reply.status)
             except ConnectionError:
                 shown = "dropped"
