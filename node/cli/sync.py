@@ -89,16 +89,16 @@ def run(desk: Desk, upstream: str) -> None:
     with _senders(desk.config, upstream) as (syncing, senders):
         for sender in senders:
             done = syncing.send_all(sender)
-            faults = dict(done.faults) | _refusals(syncing, sender)
-            told.append({"upstream": sender.upstream, "rows": done.rows, "faults": faults})
-    failed = [f"{name}: {fault}" for each in told for name, fault in each["faults"].items()]
+            said = dict(done.faults) | _refusals(syncing, sender)
+            told.append({"upstream": sender.upstream, "rows": done.rows, "faults": said})
+    faults = [f"{name}: {fault}" for each in told for name, fault in each["faults"].items()]
     if desk.as_json:
-        print_json({"done": not failed, "upstreams": told})
+        print_json({"done": not faults, "upstreams": told})
     else:
         for each in told:
             click.echo(f"已报送 Sent: {each['rows']} 行 rows → {each['upstream']}")
-    if failed:
-        raise Failure("\n".join(failed))
+    if faults:
+        raise Failure("\n".join(faults))
 
 
 @sync.command()
