@@ -43,7 +43,7 @@ def _of_link(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield (
             "warning",
             f"自 {told['away_since']} 起无应答，最久待报 {oldest_s} 秒，本地服务不受影响。"
-            f"No answer since then; what waits longest waits for {oldest_s} s, and nothing local waits for it: {told['fault']}",
+            f"No answer since then; the oldest change waits for {oldest_s} s, nothing local waits: {told['fault']}",
         )
     if abs(told["clock_ahead_ms"]) > limits.UPSTREAM_SKEW_MS:
         yield (

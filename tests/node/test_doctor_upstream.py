@@ -50,7 +50,11 @@ def test_what_a_person_has_to_know(tmp_path: Path) -> None:
     node.round()
     node.now = Millis(office.now + 7_000)
     [(level, message)] = found()
-    assert (level, "waits for 7 s" in message, message.endswith(": away")) == ("warning", True, True)
+    assert (level, "waits for 7 s, nothing local waits" in message, message.endswith(": away")) == (
+        "warning",
+        True,
+        True,
+    )
 
     top.away = False
     node.settle()
