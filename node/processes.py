@@ -41,6 +41,8 @@ from node.mirroring import keep_mirror
 from node.sequencing import make_sequencer
 from node.serving import Rates
 from node.site import Ports
+from node.sync_metrics import SyncMetrics
+from node.sync_sources import make_sources
 from node.syncing import keep_syncing
 from node.telemetry import Counters
 from node.witness import LogWitness, load_witness
@@ -162,7 +164,8 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
     clocks = Clocks(clock.now_ms, clock.monotonic_s)
     keeping = LogKeeper(sequencer, clocks, partial(drop_logs, config, store), counters.log_round_failed)
     witness = load_witness(config, keeping.note)
-    watched = (keeping,) if witness is None else (keeping, witness)
+    upstream = SyncMetrics(store, partial(make_sources, config), clock.now_ms)
+    watched = (keeping, upstream) if witness is None else (keeping, upstream, witness)
     run = serving.open_run_store(config)
     runner = web.ServerRunner(web.Server(_management(config, store, *watched), access_log=None))
     await runner.setup()
