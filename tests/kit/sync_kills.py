@@ -47,6 +47,8 @@ PREFIX: Final = "88.118.7"
 WINDOWS: Final = ("committed", "sent")
 VICTIMS: Final = ("sync", "node", "top")
 _COMBINATIONS: Final = [(victim, window) for victim in VICTIMS for window in WINDOWS]
+_HELD_OF: Final = ("T9", "T9", "T6")
+_ACKNOWLEDGED: Final = 0.5  # of the rounds
 _HELD_S: Final = 60.0  # until a message with rows comes by, however often the top node answered badly before
 _BROKEN: Final = (OSError, http.client.HTTPException)
 _ACTOR: Final = Actor(local=True, name="张经办")
@@ -62,7 +64,8 @@ class Gate:
     def __init__(self) -> None:
         self.to = 0
         self.held = threading.Event()
-        self._window = ""
+        self.taken = threading.Event()
+        self._window = self._table = ""
         self._goes_on = threading.Event()
         self._forward = False
         gate = self
@@ -81,11 +84,16 @@ class Gate:
     def url(self) -> str:
         return f"http://{HOST}:{self._server.server_address[1]}"
 
-    def hold(self, window: str) -> None:
-        """Hold the next message with rows, or its answer where it is one."""
+    def hold(self, window: str, table: str) -> None:
+        """Hold the next message with rows of a table, or its answer where it is one."""
         self.held.clear()
         self._goes_on.clear()
-        self._window = window
+        self._table, self._window = table, window
+
+    def await_taken(self) -> None:
+        """Wait until changes of identifiers went there, and an answer back."""
+        self.taken.clear()
+        assert self.taken.wait(_HELD_S), "no change of an identifier is acknowledged"
 
     def let_go(self, *, forward: bool) -> None:
         """Let what is held go on, or let it be lost."""
@@ -102,14 +110,17 @@ class Gate:
         if not asks.readline():
             return False
         body = asks.read(int(http.client.parse_headers(asks)["Content-Length"]))
-        has_rows = _has_rows(body)
-        if has_rows and self._window == "committed" and not self._hold():
+        table = _table_of(body)
+        if table == self._table and self._window == "committed" and not self._hold():
             return False
         status, length, answer = _asked(self.to, body)
-        if has_rows and self._window == "sent" and status == 200 and len(answer) == length and not self._hold():
+        whole = status == 200 and len(answer) == length  # HTTP OK
+        if whole and table == self._table and self._window == "sent" and not self._hold():
             return False
         head = f"HTTP/1.1 {status} -\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {length}\r\n\r\n"
         answers.write(head.encode() + answer)
+        if whole and table == "T9":
+            self.taken.set()
         return len(answer) == length
 
     def _hold(self) -> bool:
@@ -118,9 +129,10 @@ class Gate:
         return self._goes_on.wait(_HELD_S) and self._forward
 
 
-def _has_rows(body: bytes) -> bool:
+def _table_of(body: bytes) -> str:
+    """Return of which table a message has rows, "" for another one."""
     message = decode(open_envelope(QUESTION, body).payload)
-    return isinstance(message, Delta | Piece) and bool(message.items)
+    return message.table if isinstance(message, Delta | Piece) and message.items else ""
 
 
 def _asked(port: int, body: bytes) -> tuple[int, int, bytes]:
@@ -248,8 +260,11 @@ def endure_sync_kills(folder: Path, rounds: int, chance: random.Random) -> Endur
         writer.start()
         killed: Counter[str] = Counter()
         for victim, window in _moments(rounds, chance):
-            _round(node, top, gate, writer, victim, window, forward=chance.random() < 0.5)
+            gate.hold(window, chance.choice(_HELD_OF))
+            _kill(node, top, gate, writer, victim, forward=chance.random() < 0.5)
             killed[f"{victim} {window}"] += 1
+            if chance.random() < _ACKNOWLEDGED:  # else the next kill meets what was not acknowledged before it
+                gate.await_taken()
         writer.end()
         top.stop()
         top.misbehave = ""
@@ -275,10 +290,8 @@ def _moments(rounds: int, chance: random.Random) -> Iterator[tuple[str, str]]:
         yield first[number] if number < len(first) else chance.choice(_COMBINATIONS)
 
 
-def _round(
-    node: Node, top: TopNode, gate: Gate, writer: _Writer, victim: str, window: str, *, forward: bool
-) -> None:  # fmt: skip
-    gate.hold(window)
+def _kill(node: Node, top: TopNode, gate: Gate, writer: _Writer, victim: str, *, forward: bool) -> None:
+    """Kill one once a message is held; start it again. ``forward``: what is held goes on all the same."""
     deadline = time.monotonic() + _HELD_S
     while not gate.held.wait(0.2):
         assert writer.failure is None, writer.failure
