@@ -25,16 +25,17 @@ from core.store.lmdb_engine import LmdbEngine
 from core.store.upstream_rows import LogSent, Upstream, logs_key, pack_logs, unpack_logs, upstreams
 from node import VERSION, wiring
 from node.cli.common import writer
+from node.keeping import clocks_of
 from node.signing import load_signer
 from node.sync_lock import sync_lock
 from node.sync_sources import make_sources
 from node.upstream_http import HttpCarry
 from node.verdicts import tell_verdict
 from sync.courier import Courier, Done
-from sync.days import make_days
-from sync.link import Link, RefusalError, UpstreamError
+from sync.days import drop_days, first_month_kept, make_days
+from sync.link import Asks, Link, Persistent, RefusalError, UpstreamError
 from sync.logs import LogCourier
-from sync.messages import Answer, Checkpoint, Connect, Cosigned, Question, Verdict, Wanted
+from sync.messages import Answer, Checkpoint, Connect, Cosigned, Question, Review, Verdict, Wanted
 from sync.reconcile import Comparison, compare
 from sync.reviews import WAITING, waiting
 from sync.schedule import night_of, retry_s
@@ -68,11 +69,12 @@ def client_tls(config: Config) -> ssl.SSLContext:
     return context
 
 
-def make_link(config: Config, url: str, public_key: bytes) -> Link:
+def make_link(config: Config, url: str, public_key: bytes) -> Asks:
     """Return the way to a top node. Errors: ConfigError."""
     tls = client_tls(config) if url.startswith("https:") else None
     carry = HttpCarry(url, tls, clock.monotonic_s)
-    return Link(load_signer(config), public_key, carry, clock.now_us)
+    link = Link(load_signer(config), public_key, carry, clock.now_us)
+    return Persistent(link, clock.pause, random.random)
 
 
 class Sender:
@@ -91,6 +93,8 @@ class Sender:
         self.ask_at_s = 0.0
         self.connect_at_s = 0.0
         self.reviews_at_s = 0.0
+        self.nothing_waits_at = -1
+        self.told_again_at_s: dict[Review, float] = {}
         self.logs_at_s = 0.0
 
     def _hello(self) -> Connect:
@@ -160,6 +164,8 @@ class Syncing:
         try:
             while make_days(self._config.data, self.engine, clock.now_ms()):
                 pass
+            clocks = clocks_of(self._config, clock.now_ms())
+            drop_days(self.engine, first_month_kept(clocks, self._config.integer("log.retention")))
         except (LogReadError, OSError) as error:
             if str(error) != self._told:
                 _LOG.error("统计数据未生成。The statistics of a day are not made: %s", error)
@@ -168,17 +174,22 @@ class Syncing:
     def _ask_reviews(self, sender: Sender) -> int:
         """Ask for the verdicts on the prefixes that wait for one; return how many there were."""
         with self.engine.snapshot() as snapshot:
-            reviews = waiting(snapshot)
+            if snapshot.serial() == sender.nothing_waits_at:
+                return 0
+            serial, reviews = snapshot.serial(), waiting(snapshot)
         if not reviews:
+            sender.nothing_waits_at = serial
             return 0
         sender.courier.drain(sender.sources["T6"])  # whom they are for is judged, too
         verdicts = 0
         with writer(self._config, self.engine) as write:
             for review in reviews:
                 verdict = sender.link.ask(review, Verdict)
-                if verdict.verdict != WAITING:
+                if verdict.verdict != WAITING and clock.monotonic_s() >= sender.told_again_at_s.get(review, 0.0):
                     result = tell_verdict(write, review, verdict, sender.upstream)
                     verdicts += result.done
+                    if not result.done:  # the party may not have it now: each try is an entry of the journal
+                        sender.told_again_at_s[review] = clock.monotonic_s() + limits.UPSTREAM_REFUSED_RETRY_S
         return verdicts
 
     def _send_logs(self, sender: Sender, *, hurry: bool = False) -> None:
@@ -241,7 +252,7 @@ class Syncing:
             _LOG.warning("对账：补发 %d 行。Reconciled: %d rows were sent again", differing, differing)
 
 
-def _ask_of_logs(link: Link, question: Question) -> Answer:
+def _ask_of_logs(link: Asks, question: Question) -> Answer:
     return link.ask(question, Cosigned if isinstance(question, Checkpoint) else Wanted)
 
 

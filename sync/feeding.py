@@ -120,7 +120,7 @@ def last_serial(snapshot: Snapshot, source: Source) -> int:
         return newest
     start, stop = (day_text(newest + each).encode() for each in (0, 1))
     rows = sum(1 for _ in source.rows(snapshot, start, stop))
-    return newest * DAY_SERIALS + rows if rows else 0
+    return newest * DAY_SERIALS + rows
 
 
 def day_number(day: str) -> int:

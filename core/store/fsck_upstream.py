@@ -1,19 +1,20 @@
 """Are the rows of what is owed to top nodes what they should be? A part of ``fsck.py``; reads only through a Snapshot.
 
 Checked: every row of UPSTREAMS, SYNC_TABLES, SYNC_REFUSED and SYNC_DAYS can be read, under a key of its form; an
-upstream is under the id of its key; a state and a refused row are of a table that there is, and of an upstream that is
-there; a row of a day begins with the prefix and the day of its key.
+upstream is under the id of its key; a state and a refused row are of a table that there is (of a top node that is not
+connected, too: connected again it goes on where it was); a row of a day begins with the prefix and the day of its key.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Final
 
 import msgpack
 
 from core.errors import StoreError
-from core.signature import key_id
+from core.signature import KEY_ID_DIGITS, key_id
 from core.store.engine import Snapshot, Table
 from core.store.upstream_rows import (
     TABLES,
@@ -36,11 +37,12 @@ _STATES: Final[Mapping[str, Callable[[bytes], Any]]] = {
 """What a row of SYNC_TABLES is, by what stands behind the upstream in its key."""
 
 
+_ID = re.compile(rb"[0-9a-f]{%d}" % KEY_ID_DIGITS)
+
+
 def check_upstream(snapshot: Snapshot) -> Iterator[str]:
     """Yield a sentence for each fault. Cost: reads all rows of the four tables."""
-    known = set[bytes]()
     for key, row in snapshot.scan(Table.UPSTREAMS, b""):
-        known.add(key)
         try:
             public = unpack_upstream(row).public_key
         except StoreError as error:
@@ -48,14 +50,14 @@ def check_upstream(snapshot: Snapshot) -> Iterator[str]:
             continue
         if key_id(public).encode() != key:
             yield f"upstreams {key!r}: its key has another id"
-    yield from _states(snapshot, known)
-    yield from _refused(snapshot, known)
+    yield from _states(snapshot)
+    yield from _refused(snapshot)
     yield from _days(snapshot)
 
 
-def _states(snapshot: Snapshot, known: set[bytes]) -> Iterator[str]:
+def _states(snapshot: Snapshot) -> Iterator[str]:
     for key, row in snapshot.scan(Table.SYNC_TABLES, b""):
-        fault = _misplaced(key, known, _STATES.keys())
+        fault = _misplaced(key, _STATES.keys())
         try:
             _STATES.get(_table_in(key), unpack_table_state)(row)
         except StoreError as error:
@@ -64,7 +66,7 @@ def _states(snapshot: Snapshot, known: set[bytes]) -> Iterator[str]:
             yield f"sync_tables {key!r}: {fault}"
 
 
-def _refused(snapshot: Snapshot, known: set[bytes]) -> Iterator[str]:
+def _refused(snapshot: Snapshot) -> Iterator[str]:
     for key, row in snapshot.scan(Table.SYNC_REFUSED, b""):
         try:
             refused_of(key)
@@ -72,15 +74,15 @@ def _refused(snapshot: Snapshot, known: set[bytes]) -> Iterator[str]:
         except StoreError as error:
             yield f"sync_refused {key!r}: {error.message}"
             continue
-        fault = _misplaced(key.partition(b"\0")[0], known, TABLES)
+        fault = _misplaced(key.partition(b"\0")[0], TABLES)
         if fault:
             yield f"sync_refused {key!r}: {fault}"
 
 
-def _misplaced(key: bytes, known: set[bytes], tables: Set[str]) -> str:
+def _misplaced(key: bytes, tables: Set[str]) -> str:
     """Return what is wrong with upstream and table of a key, or nothing."""
-    if key.partition(b"/")[0] not in known:
-        return "its upstream is not there"
+    if not _ID.fullmatch(key.partition(b"/")[0]):
+        return "it is under no id of a key"
     return "" if _table_in(key) in tables else "there is no such table"
 
 

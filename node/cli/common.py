@@ -228,6 +228,14 @@ def writer(config: Config, engine: LmdbEngine | None = None) -> Iterator[Writer]
         lock.close()
 
 
+def is_running(config: Config) -> bool:
+    """Whether a node runs that takes changes."""
+    client = _connect(config)
+    if client is not None:
+        client.close()
+    return client is not None
+
+
 def _as_here(request: Request) -> Request:
     """Return a request as the registrar would take it from its socket."""
     return request._replace(actor=request.actor._replace(uid=os.getuid())) if request.actor.local else request

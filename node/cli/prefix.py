@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from core import clock, limits
 from core.errors import Outcome
 from core.ident.handle import PrefixKey, check_prefix
 from core.lifecycle import STATE_LABELS, State
@@ -15,11 +16,13 @@ from core.store.holding import hold_on_prefix
 from core.store.prefix_rows import HOSTINGS
 from node import wiring
 from node.cli.acts import Desk, evidence_option, governed, read_evidence, read_form, reason_option
-from node.cli.common import Commands, dry_run_option, print_json
+from node.cli.common import Commands, dry_run_option, is_running, print_json
 from registry.commands import ApplyPrefix, MovePrefix, ReviewPrefix, SitePrefix
 from registry.documents import application_document, application_summary
+from registry.prefixes import dump_application
 from registry.refusals import refusal
 
+_LOOK_S = 0.2  # between two looks for a verdict
 _NEXT = {
     State.DRAFT: "再次执行 apply（不带 --draft）即提交 Apply again without --draft to submit it",
     State.SUBMITTED: "待审核人核验主体 Reviewers verify the party: saltern party verify {party} --method manual",
@@ -85,7 +88,24 @@ def review(desk: Desk, name: str, approve: bool, reject: str, correct: tuple[str
         if not (equals and field and reason.strip()):
             raise click.UsageError(f"--correct 形如 wants FIELD=REASON, got {each!r}")
         corrections.append((field.strip(), reason))
-    _tell(desk, desk.run(ReviewPrefix(name, approve, reject, tuple(corrections)), dry_run=dry_run))
+    told = desk.run(ReviewPrefix(name, approve, reject, tuple(corrections)), dry_run=dry_run)
+    if approve and not dry_run and told["state"] == State.NATIONAL_REVIEW.value and is_running(desk.config):
+        told = _await_verdict(desk, told)
+    _tell(desk, told)
+
+
+def _await_verdict(desk: Desk, told: dict[str, Any]) -> dict[str, Any]:
+    """Return the application once the running node has brought a verdict, or as it is after UPSTREAM_VERDICT_S."""
+    deadline_s = clock.monotonic_s() + limits.UPSTREAM_VERDICT_S
+    key = told["prefix"].encode()
+    while clock.monotonic_s() < deadline_s:
+        clock.pause(_LOOK_S)
+        with desk.reading() as snapshot:
+            row = snapshot.get(Table.APPLICATIONS, key)
+        now = None if row is None else dump_application(key, unpack_application(row))
+        if now is not None and now["state"] != told["state"]:
+            return now
+    return told
 
 
 @prefix.command()
