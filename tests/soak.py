@@ -22,6 +22,8 @@ from tests.kit.log_kills import Endured as LogsEndured
 from tests.kit.log_kills import endure_log_kills
 from tests.kit.node import Node
 from tests.kit.noise import Endured, endure
+from tests.kit.sync_kills import Endured as SyncEndured
+from tests.kit.sync_kills import endure_sync_kills
 from tests.kit.worker_kills import Endured as KillsEndured
 from tests.kit.worker_kills import endure_kills
 
@@ -43,6 +45,9 @@ def main() -> int:
     parser.add_argument("--wrong", type=int, default=10_000, help="wrong answers to challenges")
     parser.add_argument("--kills", type=int, default=60, help="workers killed, one a second")
     parser.add_argument("--log-kills", type=int, default=100, help="workers and keepers killed, the logs compared")
+    parser.add_argument(
+        "--sync-kills", type=int, default=100, help="rounds that kill what sends to a top node, or that"
+    )
     parser.add_argument("--connections", type=int, default=5_000, help="connections over HTTP that do nothing")
     parser.add_argument("--guesses", type=int, default=1_000_000, help="guesses at unit codes")
     parser.add_argument("--bags", type=int, default=100_000, help="bags of a shift at a packing line")
@@ -59,6 +64,7 @@ def main() -> int:
             kills = endure_kills(node, options.kills, chance, KILL_EVERY_S)
         with Node(folder / "logs", PREFIX, resolver__workers=2) as node:
             logs = endure_log_kills(node, options.log_kills, chance)
+        sync = _sync_kills(folder, options.sync_kills, chance)
         with Node(folder / "crowd", PREFIX) as node:
             crowded = crowd(node, options.connections)
         shifts = _shifts(folder, options.bags, chance)
@@ -76,6 +82,9 @@ def main() -> int:
         "may end.",
         "Then workers and the keeper are killed while clients ask on every protocol and register: each answer must be",
         "in the published logs exactly once, and no checkpoint that was ever seen may be contradicted by the last.",
+        "Then a node sends to a top node that misbehaves, and the process that sends, the node or the top node is",
+        "killed between a commit and its sending, or between that and its acknowledgement: in the end every table is",
+        "equal, and the top node has each change of an identifier once.",
         "Then a crowd of connections that do nothing, and another client that is served.",
         "Then guesses at the codes of a lot of a million units, and genuine codes of which one or two characters are",
         "others or change places. Then a shift at a packing line, once in one go, and once offline, killed and torn",
@@ -88,6 +97,7 @@ def main() -> int:
         *_noise_rows(endured),
         *_kill_rows(kills),
         *_log_rows(logs),
+        *_sync_rows(sync),
         *_crowd_rows(crowded),
         *_guess_rows(options.guesses, chance),
         *shifts,
@@ -157,6 +167,28 @@ def _log_rows(logs: LogsEndured) -> list[str]:
         f"| killed under load, the logs compared | {killed} |",
         f"| answers by {', '.join(logs.answers)}, each in the logs once | {sum(logs.answers.values())} |",
         f"| checkpoints seen, none contradicted by the last | {logs.checkpoints} |",
+    ]
+
+
+def _sync_kills(folder: Path, rounds: int, chance: random.Random) -> list[SyncEndured]:
+    runs: list[SyncEndured] = []
+    for start in range(0, rounds, ROUNDS_A_NODE):
+        place = folder / f"sync-{start}"
+        place.mkdir()
+        runs.append(endure_sync_kills(place, min(ROUNDS_A_NODE, rounds - start), chance))
+    return runs
+
+
+def _sync_rows(runs: list[SyncEndured]) -> list[str]:
+    totals: Counter[str] = Counter()
+    for run in runs:
+        totals.update(run.killed)
+    killed = ", ".join(f"{name} {count}" for name, count in sorted(totals.items()))
+    return [
+        f"| killed while it was committed, or sent, and not acknowledged | {killed} |",
+        f"| acts acknowledged meanwhile | {sum(run.acts for run in runs)} |",
+        f"| changes of identifiers, each at the top node once | {sum(run.changes for run in runs)} |",
+        f"| rows compared in the end, none different | {sum(run.rows for run in runs)} |",
     ]
 
 

@@ -173,8 +173,7 @@ def endure_log_kills(node: Node, rounds: int, chance: random.Random) -> Endured:
 def _kill(node: Node, kind: str, chance: random.Random) -> None:
     """Kill one, and wait until another one has its place."""
     keeper = process_with(node, "log.lock")
-    registrar = node.children()["registrar"]
-    workers = sorted(set(node.children().values()) - {keeper, registrar})
+    workers = sorted(pid for name, pid in node.children().items() if name.startswith("worker-"))
     pid = keeper if kind == "keeper" else chance.choice(workers)
     count = len(node.children())
     os.kill(pid, signal.SIGKILL)

@@ -77,6 +77,9 @@ class Node:
         if not line:
             raise AssertionError(f"the node did not start:\n{self.log()}")
         self.ready = json.loads(line)
+        self._known: dict[int, str] = {}
+        self._workers = int(str(self.settings["resolver.workers"])) or len(os.sched_getaffinity(0))
+        self.children()
         return self
 
     @contextlib.contextmanager
@@ -100,11 +103,15 @@ class Node:
         return code
 
     def children(self) -> dict[str, int]:
-        """Return pid by name of the node's processes, as its kernel knows them."""
+        """Return pid by name of the node's processes, as its kernel knows them; one started again keeps its name."""
         assert self.process is not None
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         pids = sorted(int(pid) for pid in path.read_text().split())
-        return dict(zip(["registrar", "keeper", *[f"worker-{n}" for n in range(len(pids) - 2)]], pids, strict=True))
+        names = ["registrar", "keeper", *[f"worker-{n}" for n in range(self._workers)], "sync"]  # as they are started
+        self._known = {pid: name for pid, name in self._known.items() if pid in pids}
+        free = (name for name in names if name not in self._known.values())
+        self._known |= dict(zip((pid for pid in pids if pid not in self._known), list(free), strict=False))
+        return {name: pid for name in names for pid, known in self._known.items() if known == name}
 
     def log(self) -> str:
         return (self.folder / "node.log").read_text()

@@ -111,7 +111,7 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
-@pytest.mark.parametrize("name", ["worker-0", "worker-1", "registrar", "keeper"])
+@pytest.mark.parametrize("name", ["worker-0", "worker-1", "registrar", "keeper", "sync"])
 def test_a_process_that_is_killed_is_started_again(node: Node, name: str) -> None:
     """Reads and writes go on; the restart is counted."""
     assert node.put("88.118.7/K", RECORD).status in (200, 201)
