@@ -20,7 +20,7 @@ from sync.digests import items_digest
 from sync.feeding import gather, gather_days, last_serial
 from sync.messages import Delta, Holding, Item, Piece, Receipt, Refused, Repair
 from sync.source import Source
-from sync.table import Basis, Operation
+from sync.table import INTEGER_MAX, Basis, Operation
 
 Message = Delta | Piece | Repair
 
@@ -77,7 +77,7 @@ def plan(snapshot: Snapshot, source: Source, state: TableState, *, tell: bool = 
 def whole(snapshot: Snapshot, source: Source, state: TableState) -> TableState:
     """Return the state in which all of a table is sent again."""
     if source.table.basis is Basis.WHOLE:
-        at = state.serial + 1
+        at = 1 + state.serial % INTEGER_MAX
     else:
         at = max(1, last_serial(snapshot, source))
     return state._replace(
@@ -106,9 +106,9 @@ def _piece(snapshot: Snapshot, source: Source, state: TableState) -> Piece:
 
 def _days(snapshot: Snapshot, source: Source, state: TableState) -> Planned:
     items = gather_days(snapshot, source, state.serial, state.pending)
-    if not items:
+    if not items and not state.pending:
         return Planned(None, state)
-    return _delta(source, state, items[-1].serial, items)
+    return _delta(source, state, items[-1].serial if items else state.pending, items)  # days that are pending may be gone
 
 
 def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, *, tell: bool) -> Planned:
@@ -124,7 +124,7 @@ def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, *, 
 
 def _delta(source: Source, state: TableState, to: int, items: tuple[Item, ...]) -> Planned:
     message = Delta(source.table.name, state.serial, to, items_digest(items), items)
-    return Planned(message, state._replace(looked=max(state.looked, to), pending=max(state.pending, to)))
+    return Planned(message, state._replace(looked=to, pending=max(state.pending, to)))
 
 
 # --- what an answer teaches ---
@@ -138,7 +138,7 @@ def learn(source: Source, state: TableState, message: Message, receipt: Receipt,
         return _learn_repair(answered, message, receipt)
     if receipt.why == "applied" and held.serial == message.to:
         return _taken(answered, message, receipt)
-    if receipt.why in ("duplicate", "gap") and held.serial == state.pending:  # its first answer was lost
+    if receipt.why == "duplicate" and held.serial == state.pending:  # its first answer was lost
         return _taken(answered, message, receipt)
     return Learnt(_out_of_step(source, answered, receipt))
 
@@ -148,16 +148,16 @@ def meet(source: Source, state: TableState, holding: Holding) -> TableState:
     under_way = (holding.piece_at, holding.piece_next) == (state.piece_at, state.piece_next)
     known = {state.serial, state.pending or state.serial}  # what is pending may have been applied: it is sent again
     if under_way and (state.piece_at or holding.serial in known):
-        return state
+        return state._replace(fault="") if is_ahead(state) else state
     return _out_of_step(source, state, Receipt("gap", holding, ()))
 
 
 def _taken(state: TableState, message: Delta, receipt: Receipt) -> Learnt:
     sent, refused = len(message.items), len(receipt.refused)
-    done = receipt.holding.serial
+    done = message.to  # what is pending may end behind it: a message that is sent again may be cut sooner
     return Learnt(
         state._replace(
-            serial=done, looked=max(done, state.looked), pending=0, fault="",
+            serial=done, looked=done, pending=state.pending if receipt.holding.serial > done else 0, fault="",
             sent=state.sent + sent, accepted=state.accepted + max(0, sent - refused), refused=state.refused + refused,
         ),
         receipt.refused,
@@ -177,8 +177,9 @@ def _learn_piece(source: Source, state: TableState, message: Piece, receipt: Rec
         return Learnt(
             moved._replace(serial=message.at, looked=message.at, piece_at=0, piece_next=b"", pending=0), receipt.refused
         )
-    if held.piece_at == message.at:
-        return Learnt(moved._replace(piece_next=held.piece_next), receipt.refused)
+    if held.piece_at == message.at and held.piece_next > message.start:
+        upto = held.piece_next if message.stop is None else min(held.piece_next, message.stop)  # see _taken
+        return Learnt(moved._replace(piece_next=upto), receipt.refused)
     return Learnt(_out_of_step(source, state, receipt))
 
 
@@ -210,22 +211,33 @@ def _out_of_step(source: Source, state: TableState, receipt: Receipt) -> TableSt
     return state._replace(serial=held.serial, looked=held.serial, pending=0, context=context, fault=fault)
 
 
-# --- rows that were refused ---
-def again(snapshot: Snapshot, source: Source, upstream: str, state: TableState) -> Repair | None:
-    """Return the rows that were refused, as they are now, to be sent again; None where there are none.
+def is_ahead(state: TableState) -> bool:
+    """Whether the top node claimed to hold what was never sent: nothing is sent until that is settled."""
+    return state.fault.startswith(AHEAD.partition("{")[0])
 
-    Bounds: as ``gather``; those that do not fit come the next time.
+
+# --- rows that were refused ---
+def again(
+    snapshot: Snapshot, source: Source, upstream: str, state: TableState, start: bytes = b""
+) -> tuple[Repair | None, bytes | None]:
+    """Return rows that were refused, as they are now, to be sent again, None where there are none; and ``behind``.
+
+    ``start``: key of SYNC_REFUSED from which they are taken. Bounds: as ``gather``; ``behind`` is where the others
+    start, None where there are none.
     """
     items: list[Item] = []
     octets = 0
-    for store_key, packed in snapshot.scan(Table.SYNC_REFUSED, *refused_range(upstream, source.table.name)):
+    behind: bytes | None = None
+    first, stop = refused_range(upstream, source.table.name)
+    for store_key, packed in snapshot.scan(Table.SYNC_REFUSED, max(first, start), stop):
+        if len(items) == limits.UPSTREAM_BATCH_ITEMS or octets >= limits.UPSTREAM_BATCH_BYTES:
+            behind = store_key
+            break
         serial, key = refused_of(store_key)
         row = source.row(snapshot, key)
         items.append(Item(serial, unpack_refused(packed).operation, key, row))
         octets += len(key) + len(row or b"")
-        if len(items) == limits.UPSTREAM_BATCH_ITEMS or octets >= limits.UPSTREAM_BATCH_BYTES:
-            break
-    return _repair(source, state, items) if items else None
+    return (_repair(source, state, items) if items else None), behind
 
 
 def repair_of(snapshot: Snapshot, source: Source, state: TableState, keys: list[bytes]) -> Repair:
