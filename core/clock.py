@@ -54,7 +54,7 @@ monotonic_ns = time.monotonic_ns
 
 
 def pause(seconds: float) -> None:
-    """Block the calling process; only the supervisor and the command line do so."""
+    """Block the calling process; only the supervisor, the command line and threads that wait for a top node do so."""
     time.sleep(seconds)
 
 

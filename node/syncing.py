@@ -33,7 +33,7 @@ from node.upstream_http import HttpCarry
 from node.verdicts import tell_verdict
 from sync.courier import Courier, Done
 from sync.days import drop_days, first_month_kept, make_days
-from sync.link import Link, RefusalError, UpstreamError
+from sync.link import Asks, Link, Persistent, RefusalError, UpstreamError
 from sync.logs import LogCourier
 from sync.messages import Answer, Checkpoint, Connect, Cosigned, Question, Review, Verdict, Wanted
 from sync.reconcile import Comparison, compare
@@ -69,11 +69,12 @@ def client_tls(config: Config) -> ssl.SSLContext:
     return context
 
 
-def make_link(config: Config, url: str, public_key: bytes) -> Link:
+def make_link(config: Config, url: str, public_key: bytes) -> Asks:
     """Return the way to a top node. Errors: ConfigError."""
     tls = client_tls(config) if url.startswith("https:") else None
     carry = HttpCarry(url, tls, clock.monotonic_s)
-    return Link(load_signer(config), public_key, carry, clock.now_us)
+    link = Link(load_signer(config), public_key, carry, clock.now_us)
+    return Persistent(link, clock.pause, random.random)
 
 
 class Sender:
@@ -251,7 +252,7 @@ class Syncing:
             _LOG.warning("对账：补发 %d 行。Reconciled: %d rows were sent again", differing, differing)
 
 
-def _ask_of_logs(link: Link, question: Question) -> Answer:
+def _ask_of_logs(link: Asks, question: Question) -> Answer:
     return link.ask(question, Cosigned if isinstance(question, Checkpoint) else Wanted)
 
 

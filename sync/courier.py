@@ -178,14 +178,18 @@ class Courier:
         if not force and now_ms < self._refused_at_ms.get(name, 0):
             return 0
         self._refused_at_ms[name] = now_ms + int(limits.UPSTREAM_REFUSED_RETRY_S * 1_000)
-        with self._engine.snapshot() as snapshot:
-            state = self._load(name)
-            message = outbox.again(snapshot, source, self._upstream, state)
-        if message is None or state.piece_at or state.pending:
-            return 0
-        learnt = outbox.learn(source, state, message, self._link.ask(message, Receipt), now_ms)
-        self._keep_learnt(name, message, learnt)
-        return len(message.items)
+        sent = 0
+        while True:
+            with self._engine.snapshot() as snapshot:
+                state = self._load(name)
+                message = outbox.again(snapshot, source, self._upstream, state)
+            if message is None or state.piece_at or state.pending:
+                return sent
+            learnt = outbox.learn(source, state, message, self._link.ask(message, Receipt), now_ms)
+            self._keep_learnt(name, message, learnt)
+            sent += len(message.items)
+            if not learnt.taken:  # what is refused again is refused for a reason
+                return sent
 
     # --- what is kept ---
     def _state_of(self, name: str) -> tuple[TableState, int]:

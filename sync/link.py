@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
+from core import limits
 from core.errors import NodeError, Outcome, WireError
 from core.signature import Signer, key_id
 from sync import envelope, form
@@ -42,6 +43,26 @@ class Asks(Protocol):
 
     def ask(self, question: Question, kind: type[A]) -> A:
         """Return its answer, which is of this kind. Errors: UpstreamError, RefusalError."""
+
+
+class Persistent:
+    """Asks again, a few times in short order, where an answer was lost on its way. A top node that is away for longer
+    is left to whoever asks.
+    """
+
+    def __init__(self, link: Asks, pause: Callable[[float], None], chance: Callable[[], float]) -> None:
+        self._link = link
+        self._pause = pause
+        self._chance = chance
+
+    def ask(self, question: Question, kind: type[A]) -> A:
+        """See Asks."""
+        for tries in range(limits.UPSTREAM_TRIES - 1):
+            try:
+                return self._link.ask(question, kind)
+            except UpstreamError:
+                self._pause(limits.UPSTREAM_TRY_S * 2**tries * (0.5 + self._chance() / 2))
+        return self._link.ask(question, kind)
 
 
 class Link:

@@ -12,8 +12,9 @@ import click
 from core import clock, limits
 from core.config import Config
 from core.errors import ConfigError, WireError
+from core.store.engine import Table
 from core.store.lmdb_engine import LmdbEngine
-from core.store.upstream_rows import upstreams
+from core.store.upstream_rows import refused_range, upstreams
 from core.upstream_url import read_upstream_url
 from node import wiring
 from node.cli.acts import Desk, governed
@@ -88,7 +89,8 @@ def run(desk: Desk, upstream: str) -> None:
     with _senders(desk.config, upstream) as (syncing, senders):
         for sender in senders:
             done = syncing.send_all(sender)
-            told.append({"upstream": sender.upstream, "rows": done.rows, "faults": dict(done.faults)})
+            said = dict(done.faults) | _refusals(syncing, sender)
+            told.append({"upstream": sender.upstream, "rows": done.rows, "faults": said})
     faults = [f"{name}: {fault}" for each in told for name, fault in each["faults"].items()]
     if desk.as_json:
         print_json({"done": not faults, "upstreams": told})
@@ -155,6 +157,21 @@ def verify(desk: Desk, upstream: str, repair: bool) -> None:
             "两端不一致：先执行 saltern sync run；仍不一致时执行 saltern sync verify --repair。"
             "Both sides differ: `saltern sync run` sends what waits, `saltern sync verify --repair` what still differs"
         )
+
+
+def _refusals(syncing: Syncing, sender: Sender) -> dict[str, str]:
+    """Return a sentence for each table of which rows are refused."""
+    with syncing.engine.snapshot() as snapshot:
+        counts = {
+            name: sum(1 for _ in snapshot.scan(Table.SYNC_REFUSED, *refused_range(sender.upstream, name)))
+            for name in sender.sources
+        }
+    return {
+        name: f"上级节点拒收 {rows} 行，原因见 saltern sync status；更正后再次报送。{rows} rows are refused: "
+        "`saltern sync status` says why; they are sent again with each run"
+        for name, rows in counts.items()
+        if rows
+    }
 
 
 def _compared(syncing: Syncing, sender: Sender, *, repair: bool) -> Iterator[tuple[str, Comparison]]:

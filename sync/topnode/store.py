@@ -19,7 +19,6 @@ opens only where it was put. With random nonces one key seals 2**32 rows (NIST S
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -27,12 +26,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import lmdb
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from core import limits
 from core.clock import Millis
-from core.errors import Outcome, SealError, StoreError
+from core.errors import Outcome, StoreError
 from sync.messages import Item, Refused
 from sync.table import TableKind
 from sync.topnode.rows import (
@@ -52,12 +50,11 @@ from sync.topnode.rows import (
     unpack_refused,
     unpack_review,
 )
+from sync.topnode.sealing import seal, unseal
 
 KEY_BYTES: Final = 32
 _NODE: Final = 16
 _HEAD: Final = _NODE + 1
-_NONCE: Final = 12
-_BOUND: Final = b"saltern topnode 1"
 _NAMES: Final = (b"nodes", b"holdings", b"rows", b"history", b"refused", b"routes", b"reviews", b"meta")
 _FORMAT: Final = b"\x01"
 _PROOF: Final = b"saltern topnode"
@@ -179,7 +176,7 @@ class View:
         return [review for review in found if state in (None, review.verdict)]
 
     def _unsealed(self, table: TableKind, place: bytes, row: bytes) -> bytes:
-        return _unseal(self._cipher, place, row) if table.personal else row
+        return unseal(self._cipher, place, row) if table.personal else row
 
 
 class Change(View):
@@ -280,7 +277,7 @@ class Change(View):
     def _put(self, table: TableKind, head: bytes, rows: Iterable[tuple[bytes, bytes]]) -> tuple[int, int]:
         """Return how many rows are new, and how many are others now."""
         if table.personal:
-            puts = sorted((head + key, _seal(self._cipher, head + key, row)) for key, row in rows)
+            puts = sorted((head + key, seal(self._cipher, head + key, row)) for key, row in rows)
         else:
             puts = sorted([(head + key, row) for key, row in rows])
         before = self._transaction.stat(self._tables.rows)["entries"]
@@ -348,13 +345,13 @@ class TopStore:
             raise StoreError(f"无法打开{folder}。Cannot open {folder}: {error}") from None
         if version != _FORMAT or proof is None:
             raise StoreError(f"{folder}的版本不同。The store in {folder} is of another version")
-        _unseal(self._cipher, b"seal", proof)
+        unseal(self._cipher, b"seal", proof)
 
     def _make(self) -> None:
         with self._environment.begin(write=True) as transaction:
             if transaction.get(b"format", None, self._tables.meta) is None:
                 transaction.put(b"format", _FORMAT, db=self._tables.meta)
-                transaction.put(b"seal", _seal(self._cipher, b"seal", _PROOF), db=self._tables.meta)
+                transaction.put(b"seal", seal(self._cipher, b"seal", _PROOF), db=self._tables.meta)
 
     @contextmanager
     def read(self) -> Iterator[View]:
@@ -488,20 +485,6 @@ def _bounds(node_id: str, table: TableKind, stop: bytes | None) -> tuple[bytes, 
     """Return what all keys of a table begin with, and the first key that is not in the range any more."""
     head = _head(node_id, table)
     return head, head + stop if stop is not None else head[:_NODE] + bytes((table.number + 1,))
-
-
-def _seal(cipher: AESGCM, place: bytes, row: bytes) -> bytes:
-    nonce = os.urandom(_NONCE)
-    return nonce + cipher.encrypt(nonce, row, _BOUND + place)
-
-
-def _unseal(cipher: AESGCM, place: bytes, sealed: bytes) -> bytes:
-    try:
-        return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _BOUND + place)
-    except (InvalidTag, ValueError):
-        raise SealError(
-            "数据无法解密：已被改动，或密钥不对。A sealed row does not open: altered, or another key"
-        ) from None
 
 
 def _unusable(error: Exception) -> StoreError:
