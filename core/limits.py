@@ -351,7 +351,9 @@ IMPORT_KEYS_MAX: Final = 1_000
 UPSTREAM_BODY_BYTES_MAX: Final = 16_777_216  # of one message as it travels
 UPSTREAM_MESSAGE_BYTES_MAX: Final = 33_554_432  # unpacked: one row of ROW_BYTES_MAX, or all items of a batch
 UPSTREAM_ITEMS_MAX: Final = 10_000  # of one message
-UPSTREAM_MEMBERS_MAX: Final = 80_000  # of all lists of a message or a row, the lists themselves too: a row refused has 6
+UPSTREAM_MEMBERS_MAX: Final = (
+    80_000  # of all lists of a message or a row; a refused row counts 6
+)
 UPSTREAM_BATCH_ITEMS: Final = 5_000  # that this node sends in one message: a tenth of a second's work above
 UPSTREAM_LOOKED_AT: Final = 200_000  # changes that are looked through for one message: 50 ms
 UPSTREAM_REFUSED_MAX: Final = 10_000  # rows of one table that wait to be taken; then no more are sent
@@ -399,6 +401,7 @@ APPLICATION_TEXT_CHARS_MAX: Final = 500  # of an introduction, as PARTY_PROFILE_
 APPLICATION_RESOLVERS_MAX: Final = 64  # as PARTY_ITEMS_MAX
 UPSTREAMS_MAX: Final = 8  # top nodes that a node is connected to; there is one, and one or two for trials
 UPSTREAM_URL_CHARS_MAX: Final = 300
+UPSTREAM_REASON_CHARS_MAX: Final = 500  # of what a top node says of a row that it refuses
 UPSTREAM_NAME_CHARS_MAX: Final = 100  # of a top node, for people
 UPSTREAM_REVIEWS_MAX: Final = 10_000  # applications that are asked for at once; those filed first
 UPSTREAM_FIELD_CHARS_MAX: Final = 64  # of a field that the national review asks to be corrected

@@ -75,7 +75,9 @@ def plan(snapshot: Snapshot, source: Source, state: TableState, *, tell: bool = 
 
 
 def whole(snapshot: Snapshot, source: Source, state: TableState) -> TableState:
-    """Return the state in which all of a table is sent again."""
+    """Return the state in which all of a table is sent again. A snapshot that is under way goes on."""
+    if state.piece_at:
+        return state
     if source.table.basis is Basis.WHOLE:
         at = 1 + state.serial % INTEGER_MAX
     else:
@@ -108,7 +110,9 @@ def _days(snapshot: Snapshot, source: Source, state: TableState) -> Planned:
     items = gather_days(snapshot, source, state.serial, state.pending)
     if not items and not state.pending:
         return Planned(None, state)
-    return _delta(source, state, items[-1].serial if items else state.pending, items)  # days that are pending may be gone
+    return _delta(
+        source, state, items[-1].serial if items else state.pending, items
+    )  # days that are pending may be gone
 
 
 def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, *, tell: bool) -> Planned:
@@ -130,6 +134,7 @@ def _delta(source: Source, state: TableState, to: int, items: tuple[Item, ...]) 
 # --- what an answer teaches ---
 def learn(source: Source, state: TableState, message: Message, receipt: Receipt, now_ms: Millis) -> Learnt:
     """Return the state after an answer to what was sent in this state."""
+    receipt = receipt._replace(refused=_of_message(message, receipt.refused))
     held = receipt.holding
     answered = state._replace(told_ms=now_ms)
     if isinstance(message, Piece):
@@ -150,6 +155,13 @@ def meet(source: Source, state: TableState, holding: Holding) -> TableState:
     if under_way and (state.piece_at or holding.serial in known):
         return state._replace(fault="") if is_ahead(state) else state
     return _out_of_step(source, state, Receipt("gap", holding, ()))
+
+
+def _of_message(message: Message, refused: tuple[Refused, ...]) -> tuple[Refused, ...]:
+    """Return what is said of rows of the message, once of each."""
+    said = {(each.serial, each.key): each for each in refused}
+    sent = {(item.serial, item.key) for item in message.items} if said else set()
+    return tuple(each for place, each in said.items() if place in sent)
 
 
 def _taken(state: TableState, message: Delta, receipt: Receipt) -> Learnt:
@@ -199,13 +211,13 @@ def _out_of_step(source: Source, state: TableState, receipt: Receipt) -> TableSt
     held = receipt.holding
     if receipt.why == "digest":  # it was damaged on its way: the same again
         return state
-    if held.piece_at or state.piece_at:
-        if held.piece_at == state.piece_at:
-            return state._replace(piece_next=held.piece_next)
-        return state._replace(piece_at=0, piece_next=b"", pending=0, context=_NEVER)
-    known = max(state.serial, state.pending)
-    if held.serial > known and source.table.basis is not Basis.WHOLE:
-        return state._replace(fault=AHEAD.format(held=held.serial, sent=known))
+    if state.piece_at:  # a snapshot goes on where the top node is with it, or begins again
+        return state._replace(piece_next=held.piece_next if held.piece_at == state.piece_at else b"")
+    known, claimed = max(state.serial, state.pending), max(held.serial, held.piece_at)
+    if claimed > known and source.table.basis is not Basis.WHOLE:
+        return state._replace(fault=AHEAD.format(held=claimed, sent=known))
+    if held.piece_at:
+        return state._replace(serial=max(held[1:3]), pending=0, context=_NEVER)
     fault = BEHIND.format(held=held.serial, sent=state.serial) if held.serial < state.serial else ""
     context = _NEVER if source.table.basis is Basis.WHOLE or state.context else b""
     return state._replace(serial=held.serial, looked=held.serial, pending=0, context=context, fault=fault)
