@@ -243,10 +243,8 @@ class Courier:
         batch.put(Table.SYNC_TABLES, table_key(self._upstream, name), pack_table_state(learnt.state))
         for serial, key in learnt.taken:
             batch.put(Table.SYNC_REFUSED, refused_key(self._upstream, name, serial, key), None)
-        kept = (
-            () if isinstance(message, Piece) and self._is_full_now(name) else learnt.refused
-        )  # they are compared nightly
-        for each in kept:
+        full = isinstance(message, Piece) and self._is_full_now(name)  # rows that are not kept are compared nightly
+        for each in () if full else learnt.refused:
             rule, zh, en = (text[: limits.UPSTREAM_REASON_CHARS_MAX] for text in each[2:])
             row = RefusedRow(operations.get((each.serial, each.key), 0), rule, zh, en, self._now_ms())
             place = refused_key(self._upstream, name, each.serial, each.key)

@@ -110,9 +110,8 @@ def _days(snapshot: Snapshot, source: Source, state: TableState) -> Planned:
     items = gather_days(snapshot, source, state.serial, state.pending)
     if not items and not state.pending:
         return Planned(None, state)
-    return _delta(
-        source, state, items[-1].serial if items else state.pending, items
-    )  # days that are pending may be gone
+    to = items[-1].serial if items else state.pending  # days that were sent may be gone since
+    return _delta(source, state, to, items)
 
 
 def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, *, tell: bool) -> Planned:

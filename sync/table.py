@@ -97,7 +97,7 @@ class TableKind(NamedTuple):
 
 
 class Members:
-    """Counts the members of the lists of one msgpack as they are read: many small ones take far more memory than octets.
+    """Counts the members of all lists of one msgpack as they are read: small ones take far more memory than octets.
 
     Bounds: UPSTREAM_MEMBERS_MAX.
     """
