@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from cryptography import x509
@@ -160,8 +159,6 @@ def test_what_is_no_answer(answer: bytes) -> None:
     with carry_to(Server(answering(answer), answering(whole(b"good")))) as carry:
         with pytest.raises(UpstreamError, match=r"127\.0\.0\.1"):
             carry(b"question")
-        with suppress(UpstreamError):  # a connection that a status left open, and the server ended
-            carry(b"question")
         assert carry(b"question") == b"good"
 
 
@@ -183,15 +180,10 @@ def test_one_that_drips_is_left_at_the_deadline(head: bytes) -> None:
             line.sendall(b"x")
             ended.wait(0.005)
 
-    limit = mock.patch.object(limits, "UPSTREAM_TIMEOUT_S", 0.3)
-    with limit, carry_to(Server(drip), Clock(step_s=0.05 if head else 0.0)) as carry:
+    with carry_to(Server(drip), Clock(step_s=0.5)) as carry:
         try:
-            if head:
-                with pytest.raises(UpstreamError, match="no whole answer"):
-                    carry(b"q")
-            else:  # a line of the head that never ends has a bound, too
-                with pytest.raises(UpstreamError):
-                    carry(b"q")
+            with pytest.raises(UpstreamError, match="no whole answer in 30 s"):
+                carry(b"q")
         finally:
             ended.set()
 
