@@ -351,9 +351,7 @@ IMPORT_KEYS_MAX: Final = 1_000
 UPSTREAM_BODY_BYTES_MAX: Final = 16_777_216  # of one message as it travels
 UPSTREAM_MESSAGE_BYTES_MAX: Final = 33_554_432  # unpacked: one row of ROW_BYTES_MAX, or all items of a batch
 UPSTREAM_ITEMS_MAX: Final = 10_000  # of one message
-UPSTREAM_MEMBERS_MAX: Final = (
-    80_000  # of all lists of a message or a row; a refused row counts 6
-)
+UPSTREAM_MEMBERS_MAX: Final = 80_000  # of all lists of a message or a row; a refused row counts 6
 UPSTREAM_BATCH_ITEMS: Final = 5_000  # that this node sends in one message: a tenth of a second's work above
 UPSTREAM_LOOKED_AT: Final = 200_000  # changes that are looked through for one message: 50 ms
 UPSTREAM_REFUSED_MAX: Final = 10_000  # rows of one table that wait to be taken; then no more are sent
