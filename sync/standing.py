@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from core import limits
 from core.changes import KIND_AT, Serial, identifier_of, unpack_change
 from core.clock import Millis, format_instant
+from core.errors import NodeError
 from core.store.engine import Snapshot, Table
 from core.store.upstream_rows import (
     LinkState,
@@ -106,7 +107,11 @@ def dump_standing(
 
 def _dump_table(snapshot: Snapshot, upstream: str, source: Source, now_ms: Millis) -> dict[str, Any]:
     state = table_state(snapshot, upstream, source.table.name)
-    waits = waiting(snapshot, source, state)
+    fault = state.fault
+    try:
+        waits = waiting(snapshot, source, state)
+    except NodeError as error:  # of the source: other tables are told
+        waits, fault = Waiting(1, Millis(0), at_least=True), error.message
     return {
         "zh": source.table.zh,
         "en": source.table.en,
@@ -119,7 +124,7 @@ def _dump_table(snapshot: Snapshot, upstream: str, source: Source, now_ms: Milli
         "waiting_s": (now_ms - waits.since_ms) // 1_000 if waits.since_ms else None,
         "acknowledged": _instant(state.told_ms),
         "due": _instant(state.next_ms),
-        "fault": state.fault or None,
+        "fault": fault or None,
         "refused_rows": list(islice(refused_rows(snapshot, upstream, source.table.name), _REFUSED_TOLD)),
     }
 

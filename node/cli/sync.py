@@ -146,8 +146,10 @@ def verify(desk: Desk, upstream: str, repair: bool) -> None:
                 ]
                 if found.more:
                     table["more"] = True
+                if found.fault:
+                    table["fault"] = found.fault
             sender.courier.note_verified(sum(len(table["differences"]) for table in tables.values()))
-    equal = not any(table["differences"] for table in tables.values())
+    equal = not any(table["differences"] or "fault" in table for table in tables.values())
     if desk.as_json:
         print_json({"equal": equal, "tables": tables})
     else:
@@ -235,6 +237,8 @@ def _show_standing(each: dict[str, Any]) -> None:
 def _show_comparison(tables: dict[str, dict[str, Any]], *, equal: bool) -> None:
     for name, table in tables.items():
         click.echo(f"{name:<4} {table['rows']} 行 rows, 不一致 different: {len(table['differences'])}")
+        if "fault" in table:
+            click.echo(f"     {table['fault']}")
         for each in table["differences"]:
             click.echo(f"     {each['key']}  {_WHY[each['why']]}")
     if equal:
