@@ -51,12 +51,13 @@ def test_the_night() -> None:
 
 
 def test_a_week_of_outage_costs_few_tries() -> None:
-    """Each one comes between half of the longest wait and all of it: once a minute or two in a week, not more."""
+    """Each one comes between half of the longest wait and all of it: a table that waits goes within 5 s of its return."""
     for chance in (0.0, 0.5, 1.0):
         waited, tries = 0.0, 0
         while waited < 7 * 86_400:
             wait_s = retry_s(tries, lambda: chance)  # noqa: B023
             assert limits.UPSTREAM_RETRY_S_MIN / 2 <= wait_s <= limits.UPSTREAM_RETRY_S_MAX
             waited, tries = waited + wait_s, tries + 1
-        assert 7 * 86_400 / 60 <= tries <= 2 * 7 * 86_400 / 60 + 10
+        most = limits.UPSTREAM_RETRY_S_MAX
+        assert 7 * 86_400 / most <= tries <= 2 * 7 * 86_400 / most + 10
     assert retry_s(10**9, lambda: 1.0) == limits.UPSTREAM_RETRY_S_MAX
