@@ -226,12 +226,17 @@ def _show_standing(each: dict[str, Any]) -> None:
         more = "+" if table["waiting_at_least"] else ""
         click.echo(
             f"  {name:<4} {table['zh']} {table['en']}: 已报 sent {table['sent']}, 已收 accepted {table['accepted']}, "
-            f"拒收 refused {table['refused']}, 待报 waiting {table['waiting']}{more}"
+            f"拒收 refused {table['refused']}, 待报 waiting {table['waiting']}{more}{_due(table)}"
         )
         if table["fault"]:
             click.echo(f"       {table['fault']}")
         for row in table["refused_rows"]:
             click.echo(f"       {row['key']}: {row['zh']}。{row['en']}")
+
+
+def _due(table: dict[str, Any]) -> str:
+    """Return when what waits goes up by itself."""
+    return f", 将于 due {table['due']}" if table["waiting"] and table["due"] else ""
 
 
 def _show_comparison(tables: dict[str, dict[str, Any]], *, equal: bool) -> None:
