@@ -51,7 +51,7 @@ def test_the_night() -> None:
 
 
 def test_a_week_of_outage_costs_few_tries() -> None:
-    """Each one comes between half of the longest wait and all of it: a table that waits goes within 5 s of its return."""
+    """Each one comes between half of the longest wait and all of it: what waits goes within 5 s of its return."""
     for chance in (0.0, 0.5, 1.0):
         waited, tries = 0.0, 0
         while waited < 7 * 86_400:
