@@ -50,6 +50,7 @@ _LOG: Final = logging.getLogger("saltern.node")
 _PR_SET_PDEATHSIG: Final = 1
 READY: Final = b"\x01"
 _FAILED: Final = 1
+_SYNC_NICE: Final = 5  # who resolves and registers comes first; not more, for it holds the store's writer lock at times
 _PANIC: Final = 70
 
 
@@ -145,6 +146,7 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
 
 async def run_sync(child: Child, config: Config) -> None:
     """What sends top nodes what they are owed; beside the keeper, so that the logs never wait for an upstream."""
+    os.nice(_SYNC_NICE)
     store = wiring.open_store(config)
     gc.freeze()
     child.tell()

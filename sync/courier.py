@@ -31,6 +31,7 @@ from sync import outbox
 from sync.link import Asks, RefusalError, UpstreamError, is_of_all
 from sync.messages import Connect, Piece, Receipt, State
 from sync.schedule import is_due, next_due, waits
+from sync.skim import Skim
 from sync.source import Source
 from sync.table import Cadence
 
@@ -64,6 +65,8 @@ class Courier:
         self._seen: dict[str, int] = {}
         self._refused_at_ms: dict[str, int] = {}
         self._rests_ms: dict[str, int] = {}
+        self._urgent_at_ms = 0
+        self._skim = Skim({kind for source in sources.values() for kind in source.kinds if source.table.name != "T9"})
         self._connected = False
 
     # --- the top node itself ---
@@ -162,11 +165,14 @@ class Courier:
                     return rows, known
                 if not known.piece_at and self._is_full(snapshot, name):
                     return rows, self._full(name, known)
-                planned = outbox.plan(snapshot, source, known, tell=tell)
+                planned = outbox.plan(snapshot, source, known, self._skim.look, tell=tell)
             if planned.message is None:
                 state = planned.state._replace(fault="")
-                if known.fault or state.looked - known.looked >= _LOOKED_KEPT:
+                far = state.looked - known.looked >= _LOOKED_KEPT
+                if far or known.fault:
                     self._keep(name, state)
+                if far:
+                    continue
                 return rows, state
             if planned.state._replace(looked=known.looked) != known:
                 self._keep(name, planned.state)
@@ -178,6 +184,23 @@ class Courier:
                     f"{name}：上级节点的应答使同步无法前进。{name}: the top node's answers lead to nothing"
                 )
             rows += len(planned.message.items)
+            if source.table.sent is not Cadence.REAL_TIME:
+                rows += self._drain_urgent()
+
+    def _drain_urgent(self) -> int:
+        """Send what is new of the tables in real time while another one takes long; return the number of rows."""
+        now_ms, rows = self._now_ms(), 0
+        if now_ms < self._urgent_at_ms:
+            return 0
+        self._urgent_at_ms = now_ms + int(limits.UPSTREAM_ROUND_S * 1_000)
+        for name, source in self._sources.items():
+            serial = self._state_of(name)[1]
+            if source.table.sent is Cadence.REAL_TIME and self._seen.get(name) != serial:
+                sent, state = self.drain(source)
+                rows += sent
+                if not state.fault:
+                    self._seen[name] = serial
+        return rows
 
     def send_whole(self, source: Source) -> None:
         """Have all of a table sent again with the next round."""

@@ -19,6 +19,7 @@ from core.store.upstream_rows import TableState, refused_of, refused_range, unpa
 from sync.digests import items_digest
 from sync.feeding import gather, gather_days, last_serial
 from sync.messages import Delta, Holding, Item, Piece, Receipt, Refused, Repair
+from sync.skim import Look, read_feed
 from sync.source import Source
 from sync.table import INTEGER_MAX, Basis, Operation
 
@@ -59,8 +60,13 @@ class Learnt(NamedTuple):
 
 
 # --- what comes next ---
-def plan(snapshot: Snapshot, source: Source, state: TableState, *, tell: bool = False) -> Planned:
-    """Return what is to be sent next. ``tell``: also that there is nothing new, where the top node holds less."""
+def plan(
+    snapshot: Snapshot, source: Source, state: TableState, look: Look = read_feed, *, tell: bool = False
+) -> Planned:
+    """Return what is to be sent next. ``tell``: also that there is nothing new, where the top node holds less.
+
+    ``look``: reads the feed (``sync/skim.py``).
+    """
     if state.piece_at:
         return Planned(_piece(snapshot, source, state), state)
     context = source.context(snapshot)
@@ -71,7 +77,7 @@ def plan(snapshot: Snapshot, source: Source, state: TableState, *, tell: bool = 
     if source.table.basis is Basis.DAYS:
         return _days(snapshot, source, state)
     to = state.pending or last_serial(snapshot, source)
-    return _changes(snapshot, source, state, to, tell=tell)
+    return _changes(snapshot, source, state, to, look, tell=tell)
 
 
 def whole(snapshot: Snapshot, source: Source, state: TableState) -> TableState:
@@ -114,9 +120,9 @@ def _days(snapshot: Snapshot, source: Source, state: TableState) -> Planned:
     return _delta(source, state, to, items)
 
 
-def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, *, tell: bool) -> Planned:
+def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, look: Look, *, tell: bool) -> Planned:
     after = state.serial if state.pending else max(state.serial, state.looked)
-    gathered = gather(snapshot, source, after, to)
+    gathered = gather(snapshot, source, after, to, look)
     if gathered.trimmed:
         return _begin(snapshot, source, state, state.context)
     looked = gathered.looked

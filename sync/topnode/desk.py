@@ -118,8 +118,8 @@ class TopDesk:
                 raise RefusalError("nodes")
             enrolment = ENROLLED if self._enrol_open else WAITING
             node = Node(envelope.sender, "", (), "", "", "", "", enrolment, now_ms, now_ms, 0)
-        others = {code for each in change.nodes() if each.node_id != node.node_id for code in each.codes}
-        free = tuple(sorted(codes - others)) if node.enrolment == ENROLLED else ()
+        others = {code for each in change.nodes() if _has_claim(each, node) for code in each.codes}
+        free = tuple(sorted(codes - others))
         return node._replace(
             codes=free, prefix=question.prefix, name=question.name, software=question.software, origin=question.origin,
             vkey=question.vkey,
@@ -177,6 +177,11 @@ class TopDesk:
         if table is None:
             raise RefusalError("table")
         return table
+
+
+def _has_claim(other: Node, node: Node) -> bool:
+    """Whether the codes of another node are its own; a rejected one has none."""
+    return other.node_id != node.node_id and other.enrolment == ENROLLED
 
 
 def _differing(view: View, node: Node, table: TableKind, ranges: tuple[messages.Range, ...]) -> messages.Differing:

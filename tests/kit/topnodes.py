@@ -124,7 +124,7 @@ class Below:
         return decode(envelope.payload)
 
     def connect(self) -> Any:
-        return self.say(messages.Connect(self.prefix, "示例运营者", "Saltern test", "", ""))
+        return self.say(messages.Connect(self.prefix, (self.prefix,), "示例运营者", "Saltern test", "", ""))
 
     def tell(self, table: str, rows: Iterable[tuple[str, bytes | None]]) -> Any:
         """Send rows as changes."""

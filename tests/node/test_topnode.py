@@ -139,7 +139,7 @@ def test_a_change_of_a_route_is_seen_at_once(top: TopNode, node: Node) -> None:
     assert asking.resolve("77.2/A").code == 301
     top.run("refuse", "77")
     assert asking.resolve("77.1/A").code == 301
-    assert below.say(messages.AskState()).rule == "not-enrolled"
+    assert below.say(messages.ListKeys("T6", b"", None)).rule == "not-enrolled"
 
 
 # --- pages and messages -------------------------------------------------------
@@ -161,13 +161,13 @@ def test_its_pages_tell_nodes_tables_and_routes(top: TopNode) -> None:
 def test_what_is_no_message_is_refused_without_a_signature(top: TopNode) -> None:
     """No octets of a stranger cause a 5xx; a recorded message is answered with a refusal that says so."""
     below = Below(top)
-    sealed = below.sealed(messages.AskState())
+    sealed = below.sealed(messages.ListKeys("T6", b"", None))
     for octets in (b"", b"\0" * 100, sealed[:-1], sealed[:-1] + bytes([sealed[-1] ^ 1])):
         assert below.post(octets).status == 400, octets
     assert top.ask("GET", "/upstream/v1").status == 405
     line = {"Content-Length": str(limits.UPSTREAM_BODY_BYTES_MAX + 1)}
     assert top.ask("POST", "/upstream/v1", b"", line).status == 413
-    assert below.say(messages.AskState()).rule == "not-connected"
+    assert below.say(messages.ListKeys("T6", b"", None)).rule == "not-connected"
 
 
 def test_a_review_waits_for_a_person(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_told_to_misbehave_it_drops_cuts_and_fails_and_says_so_to_nobody_else(tm
         with TopNode(folder, misbehave=spec) as top:
             below = Below(top)
             try:
-                reply = below.post(below.sealed(messages.Connect("88.118", "n", "s", "", "")))
+                reply = below.post(below.sealed(messages.Connect("88.118", ("88.118",), "n", "s", "", "")))
                 shown = str(reply.status)
             except ConnectionError:
                 shown = "dropped"
@@ -253,7 +253,7 @@ def test_it_ends_by_sigterm_and_a_second_one_on_the_same_data_is_refused(tmp_pat
         below.connect()
         assert top.stop() == 0
         top.start()
-        assert below.say(messages.AskState()).enrolment == "enrolled"
+        assert below.connect().enrolment == "enrolled"
         assert top.stop(signal.SIGINT) == 0
         assert "Traceback" not in top.log()
 

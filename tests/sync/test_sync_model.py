@@ -33,7 +33,7 @@ from sync.sources.overview import COLUMNS
 from sync.sources.routes import Address, RouteSource
 from sync.table import pack_row
 from sync.tables import TABLES
-from tests.kit.governance import OPERATOR, Office
+from tests.kit.governance import EVIDENCE, OPERATOR, Office
 from tests.kit.lots import put_lot
 from tests.kit.templates import template_form
 from tests.kit.upstream import BadLine, Sending, Top, sources
@@ -120,7 +120,7 @@ class Outage(RuleBasedStateMachine):
 
     @rule(event=st.sampled_from(["suspend", "resume"]))
     def move(self, event: str) -> None:
-        self.office.ask(MovePrefix("88.118.7", event, "检查"))
+        self.office.ask(MovePrefix("88.118.7", event, "检查", EVIDENCE))
 
     @rule()
     def publish(self) -> None:

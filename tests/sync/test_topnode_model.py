@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sync.digests import row_digest
-from sync.messages import AskState, CompareRanges, Delta, Holding, Item, ListKeys, Refusal, Refused
+from sync.messages import CompareRanges, Delta, Holding, Item, ListKeys, Refusal, Refused
 from sync.table import Basis
 from sync.tables import TABLES
 from tests.kit.topnode import Peer, Top, range_of
@@ -39,11 +40,14 @@ class Model:
         self.piece_next = b""
         self.rows: dict[bytes, bytes] = {}
         self.told: dict[int, tuple[int, bytes]] = {}
+        self.refused: set[tuple[int, bytes]] = set()
 
     def put(self, items: list[Item]) -> None:
         for serial, operation, key, row in items:
             if row == b"bad":
+                self.refused.add((serial, key))
                 continue
+            self.refused.discard((serial, key))
             if row is None:
                 self.rows.pop(key, None)
             else:
@@ -65,13 +69,20 @@ class TopNode(RuleBasedStateMachine):
         for peer in self.peers.values():
             assert peer.connect().enrolment == "enrolled"
 
-    def receipt(self, name: str, table: str, answer: Any, why: str, items: list[Item] | None = None) -> None:
-        """The answer is this receipt, and tells what the model holds and which of the items are refused."""
+    def receipt(
+        self, name: str, table: str, answer: Any, why: str, items: list[Item] | None = None,
+        before: Callable[[int, bytes], bool] = lambda *_: False,
+    ) -> None:  # fmt: skip
+        """The answer is this receipt, and tells what the model holds and which of the items are refused.
+
+        One whose message was taken before tells again what was refused of it (``before``).
+        """
         model = self.models[name, table]
         assert answer.why == why
         assert answer.holding == Holding(table, model.serial, model.piece_at, model.piece_next, len(model.rows))
         bad = [Refused(item.serial, item.key, "bad", "坏", "bad") for item in items or () if item.row == b"bad"]
-        assert list(answer.refused) == (bad if why == "applied" else [])
+        again = [Refused(*each, "bad", "坏", "bad") for each in sorted(model.refused) if before(*each)]
+        assert list(answer.refused) == {"applied": bad, "duplicate": again}.get(why, [])
 
     @rule(name=peers, table=tables, shift=st.sampled_from((0, 0, 0, -1, 1)), changes=changed, more=st.integers(0, 2))
     def delta(
@@ -94,7 +105,7 @@ class TopNode(RuleBasedStateMachine):
         if why == "applied":
             model.serial = to
             model.put(items)
-        self.receipt(name, table, answer, why, items)
+        self.receipt(name, table, answer, why, items, lambda serial, _: after < serial <= to)
 
     @rule(name=peers, table=tables, shift=st.sampled_from((0, 0, 1)), changes=changed, serial=st.integers(0, 4))
     def repair(
@@ -124,24 +135,30 @@ class TopNode(RuleBasedStateMachine):
             at, first = model.piece_at, model.piece_next
         if stop is not None and stop <= first:
             stop = None
-        rows = {key: row for key, row in rows.items() if first <= key and (stop is None or key < stop)}
+
+        def in_range(key: bytes) -> bool:
+            return first <= key and (stop is None or key < stop)
+
+        rows = {key: row for key, row in rows.items() if in_range(key)}
         answer = self.peers[name].piece(table, at, first, stop, rows)
         same = model.piece_at == at
         if same and first < model.piece_next:
             why = "duplicate"
         elif first == (model.piece_next if same else b""):
             why = "applied"
-            for key in [key for key in model.rows if first <= key and (stop is None or key < stop)]:
+            for key in [key for key in model.rows if in_range(key)]:
                 if key not in rows:
                     del model.rows[key]
-            model.rows |= {key: row for key, row in rows.items() if row != b"bad"}
+            model.refused -= {each for each in model.refused if each[0] == 0 and in_range(each[1])}
+            model.put([Item(0, 0, key, row) for key, row in rows.items()])
             if stop is None:
                 model.serial, model.piece_at, model.piece_next = at, 0, b""
             else:
                 model.piece_at, model.piece_next = at, stop
         else:
             why = "duplicate" if stop is None and not model.piece_at and model.serial == at else "piece"
-        self.receipt(name, table, answer, why, [Item(0, 0, key, row) for key, row in sorted(rows.items())])
+        items = [Item(0, 0, key, row) for key, row in sorted(rows.items())]
+        self.receipt(name, table, answer, why, items, lambda serial, key: serial == 0 and in_range(key))
 
     @rule(name=peers, table=tables, changes=changed)
     def wrong_digest(self, name: str, table: str, changes: list[tuple[bytes, bytes | None]]) -> None:
@@ -179,7 +196,7 @@ class TopNode(RuleBasedStateMachine):
     def asks(self, name: str) -> None:
         """State, comparison and lists say what the model holds."""
         peer = self.peers[name]
-        holdings = {holding.table: holding for holding in peer.ask(AskState()).holdings}
+        holdings = {holding.table: holding for holding in peer.connect().holdings}
         for table in CHOSEN:
             model = self.models[name, table]
             assert holdings[table] == Holding(table, model.serial, model.piece_at, model.piece_next, len(model.rows))

@@ -170,7 +170,10 @@ time = st.integers(0, 4_000_000_000_000)
 texts = st.tuples(*[st.text(max_size=9)] * 6)
 pairs = st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=3).map(tuple)
 rows = st.one_of(
-    st.builds(lambda of, since, last, count: Node(KEY, *of, since, last, count), texts, time, time, number),
+    st.builds(
+        lambda of, since, last, count: Node(KEY, of[0], of[:2], *of[1:], since, last, count),
+        texts, time, time, number,
+    ),
     st.builds(
         lambda counts, start, at: Held(*counts[:2], start, *counts[2:], at),
         st.tuples(*[number] * 7), st.binary(max_size=9), time,
