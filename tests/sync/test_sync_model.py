@@ -53,7 +53,7 @@ _SPECS = (
     "refuse=1",
     "refuse=0.4,drop=0.4,truncate=0.2",
 )
-_EXAMPLES = 2_000 if os.environ.get("SALTERN_FUZZ") else 30
+_EXAMPLES = 2_000 if os.environ.get("SALTERN_FUZZ") else 18
 _FIRST_DAY = datetime.date(2026, 11, 1)
 _NAMES = [f"88.118/S{number}" for number in range(6)]
 
