@@ -221,9 +221,7 @@ def test_what_is_written_is_above_without_a_command(running: Node, top: TopNode)
     assert running.put(f"{OWN}/LIVE", record(running, "https://live.example")).status == 201
     party = act(running, AddParty(form(9)))["party"]
     act(running, AddTemplate(template_form(party=party)), PublishTemplate(CODE, "1.0"))
-    print(above(top, running, "T11"), above(top, running, "T4"))
-    eventually(lambda: f"{CODE}@1.0" in above(top, running, "T11"), 250)
-    print(above(top, running, "T11"), above(top, running, "T4"))
+    eventually(lambda: above(top, running, "T11") == {f"{CODE}@1"}, 250)
     client = Client(Udp(HOST, top.ready["handle"]))
     assert client.resolve(f"{OWN}/LIVE").code == 302
     do(running, "sync", "run")
