@@ -24,6 +24,7 @@ MEDIA_TYPE: Final = "application/vnd.saltern.upstream"
 PATH: Final = "/upstream/v1"
 _IDLE_S: Final = 10.0  # a connection that was idle for longer is opened anew
 _READ_BYTES: Final = 65_536
+_SAID_CHARS: Final = 200  # what is no HTTP is shown, but neither all of it nor what moves a terminal
 _OK: Final = STATUSES[Outcome.OK].http
 
 
@@ -77,7 +78,8 @@ class HttpCarry:
             ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            why = "".join(char if char.isprintable() else " " for char in said[:_SAID_CHARS])
             raise UpstreamError(f"{self._url}：无法连接上级节点。The top node cannot be reached: {why}") from None
         except BaseException:
             self.close()

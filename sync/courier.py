@@ -33,7 +33,7 @@ from sync.messages import Connect, Piece, Receipt, State
 from sync.schedule import is_due, next_due, waits
 from sync.skim import Skim
 from sync.source import Source
-from sync.table import Cadence
+from sync.table import Basis, Cadence
 
 _LOOKED_KEPT: Final = 5_000  # changes that are looked through again after a restart, at most
 _IDLE_TRIES: Final = 3  # answers that lead no further, in one go
@@ -153,11 +153,11 @@ class Courier:
         return rows, state.fault
 
     def drain(self, source: Source, *, tell: bool = False) -> tuple[int, TableState]:
-        """Send all of a table that waits; return the number of rows, and its state. Errors: those of ``round``.
+        """Send all of a table that waits now; return the number of rows, and its state. Errors: those of ``round``.
 
-        A state with a fault waits for the operator.
+        A state with a fault waits for the operator. What is written meanwhile is of the next round: other tables wait.
         """
-        name, rows, idle = source.table.name, 0, 0
+        name, rows, idle, until = source.table.name, 0, 0, -1
         while True:
             with self._engine.snapshot() as snapshot:
                 known = unpack_table_state(snapshot.get(Table.SYNC_TABLES, table_key(self._upstream, name)))
@@ -165,6 +165,10 @@ class Courier:
                     return rows, known
                 if not known.piece_at and self._is_full(snapshot, name):
                     return rows, self._full(name, known)
+                if until < 0:
+                    until = snapshot.serial()
+                elif source.table.basis is Basis.FEED and known.serial >= until and not known.pending | known.piece_at:
+                    return rows, known
                 planned = outbox.plan(snapshot, source, known, self._skim.look, tell=tell)
             if planned.message is None:
                 state = planned.state._replace(fault="")

@@ -1,8 +1,9 @@
 """A node and a top node that misbehaves, killed by SIGKILL in the two moments that count; what is above in the end.
 
 Between both is a gate that holds one message with rows: before it is forwarded (what it tells is committed, and not
-sent), or with its answer (sent, and not acknowledged). Then the process that sends is killed, the whole node, or the
-top node, while others go on writing; what was killed is started again.
+sent), or with its answer (sent, and not acknowledged). Then whoever sends is killed, the whole node, or the top node,
+while others go on writing; what was killed is started again. The process of the node sends templates of enterprises at
+once; identifiers are sent by `saltern sync run`, their day being long.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import random
 import signal
 import socketserver
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -32,23 +34,44 @@ from node.topnode_front import MEDIA_TYPE
 from node.topnode_keys import load_store_key
 from node.topnode_settings import load_topnode, topnode_data
 from registry.client import BlockingClient
-from registry.commands import Actor, AddParty, AmendParty, Command, CreateLot, Delete, Put, Request
+from registry.commands import (
+    Actor,
+    AddParty,
+    AddTemplate,
+    AmendParty,
+    Command,
+    CreateLot,
+    Delete,
+    PublishTemplate,
+    Put,
+    Request,
+)
 from sync.envelope import QUESTION, open_envelope
 from sync.form import decode
 from sync.messages import Delta, Piece
 from sync.tables import TABLES
 from sync.topnode.store import TopStore
 from tests.kit.governance import ROWS, form
-from tests.kit.node import Node, saltern
+from tests.kit.node import SALTERN, Node, saltern
+from tests.kit.templates import CODE, template_form
 from tests.kit.topnodes import HOST, TopNode
 from tests.kit.worker_kills import ANSWER_S, is_gone
 
+
+class _Moment(NamedTuple):
+    sender: str
+    victim: str
+    window: str
+
+
 PREFIX: Final = "88.118.7"
-WINDOWS: Final = ("committed", "sent")
-VICTIMS: Final = ("sync", "node", "top")
-_COMBINATIONS: Final = [(victim, window) for victim in VICTIMS for window in WINDOWS]
-_HELD_OF: Final = ("T9", "T9", "T6")
-_ACKNOWLEDGED: Final = 0.5  # of the rounds
+SENDERS: Final = {"process": "T11", "command": "T9"}  # and what of theirs is held
+_MOMENTS: Final = [
+    _Moment(sender, victim, window)
+    for sender in SENDERS
+    for victim in ("sender", "node", "top")
+    for window in ("committed", "sent")
+]
 _HELD_S: Final = 60.0  # until a message with rows comes by, however often the top node answered badly before
 _BROKEN: Final = (OSError, http.client.HTTPException)
 _ACTOR: Final = Actor(local=True, name="张经办")
@@ -64,7 +87,6 @@ class Gate:
     def __init__(self) -> None:
         self.to = 0
         self.held = threading.Event()
-        self.taken = threading.Event()
         self._window = self._table = ""
         self._goes_on = threading.Event()
         self._forward = False
@@ -90,11 +112,6 @@ class Gate:
         self._goes_on.clear()
         self._table, self._window = table, window
 
-    def await_taken(self) -> None:
-        """Wait until changes of identifiers went there, and an answer back."""
-        self.taken.clear()
-        assert self.taken.wait(_HELD_S), "no change of an identifier is acknowledged"
-
     def let_go(self, *, forward: bool) -> None:
         """Let what is held go on, or let it be lost."""
         self._forward = forward
@@ -111,16 +128,15 @@ class Gate:
             return False
         body = asks.read(int(http.client.parse_headers(asks)["Content-Length"]))
         table = _table_of(body)
-        if table == self._table and self._window == "committed" and not self._hold():
+        wanted = table == self._table
+        if wanted and self._window == "committed" and not self._hold():
             return False
         status, length, answer = _asked(self.to, body)
         whole = status == 200 and len(answer) == length  # HTTP OK
-        if whole and table == self._table and self._window == "sent" and not self._hold():
+        if whole and wanted and self._window == "sent" and not self._hold():
             return False
         head = f"HTTP/1.1 {status} -\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {length}\r\n\r\n"
         answers.write(head.encode() + answer)
-        if whole and table == "T9":
-            self.taken.set()
         return len(answer) == length
 
     def _hold(self) -> bool:
@@ -166,6 +182,7 @@ class _Writer(threading.Thread):
         self._chance = random.Random(seed)
         self._stop_event = threading.Event()
         self._number = 0
+        self._templates = 0
         self._parties: list[str] = []
 
     def run(self) -> None:
@@ -194,7 +211,7 @@ class _Writer(threading.Thread):
             time.sleep(0.005)
 
     def _act(self, line: BlockingClient) -> None:
-        kind = self._chance.choice(("put", "put", "put", "replace", "replace", "delete", "lot", "party"))
+        kind = self._chance.choice(("put", "put", "put", "replace", "replace", "delete", "lot", "party", "template"))
         old = self._chance.choice(sorted(self.there)) if self.there else ""
         if kind == "delete" and old.startswith(f"{PREFIX}/R"):
             self._do(line, Delete(old), old, there=False)
@@ -204,8 +221,13 @@ class _Writer(threading.Thread):
             name = self._new_name("LOT")
             lot = {"lot": name, "product": old, "count": 1_000, "units_per_case": 10}
             self._do(line, CreateLot(json.dumps(lot).encode()), name, there=True)
-        elif kind == "party":
+        elif kind == "party" or not self._parties:
             self._party(line)
+        elif kind == "template":
+            self._templates += 1
+            version = f"{self._templates}.0"
+            self._call(line, AddTemplate(template_form(version=version, party=self._parties[0])))
+            self._call(line, PublishTemplate(CODE, version))
         else:
             name = self._new_name("R")
             self._do(line, _record(name, self.acts), name, there=True)
@@ -259,12 +281,10 @@ def endure_sync_kills(folder: Path, rounds: int, chance: random.Random) -> Endur
         writer = _Writer(node, chance.randrange(2**32))
         writer.start()
         killed: Counter[str] = Counter()
-        for victim, window in _moments(rounds, chance):
-            gate.hold(window, chance.choice(_HELD_OF))
-            _kill(node, top, gate, writer, victim, forward=chance.random() < 0.5)
-            killed[f"{victim} {window}"] += 1
-            if chance.random() < _ACKNOWLEDGED:  # else the next kill meets what was not acknowledged before it
-                gate.await_taken()
+        for moment in _moments(rounds, chance):
+            gate.hold(moment.window, SENDERS[moment.sender])
+            _kill(node, top, gate, writer, moment, forward=chance.random() < 0.5)
+            killed[" ".join(moment)] += 1
         writer.end()
         top.stop()
         top.misbehave = ""
@@ -283,36 +303,49 @@ def _connect(node: Node, top: TopNode, gate: Gate) -> None:
     raise AssertionError("it is not connected")
 
 
-def _moments(rounds: int, chance: random.Random) -> Iterator[tuple[str, str]]:
-    """Yield who is killed, and when: each of them at each moment, then any."""
-    first = chance.sample(_COMBINATIONS, len(_COMBINATIONS))
-    for number in range(rounds):
-        yield first[number] if number < len(first) else chance.choice(_COMBINATIONS)
+def _moments(rounds: int, chance: random.Random) -> Iterator[_Moment]:
+    """Yield who is killed, and when: each of them at each moment, and so on."""
+    waiting: list[_Moment] = []
+    for _ in range(rounds):
+        waiting = waiting or chance.sample(_MOMENTS, len(_MOMENTS))
+        yield waiting.pop()
 
 
-def _kill(node: Node, top: TopNode, gate: Gate, writer: _Writer, victim: str, *, forward: bool) -> None:
+def _kill(node: Node, top: TopNode, gate: Gate, writer: _Writer, moment: _Moment, *, forward: bool) -> None:
     """Kill one once a message is held; start it again. ``forward``: what is held goes on all the same."""
     deadline = time.monotonic() + _HELD_S
-    while not gate.held.wait(0.2):
+    command: subprocess.Popen[bytes] | None = None
+    while not gate.held.wait(0.05):
+        if moment.sender == "command" and (command is None or command.poll() is not None):
+            command = _send(node)  # again where the top node answered too badly
         assert writer.failure is None, writer.failure
         assert time.monotonic() < deadline, f"no rows were sent:\n{node.log()[-2_000:]}"
     writer.await_acts()
-    if victim == "top":
+    if moment.victim == "top":
         top.stop(signal.SIGKILL)
         gate.to = top.start().ready["http"]
         gate.let_go(forward=forward)
-    elif victim == "node":
+    elif moment.victim == "node":
         node.stop(signal.SIGKILL)
         gate.let_go(forward=forward)
         node.start()
     else:
-        pid = node.children()["sync"]
+        pid = node.children()["sync"] if command is None else command.pid
         os.kill(pid, signal.SIGKILL)
+        if command is not None:
+            command.wait(ANSWER_S)
         deadline = time.monotonic() + ANSWER_S
         while not is_gone(pid):
             assert time.monotonic() < deadline, f"{pid} outlives SIGKILL"
         gate.let_go(forward=forward)
     writer.await_acts()
+    if command is not None:
+        command.wait(_HELD_S)
+
+
+def _send(node: Node) -> subprocess.Popen[bytes]:
+    command = [*SALTERN, "sync", "run", "--config", str(node.config)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _brought_together(node: Node) -> int:

@@ -14,5 +14,5 @@ def test_whoever_is_killed_every_change_is_above_once(tmp_path: Path, seed: int)
     """Ten rounds against a top node that misbehaves; SALTERN_SEED repeats them."""
     endured = endure_sync_kills(tmp_path, ROUNDS, random.Random(seed))
     assert endured.killed.total() == ROUNDS
-    assert len(endured.killed) == 6
+    assert len(endured.killed) == ROUNDS, "each round is another moment, or another is killed"
     assert endured.changes > ROUNDS
