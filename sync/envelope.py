@@ -21,10 +21,12 @@ import msgpack
 from core import limits
 from core.errors import WireError
 from core.signature import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Signature, Signer, key_id, verify
+from sync.lists import unpack_lists
 
 QUESTION: Final = "upstream question 1"
 ANSWER: Final = "upstream answer 1"
 NUMBER_MAX: Final = 2**62
+_MEMBERS: Final = 6
 _CAUSES: Final = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
 
 
@@ -57,7 +59,7 @@ def open_envelope(purpose: str, octets: bytes) -> Envelope:
     if len(octets) > limits.UPSTREAM_BODY_BYTES_MAX:
         raise WireError("消息过长。The message is too long")
     try:
-        algorithm, public, number, to, payload, value = members = msgpack.unpackb(octets)
+        algorithm, public, number, to, payload, value = members = unpack_lists(octets, 1, _MEMBERS)
         _require(members)
     except _CAUSES:
         raise WireError("不是签名消息。This is no signed message") from None

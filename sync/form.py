@@ -15,11 +15,13 @@ import zstandard
 from core import limits
 from core.errors import WireError
 from sync import messages
+from sync.lists import unpack_lists
 
 T = TypeVar("T")
 
 _LEVEL: Final = 1
 _INT_MAX: Final = 2**63 - 1
+_LISTS_MAX: Final = limits.UPSTREAM_ITEMS_MAX + 64  # of a message: its items, and a few around them
 _MESSAGES: Final = messages.Message.__args__
 _CAUSES: Final = (
     ValueError, TypeError, KeyError, OverflowError, RecursionError, msgpack.UnpackException, zstandard.ZstdError,
@@ -36,7 +38,7 @@ def decode(data: bytes) -> messages.Message:
     """Read a message. Errors: WireError."""
     try:
         packed = _decompress(data)
-        name, *members = msgpack.unpackb(packed, max_array_len=limits.UPSTREAM_ITEMS_MAX + 1)
+        name, *members = unpack_lists(packed, _LISTS_MAX, limits.UPSTREAM_ITEMS_MAX + 1)
         kind, readers = _KINDS[name]
         if len(members) != len(readers):
             raise ValueError("members")

@@ -11,9 +11,13 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
+from core import limits
 from core.errors import WireError
+from sync.lists import unpack_lists
 
 INTEGER_MAX: Final = 2**63 - 1
+
+_LISTS_MAX: Final = limits.UPSTREAM_ITEMS_MAX + 64  # of a row: UPSTREAM_SOURCES_MAX, and a few around them
 
 _PACK: Final = msgpack.Packer().pack
 
@@ -103,7 +107,7 @@ def pack_row(values: list[Any] | tuple[Any, ...]) -> bytes:
 def unpack_row(row: bytes) -> list[Any]:
     """Return the values of a row. Errors: WireError for what no ``pack_row`` made."""
     try:
-        values = msgpack.unpackb(row)
+        values = unpack_lists(row, _LISTS_MAX, limits.UPSTREAM_ITEMS_MAX + 1)
         if not isinstance(values, list) or _PACK(values) != row:
             raise ValueError("form")
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException):
