@@ -28,13 +28,15 @@ from core.store.upstream_rows import (
 )
 from sync import outbox
 from sync.link import Asks, RefusalError, UpstreamError
-from sync.messages import Connect, Receipt, State
+from sync.messages import Connect, Piece, Receipt, State
 from sync.schedule import next_due
 from sync.source import Source
 from sync.table import Cadence
+from sync.words import visible
 
 _LOOKED_KEPT: Final = 5_000  # changes that are looked through again after a restart, at most
 _IDLE_TRIES: Final = 3  # answers in a row that lead to nothing
+_STRAYS: Final = 16  # of one table, in a row or not
 NOT_ENROLLED: Final = "not-enrolled"
 
 
@@ -67,6 +69,7 @@ class Courier:
         """Say who we are, keep how it stands, and meet what the top node holds. Errors: UpstreamError, RefusalError."""
         asked_ms = self._now_ms()
         state = self._link.ask(self._hello(), State)
+        state = state._replace(enrolment=visible(state.enrolment, limits.UPSTREAM_NAME_CHARS_MAX))
         self._connected = state.enrolment == "enrolled"
         now_ms = self._now_ms()
         skew_ms = state.now_ms - (asked_ms + now_ms) // 2
@@ -131,10 +134,12 @@ class Courier:
 
         A state with a fault waits for the operator.
         """
-        name, rows, idle = source.table.name, 0, 0
+        name, rows, idle, strays = source.table.name, 0, 0, 0
         while True:
             with self._engine.snapshot() as snapshot:
                 known = unpack_table_state(snapshot.get(Table.SYNC_TABLES, table_key(self._upstream, name)))
+                if outbox.is_stopped(known):
+                    return rows, known
                 if self._is_full(snapshot, name):
                     return rows, self._full(name, known)
                 planned = outbox.plan(snapshot, source, known, tell=tell)
@@ -149,8 +154,9 @@ class Courier:
             self._keep_learnt(name, planned.message, learnt)
             if learnt.state.fault and learnt.state.serial == known.serial:
                 return rows, learnt.state
-            idle = 0 if _moved(known, learnt.state) else idle + 1
-            if idle == _IDLE_TRIES:
+            moved = _moved(planned.message, known, learnt.state)
+            idle, strays = (0, strays) if moved else (idle + 1, strays + 1)
+            if idle == _IDLE_TRIES or strays == _STRAYS:
                 raise UpstreamError(
                     f"{name}：上级节点的应答使同步无法前进。{name}: the top node's answers lead to nothing"
                 )
@@ -211,7 +217,8 @@ class Courier:
         for serial, key in learnt.taken:
             batch.put(Table.SYNC_REFUSED, refused_key(self._upstream, name, serial, key), None)
         for each in learnt.refused:
-            row = RefusedRow(operations.get((each.serial, each.key), 0), each.rule, each.zh, each.en, self._now_ms())
+            rule, zh, en = (visible(text, limits.UPSTREAM_WORDS_CHARS_MAX) for text in (each.rule, each.zh, each.en))
+            row = RefusedRow(operations[each.serial, each.key], rule, zh, en, self._now_ms())
             place = refused_key(self._upstream, name, each.serial, each.key)
             batch.put(Table.SYNC_REFUSED, place, pack_refused(row))
         self._engine.commit(batch)
@@ -253,5 +260,10 @@ class Courier:
         self._keep_link(since_ms=known.since_ms or self._now_ms(), fault=fault)
 
 
-def _moved(before: TableState, after: TableState) -> bool:
-    return (before.serial, before.piece_at, before.piece_next) != (after.serial, after.piece_at, after.piece_next)
+def _moved(message: outbox.Message, before: TableState, after: TableState) -> bool:
+    """Whether what was sent is above now, and the next message is another one."""
+    if not isinstance(message, Piece):
+        return after.serial > before.serial
+    if message.stop is None or not after.piece_at:
+        return not after.piece_at and after.serial == message.at
+    return after.piece_next >= message.stop

@@ -24,6 +24,11 @@ from sync.table import Basis, Operation
 
 Message = Delta | Piece | Repair
 
+_WHOLE_MAX: Final = 2**62
+"""Numbers of whole tables begin anew behind it: a top node says where they are."""
+
+_NEXT_BYTES_MAX: Final = limits.UPSTREAM_KEY_BYTES_MAX + 1
+
 _NEVER: Final = b"\0"
 """A context that no table has: all of it is to be sent."""
 
@@ -33,6 +38,7 @@ AHEAD: Final = (
     "The top node claims to hold serial {held}, which was never sent ({sent}): if this node was put back from an old "
     "copy, run `saltern sync verify --repair`"
 )
+_AHEAD: Final = AHEAD.partition("{")[0]
 TOO_MANY: Final = (
     "有 {rows} 行被上级节点拒收，暂停发送；请按 saltern sync status 更正。"
     "{rows} rows are refused and nothing more is sent: correct them, see `saltern sync status`"
@@ -77,7 +83,7 @@ def plan(snapshot: Snapshot, source: Source, state: TableState, *, tell: bool = 
 def whole(snapshot: Snapshot, source: Source, state: TableState) -> TableState:
     """Return the state in which all of a table is sent again."""
     if source.table.basis is Basis.WHOLE:
-        at = state.serial + 1
+        at = state.serial % _WHOLE_MAX + 1
     else:
         at = max(1, last_serial(snapshot, source))
     return state._replace(
@@ -127,10 +133,16 @@ def _delta(source: Source, state: TableState, to: int, items: tuple[Item, ...]) 
     return Planned(message, state._replace(looked=max(state.looked, to), pending=max(state.pending, to)))
 
 
+def is_stopped(state: TableState) -> bool:
+    """Whether nothing is sent until a person decides: see 3."""
+    return state.fault.startswith(_AHEAD)
+
+
 # --- what an answer teaches ---
 def learn(source: Source, state: TableState, message: Message, receipt: Receipt, now_ms: Millis) -> Learnt:
     """Return the state after an answer to what was sent in this state."""
-    held = receipt.holding
+    held, sent = receipt.holding, operations_of(message)
+    receipt = receipt._replace(refused=tuple(each for each in receipt.refused if (each.serial, each.key) in sent))
     answered = state._replace(told_ms=now_ms)
     if isinstance(message, Piece):
         return _learn_piece(source, answered, message, receipt)
@@ -148,7 +160,7 @@ def meet(source: Source, state: TableState, holding: Holding) -> TableState:
     under_way = (holding.piece_at, holding.piece_next) == (state.piece_at, state.piece_next)
     known = {state.serial, state.pending or state.serial}  # what is pending may have been applied: it is sent again
     if under_way and (state.piece_at or holding.serial in known):
-        return state
+        return state._replace(fault="") if is_stopped(state) else state
     return _out_of_step(source, state, Receipt("gap", holding, ()))
 
 
@@ -177,7 +189,7 @@ def _learn_piece(source: Source, state: TableState, message: Piece, receipt: Rec
         return Learnt(
             moved._replace(serial=message.at, looked=message.at, piece_at=0, piece_next=b"", pending=0), receipt.refused
         )
-    if held.piece_at == message.at:
+    if held.piece_at == message.at and len(held.piece_next) <= _NEXT_BYTES_MAX:
         return Learnt(moved._replace(piece_next=held.piece_next), receipt.refused)
     return Learnt(_out_of_step(source, state, receipt))
 
@@ -199,12 +211,11 @@ def _out_of_step(source: Source, state: TableState, receipt: Receipt) -> TableSt
     if receipt.why == "digest":  # it was damaged on its way: the same again
         return state
     if held.piece_at or state.piece_at:
-        if held.piece_at == state.piece_at:
+        if held.piece_at == state.piece_at and len(held.piece_next) <= _NEXT_BYTES_MAX:
             return state._replace(piece_next=held.piece_next)
         return state._replace(piece_at=0, piece_next=b"", pending=0, context=_NEVER)
-    known = max(state.serial, state.pending)
-    if held.serial > known and source.table.basis is not Basis.WHOLE:
-        return state._replace(fault=AHEAD.format(held=held.serial, sent=known))
+    if held.serial > state.serial and held.serial != state.pending and source.table.basis is not Basis.WHOLE:
+        return state._replace(fault=AHEAD.format(held=held.serial, sent=state.serial))
     fault = BEHIND.format(held=held.serial, sent=state.serial) if held.serial < state.serial else ""
     context = _NEVER if source.table.basis is Basis.WHOLE or state.context else b""
     return state._replace(serial=held.serial, looked=held.serial, pending=0, context=context, fault=fault)
