@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from core import limits
 from core.clock import Millis
+from core.errors import ConfigError, SealError
 from core.store.engine import Batch, Engine, Snapshot, Table
 from core.store.upstream_rows import (
     LinkState,
@@ -103,31 +104,40 @@ class Courier:
             raise
 
     def _round(self, *, force: bool, only: frozenset[str]) -> Done:
-        rows, faults = 0, {}
+        rows = 0
+        faults: dict[str, str] = {}
         if force and not only:
             self.connect()
         for name, source in self._sources.items():
             if only and name not in only:
                 continue
-            state, serial = self._state_of(name)
-            due = force or self._now_ms() >= state.next_ms
-            moved = source.table.sent is Cadence.REAL_TIME and self._seen.get(name) != serial
-            if not (due or moved or state.pending or state.piece_at):
-                continue
-            if not self._connected:
-                self.connect()
-            sent, state = self.drain(source, tell=due)
+            try:
+                sent, fault = self._round_of(name, source, force=force)
+            except (ConfigError, SealError) as error:  # of what this table is made of; the others go on
+                sent, fault = 0, error.message
             rows += sent
-            if state.fault:
-                faults[name] = state.fault
-            else:
-                self._seen[name] = serial
-            if due:
-                rows += self._send_again(source, force=force)
-                self._keep(name, self._load(name)._replace(next_ms=next_due(source.table.sent, self._now_ms())))
+            if fault:
+                faults[name] = fault
         if rows:
             self._note_answered()
         return Done(rows, faults)
+
+    def _round_of(self, name: str, source: Source, *, force: bool) -> tuple[int, str]:
+        """Send what is due of a table; return the number of rows, and what keeps others from being sent."""
+        state, serial = self._state_of(name)
+        due = force or self._now_ms() >= state.next_ms
+        moved = source.table.sent is Cadence.REAL_TIME and self._seen.get(name) != serial
+        if not (due or moved or state.pending or state.piece_at):
+            return 0, ""
+        if not self._connected:
+            self.connect()
+        rows, state = self.drain(source, tell=due)
+        if not state.fault:
+            self._seen[name] = serial
+        if due:
+            rows += self._send_again(source, force=force)
+            self._keep(name, self._load(name)._replace(next_ms=next_due(source.table.sent, self._now_ms())))
+        return rows, state.fault
 
     def drain(self, source: Source, *, tell: bool = False) -> tuple[int, TableState]:
         """Send all of a table that waits; return the number of rows, and its state. Errors: those of ``round``.

@@ -118,4 +118,4 @@ def _listed(source: Source, link: Asks, span: Range) -> Iterator[tuple[bytes, by
     while start is not None:
         page = link.ask(ListKeys(source.table.name, start, span.stop), Keys)
         yield from page.rows
-        start = page.next if page.next is not None and page.next > start else None
+        start = page.next if page.rows and page.next is not None and page.next > start else None

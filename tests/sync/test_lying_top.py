@@ -16,7 +16,7 @@ from registry.commands import Put
 from sync.link import UpstreamError
 from sync.messages import Delta, Holding, Piece, Question, Receipt, Refused, Repair, State
 from tests.kit.governance import OPERATOR, Office
-from tests.kit.upstream import Sending, Top
+from tests.kit.upstream import Sending, Top, sources
 
 Lie = Callable[[Question, Any], Any]
 
@@ -184,3 +184,17 @@ def test_an_empty_store_with_the_same_key_does_not_empty_the_top_node(tmp_path: 
     assert done is not None
     assert {"T6", "T7", "T9"} <= set(done.faults)
     assert {name: sending.rows_above(name) for name in above} == above
+
+
+def test_a_table_that_cannot_be_made_keeps_no_other_waiting(tmp_path: Path) -> None:
+    """A file of applications with a fault: all other tables go, and the fault is told."""
+    office = Office()
+    office.allocated("88.118.7")
+    top = Top(tmp_path)
+    applications = tmp_path / "applications.csv"
+    applications.write_text("no columns\n", "utf-8")
+    sending = Sending(office.store, top, top.carry, sources(operator="nobody", applications=applications))
+    done = sending.courier.round(force=True)
+    assert set(done.faults) == {"T1", "T5", "T10"}
+    assert sending.rows_above("T6")
+    assert sending.rows_above("T7")
