@@ -7,10 +7,11 @@ whole in UPSTREAM_TIMEOUT_S, however slowly its octets come; a longer one than U
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from core import limits
@@ -23,6 +24,26 @@ PATH: Final = "/upstream/v1"
 _IDLE_S: Final = 10.0  # a connection that was idle for longer is opened anew
 _READ_BYTES: Final = 65_536
 _OK: Final = STATUSES[Outcome.OK].http
+
+
+class _Timely(io.RawIOBase):
+    """Octets of a socket, none later than a time: the head of an answer is read here by the library, too."""
+
+    def __init__(self, sock: socket.socket, left_s: Callable[[], float]) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._left_s = left_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._left_s())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 class HttpCarry:
@@ -67,12 +88,19 @@ class HttpCarry:
 
     def _exchange(self, octets: bytes, deadline_s: float) -> bytes:
         connection = self._open()
+
+        def response_of(sock: socket.socket, *args: Any, **options: Any) -> http.client.HTTPResponse:
+            response = http.client.HTTPResponse(sock, *args, **options)
+            response.fp.close()
+            response.fp = io.BufferedReader(_Timely(sock, lambda: self._left_s(deadline_s)))
+            return response
+
+        connection.response_class = response_of  # type: ignore[assignment]
         connection.request("POST", self._path, octets, {"Content-Type": MEDIA_TYPE})
-        self._hurry(connection, deadline_s)
         response = connection.getresponse()
         if response.status != _OK:
             raise UpstreamError(f"{self._url}：上级节点应答 {response.status}。The top node answers {response.status}")
-        return self._read(connection, response, deadline_s)
+        return self._read(response)
 
     def _open(self) -> http.client.HTTPConnection:
         if self._connection is not None and self._monotonic_s() - self._used_s > _IDLE_S:
@@ -89,15 +117,13 @@ class HttpCarry:
             self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._connection
 
-    def _read(
-        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, deadline_s: float
-    ) -> bytes:
+    @staticmethod
+    def _read(response: http.client.HTTPResponse) -> bytes:
         left = response.length
         if left is None or left > limits.UPSTREAM_BODY_BYTES_MAX:
             raise ValueError(f"an answer of {'no length' if left is None else f'{left} octets'}")
         pieces: list[bytes] = []
         while left:
-            self._hurry(connection, deadline_s)
             piece = response.fp.read1(min(left, _READ_BYTES))  # one receive: read() would wait for all of it
             if not piece:
                 raise http.client.IncompleteRead(b"".join(pieces), left)
@@ -106,10 +132,9 @@ class HttpCarry:
         response.close()
         return b"".join(pieces)
 
-    def _hurry(self, connection: http.client.HTTPConnection, deadline_s: float) -> None:
-        """Leave the socket no more time than there is."""
+    def _left_s(self, deadline_s: float) -> float:
+        """Return how much time is left. Errors: TimeoutError."""
         left_s = deadline_s - self._monotonic_s()
         if left_s <= 0:
             raise TimeoutError(f"no whole answer in {limits.UPSTREAM_TIMEOUT_S:.0f} s")
-        if connection.sock is not None:  # None once the last answer of a connection is there
-            connection.sock.settimeout(left_s)
+        return left_s
