@@ -402,6 +402,7 @@ UPSTREAMS_MAX: Final = 8  # top nodes that a node is connected to; there is one,
 UPSTREAM_URL_CHARS_MAX: Final = 300
 UPSTREAM_REASON_CHARS_MAX: Final = 500  # of what a top node says of a row that it refuses
 UPSTREAM_NAME_CHARS_MAX: Final = 100  # of a top node, for people
+UPSTREAM_WORDS_CHARS_MAX: Final = 500  # of what a top node says to people; it is kept, logged and shown cut
 UPSTREAM_REVIEWS_MAX: Final = 10_000  # applications that are asked for at once; those filed first
 UPSTREAM_FIELD_CHARS_MAX: Final = 64  # of a field that the national review asks to be corrected
 UPSTREAM_PART_BYTES: Final = 1_048_576  # of a file of a month of the logs in one message; a bundle has up to 16.8 MB

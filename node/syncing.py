@@ -19,7 +19,7 @@ from audit.note import ed25519_key
 from audit.reading import LogReadError
 from core import clock, limits
 from core.config import Config
-from core.errors import ConfigError, NodeError, WireError
+from core.errors import ConfigError, NodeError, SealError, WireError
 from core.store.engine import Batch, Snapshot, Table
 from core.store.lmdb_engine import LmdbEngine
 from core.store.upstream_rows import LogSent, Upstream, logs_key, pack_logs, unpack_logs, upstreams
@@ -97,6 +97,7 @@ class Sender:
         self.nothing_waits_at = -1
         self.told_again_at_s: dict[Review, float] = {}
         self.logs_at_s = 0.0
+        self.faults: dict[str, str] = {}
 
     def _hello(self) -> Connect:
         with self._engine.snapshot() as snapshot:
@@ -138,7 +139,7 @@ class Syncing:
                 continue
             try:
                 with sync_lock(self._config.data):
-                    sender.courier.round()
+                    self._tell_faults(sender, sender.courier.round().faults)
                     self._now_and_then(sender)
                     self._reconcile_nightly(sender)
             except (UpstreamError, RefusalError) as error:
@@ -149,6 +150,14 @@ class Syncing:
             if sender.tries:
                 _LOG.warning("上级节点恢复应答。The top node answers again: %s", sender.row.url)
                 sender.tries = 0
+
+    @staticmethod
+    def _tell_faults(sender: Sender, faults: Mapping[str, str]) -> None:
+        """Log what keeps a table from being sent, once."""
+        for name, fault in faults.items():
+            if sender.faults.get(name) != fault:
+                _LOG.error("%s 未报送。%s is not sent: %s", name, name, fault)
+        sender.faults.update(faults)  # a table that is not due says nothing
 
     def send_all(self, sender: Sender) -> Done:
         """Send one top node all that waits. Errors: UpstreamError, RefusalError."""
@@ -245,10 +254,14 @@ class Syncing:
             return
         self.send_all(sender)
         differing = 0
-        for source in sender.sources.values():
-            with self.engine.snapshot() as snapshot:
-                found = compare(snapshot, source, sender.link)
-            put_right(sender, source, found)
+        for name, source in sender.sources.items():
+            try:
+                with self.engine.snapshot() as snapshot:
+                    found = compare(snapshot, source, sender.link)
+                put_right(sender, source, found)
+            except (ConfigError, SealError) as error:  # it is told, and the others are compared
+                _LOG.error("%s 未对账。%s is not compared: %s", name, name, error.message)
+                continue
             differing += len(found.differences)
             if found.fault:
                 _LOG.error("%s 未对账。%s is not compared: %s", source.table.name, source.table.name, found.fault)

@@ -15,9 +15,11 @@ from audit.note import open_note
 from audit.published import CHECKPOINT
 from audit.tile import subtree_of
 from audit.witness import CONFLICT, OK, AddCheckpoint, dump_request, parse_size
+from core import limits
 from core.errors import NodeError, WireError
 from core.outcomes import HTTP_SERVER_ERRORS, HTTP_UNPROCESSABLE
 from sync import messages
+from sync.words import visible
 
 
 class LogFaultError(NodeError):
@@ -78,5 +80,5 @@ def held_after(answer: messages.Cosigned, held: int, size: int) -> tuple[int, bo
         )
     if answer.status >= HTTP_SERVER_ERRORS:
         raise WireError(f"上级节点未能处理检查点。The top node failed with a checkpoint: {answer.status}")
-    why = answer.body[:200].decode("utf-8", "replace").strip()
+    why = visible(answer.body[:200].decode("utf-8", "replace"), limits.UPSTREAM_WORDS_CHARS_MAX)
     raise LogFaultError(f"上级节点不接受此日志的检查点。The top node does not take checkpoints of this log: {why}")

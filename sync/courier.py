@@ -74,6 +74,7 @@ class Courier:
         """Say who we are, keep how it stands, and meet what the top node holds. Errors: UpstreamError, RefusalError."""
         asked_ms = self._now_ms()
         state = self._link.ask(self._hello(), State)
+        state = state._replace(enrolment=visible(state.enrolment, limits.UPSTREAM_NAME_CHARS_MAX))
         self._connected = state.enrolment == "enrolled"
         now_ms = self._now_ms()
         skew_ms = state.now_ms - (asked_ms + now_ms) // 2
@@ -107,7 +108,8 @@ class Courier:
             raise
 
     def _round(self, *, force: bool, only: frozenset[str]) -> Done:
-        rows, faults = 0, {}
+        rows = 0
+        faults: dict[str, str] = {}
         if force and not only:
             self.connect()
         for name, source in self._sources.items():

@@ -14,6 +14,7 @@ from core.errors import NodeError, Outcome, WireError
 from core.signature import Signer, key_id
 from sync import envelope, form
 from sync.messages import Answer, Question, Refusal
+from sync.words import visible
 
 A = TypeVar("A", bound=Answer)
 
@@ -92,7 +93,8 @@ class Link:
             self._number = max(self._number, answer.number)
             answer = self._exchange(payload)
         if isinstance(answer, Refusal):
-            raise RefusalError(f"{answer.zh}。{answer.en}", rule=answer.rule)
+            zh, en = (visible(text, limits.UPSTREAM_WORDS_CHARS_MAX) for text in (answer.zh, answer.en))
+            raise RefusalError(f"{zh}。{en}", rule=answer.rule)
         if not isinstance(answer, kind):
             raise UpstreamError(f"上级节点答非所问。The top node answers with a {type(answer).__name__}")
         return answer

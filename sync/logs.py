@@ -19,6 +19,7 @@ from core.store.upstream_rows import LogSent
 from sync import messages
 from sync.checkpoints import Current, LogFaultError, held_after, question_of, read_current
 from sync.months import part_of, require_over
+from sync.words import visible
 
 Ask = Callable[[messages.Question], messages.Answer]
 """Asks the top node. Its errors go through to whoever steps; then the same step is made again, later."""
@@ -141,7 +142,7 @@ class LogCourier:
         if answer.have:
             self._set(log, self._of(log)._replace(complete=True, fault="", next_ms=Millis(0)))
         elif answer.fault:
-            self._fault(log, answer.fault, now_ms)
+            self._fault(log, visible(answer.fault, limits.UPSTREAM_WORDS_CHARS_MAX), now_ms)
         else:
             if answer.path:
                 self._wanted[log] = answer

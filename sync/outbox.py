@@ -25,6 +25,11 @@ from sync.table import INTEGER_MAX, Basis, Operation
 
 Message = Delta | Piece | Repair
 
+_WHOLE_MAX: Final = 2**62
+"""Numbers of whole tables begin anew behind it: a top node says where they are."""
+
+_NEXT_BYTES_MAX: Final = limits.UPSTREAM_KEY_BYTES_MAX + 1
+
 _NEVER: Final = b"\0"
 """A context that no table has: all of it is to be sent."""
 
@@ -34,6 +39,7 @@ AHEAD: Final = (
     "The top node claims to hold serial {held}, which was never sent ({sent}): if this node was put back from an old "
     "copy, run `saltern sync verify --repair`"
 )
+_AHEAD: Final = AHEAD.partition("{")[0]
 TOO_MANY: Final = (
     "有 {rows} 行被上级节点拒收，暂停发送；请按 saltern sync status 更正。"
     "{rows} rows are refused and nothing more is sent: correct them, see `saltern sync status`"
@@ -134,6 +140,11 @@ def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, loo
 def _delta(source: Source, state: TableState, to: int, items: tuple[Item, ...]) -> Planned:
     message = Delta(source.table.name, state.serial, to, items_digest(items), items)
     return Planned(message, state._replace(looked=to, pending=max(state.pending, to)))
+
+
+def is_stopped(state: TableState) -> bool:
+    """Whether nothing is sent until a person decides: see 3."""
+    return state.fault.startswith(_AHEAD)
 
 
 # --- what an answer teaches ---

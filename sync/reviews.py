@@ -11,6 +11,7 @@ from core.lifecycle import State
 from core.store.application_rows import unpack_application
 from core.store.engine import Snapshot, Table
 from sync.messages import Review, Verdict
+from sync.words import visible
 
 WAITING: Final = "waiting"
 APPROVED: Final = "approved"
@@ -36,14 +37,14 @@ def fitted(verdict: Verdict) -> Verdict:
 
     One that is no approval has a reason, and one that asks for corrections names a field.
     """
-    reason = _visible(verdict.reason, limits.REASON_CHARS_MAX)
+    reason = visible(verdict.reason, limits.REASON_CHARS_MAX)
     if verdict.verdict == APPROVED:
         return Verdict(verdict.verdict, reason, ())
     reason = reason or _UNSAID
     if verdict.verdict != ASKED:
         return Verdict(verdict.verdict, reason, ())
     fields = tuple(
-        (_visible(name, limits.UPSTREAM_FIELD_CHARS_MAX) or _WHOLE, _visible(why, limits.REASON_CHARS_MAX) or reason)
+        (visible(name, limits.UPSTREAM_FIELD_CHARS_MAX) or _WHOLE, visible(why, limits.REASON_CHARS_MAX) or reason)
         for name, why in verdict.fields[: limits.CORRECTIONS_MAX]
     )
     return Verdict(verdict.verdict, reason, fields or ((_WHOLE, reason),))
@@ -56,8 +57,3 @@ def _waiting(snapshot: Snapshot) -> Iterator[Review]:
         application = unpack_application(row)
         if application.state == _STATE:
             yield Review(key.decode(), application.party, application.hosting, application.filed_ms)
-
-
-def _visible(text: str, chars: int) -> str:
-    """Return a text with a blank for each character that cannot be seen, cut."""
-    return "".join(char if char.isprintable() else " " for char in text[:chars]).strip()

@@ -26,7 +26,7 @@ from sync.topnode.refusals import RefusalError, refusal
 from sync.topnode.reviewing import AUTOMATIC, MANUAL, folded_prefix, require_texts, take_review
 from sync.topnode.rows import ENROLLED, WAITING, Node
 from sync.topnode.store import Change, TopStore, View
-from sync.topnode.takings import Check, Judge, Taking, holding_of
+from sync.topnode.takings import Check, Judge, Taking, holding_of, is_within
 
 Taker = Callable[[Node, Any, Millis], messages.Answer]
 """Answers a Checkpoint, a Month or a MonthFile of an enrolled node."""
@@ -210,6 +210,11 @@ def _keys(view: View, node: Node, table: TableKind, question: messages.ListKeys)
     page = tuple((key, row_digest(row)) for key, row in islice(found, limits.UPSTREAM_ITEMS_MAX))
     following = next(found, None)
     return messages.Keys(page, None if following is None else following[0])
+
+
+def _overlaps(code: str, others: list[str]) -> bool:
+    """Whether a code is one of others, or above or below one."""
+    return is_within(code.encode(), others) or any(is_within(each.encode(), (code,)) for each in others)
 
 
 def _is_range(start: bytes, stop: bytes | None) -> bool:

@@ -384,3 +384,23 @@ def test_checkpoints_go_to_who_takes_them(tmp_path: Path) -> None:
     assert peer.ask(messages.MonthFile("maintenance", "2026-10", "x", 0, b"", True)).rule == "not-taken"
     assert taken == [b"log"]
     top.close()
+
+
+def test_codes_above_and_below_those_of_another_node_are_not_free(top: Top, peer: Peer) -> None:
+    """Else whoever comes second answers for prefixes of the first one."""
+    for number, code in enumerate(("88", "88.118.7", "88.118")):
+        other = Peer(top, f"other{number}", code)
+        other.connect()
+        node = top.store.node(other.node_id)
+        assert node is not None
+        assert node.codes == ()
+
+
+def test_codes_of_a_node_that_was_rejected_are_free(top: Top, peer: Peer) -> None:
+    """A node that lost its key comes back with another one."""
+    top.store.reject(peer.node_id)
+    again = Peer(top, "again")
+    again.connect()
+    node = top.store.node(again.node_id)
+    assert node is not None
+    assert node.codes == ("88.118",)
