@@ -277,8 +277,8 @@ def _ask_of_logs(link: Asks, question: Question) -> Answer:
 def put_right(sender: Sender, source: Source, found: Comparison) -> None:
     """Send again what differs. Errors: UpstreamError, RefusalError."""
     keys = [each.key for each in found.differences]
-    for start in range(0, len(keys), limits.UPSTREAM_BATCH_ITEMS):
-        sender.courier.send_rows(source, keys[start : start + limits.UPSTREAM_BATCH_ITEMS])
+    while keys:
+        del keys[: sender.courier.send_rows(source, keys[: limits.UPSTREAM_BATCH_ITEMS])]
 
 
 async def _unless(stopping: asyncio.Event, round_: Awaitable[None]) -> None:

@@ -95,20 +95,12 @@ class HttpCarry:
 
     def _exchange(self, octets: bytes, deadline_s: float) -> bytes:
         connection = self._open()
-
-        def response_of(sock: socket.socket, *args: Any, **options: Any) -> http.client.HTTPResponse:
-            response = http.client.HTTPResponse(sock, *args, **options)
-            response.fp.close()
-            response.fp = io.BufferedReader(_Timely(sock, lambda: self._left_s(deadline_s)))
-            return response
-
-        connection.response_class = response_of  # type: ignore[assignment]
         connection.request("POST", self._path, octets, {"Content-Type": MEDIA_TYPE})
         connection.response_class = partial(_Response, partial(self._hurry, connection, deadline_s))  # type: ignore[assignment]
         response = connection.getresponse()
         if response.status != _OK:
             raise UpstreamError(f"{self._url}：上级节点应答 {response.status}。The top node answers {response.status}")
-        return self._read(response)
+        return self._read(connection, response, deadline_s)
 
     def _open(self) -> http.client.HTTPConnection:
         if self._connection is not None and self._monotonic_s() - self._used_s > _IDLE_S:
@@ -125,8 +117,9 @@ class HttpCarry:
             self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._connection
 
-    @staticmethod
-    def _read(response: http.client.HTTPResponse) -> bytes:
+    def _read(
+        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, deadline_s: float
+    ) -> bytes:
         left = response.length
         if left is None or left > limits.UPSTREAM_BODY_BYTES_MAX:
             raise ValueError(f"an answer of {'no length' if left is None else f'{left} octets'}")
@@ -140,9 +133,10 @@ class HttpCarry:
         response.close()
         return b"".join(pieces)
 
-    def _left_s(self, deadline_s: float) -> float:
-        """Return how much time is left. Errors: TimeoutError."""
+    def _hurry(self, connection: http.client.HTTPConnection, deadline_s: float) -> None:
+        """Leave the socket no more time than there is."""
         left_s = deadline_s - self._monotonic_s()
         if left_s <= 0:
             raise TimeoutError(f"no whole answer in {limits.UPSTREAM_TIMEOUT_S:.0f} s")
-        return left_s
+        if connection.sock is not None:  # None once the last answer of a connection is there
+            connection.sock.settimeout(left_s)

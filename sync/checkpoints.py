@@ -80,5 +80,5 @@ def held_after(answer: messages.Cosigned, held: int, size: int) -> tuple[int, bo
         )
     if answer.status >= HTTP_SERVER_ERRORS:
         raise WireError(f"上级节点未能处理检查点。The top node failed with a checkpoint: {answer.status}")
-    why = visible(answer.body[:200].decode("utf-8", "replace"), limits.UPSTREAM_WORDS_CHARS_MAX)
+    why = visible(answer.body[:200].decode("utf-8", "replace"), limits.UPSTREAM_REASON_CHARS_MAX)
     raise LogFaultError(f"上级节点不接受此日志的检查点。The top node does not take checkpoints of this log: {why}")

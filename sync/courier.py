@@ -6,7 +6,7 @@ then what its answer teaches is kept, each with a commit; a process that is kill
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from core import limits
@@ -34,6 +34,7 @@ from sync.schedule import is_due, next_due, waits
 from sync.skim import Skim
 from sync.source import Source
 from sync.table import Basis, Cadence
+from sync.words import visible
 
 _LOOKED_KEPT: Final = 5_000  # changes that are looked through again after a restart, at most
 _IDLE_TRIES: Final = 3  # answers that lead no further, in one go
@@ -215,14 +216,15 @@ class Courier:
         self._keep(source.table.name, state)
         self._seen.pop(source.table.name, None)
 
-    def send_rows(self, source: Source, keys: list[bytes]) -> None:
-        """Put rows right above. ``keys``: at most UPSTREAM_BATCH_ITEMS. Errors: those of ``round``."""
+    def send_rows(self, source: Source, keys: Sequence[bytes]) -> int:
+        """Put the rows of the first of these keys right above; return how many. Errors: those of ``round``."""
         with self._engine.snapshot() as snapshot:
             state = self._load(source.table.name)
             message = outbox.repair_of(snapshot, source, state, keys)
         if not outbox.is_ahead(state):
             learnt = outbox.learn(source, state, message, self._ask(message), self._now_ms())
             self._keep_learnt(source.table.name, message, learnt)
+        return len(message.items)
 
     def _send_again(self, source: Source, *, force: bool) -> int:
         """Send once more what was refused, now and then."""
@@ -274,7 +276,7 @@ class Courier:
             batch.put(Table.SYNC_REFUSED, refused_key(self._upstream, name, serial, key), None)
         full = isinstance(message, Piece) and self._is_full_now(name)  # rows that are not kept are compared nightly
         for each in () if full else learnt.refused:
-            rule, zh, en = (text[: limits.UPSTREAM_REASON_CHARS_MAX] for text in each[2:])
+            rule, zh, en = (visible(text, limits.UPSTREAM_REASON_CHARS_MAX) for text in each[2:])
             row = RefusedRow(operations.get((each.serial, each.key), 0), rule, zh, en, self._now_ms())
             place = refused_key(self._upstream, name, each.serial, each.key)
             batch.put(Table.SYNC_REFUSED, place, pack_refused(row))

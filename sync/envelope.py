@@ -21,7 +21,6 @@ import msgpack
 from core import limits
 from core.errors import WireError
 from core.signature import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Signature, Signer, key_id, verify
-from sync.lists import unpack_lists
 
 QUESTION: Final = "upstream question 1"
 ANSWER: Final = "upstream answer 1"

@@ -20,6 +20,7 @@ from sync.table import Basis, Operation
 _DAY_CHARS: Final = len("2026-11-22")
 _EPOCH: Final = datetime.date(1970, 1, 1)
 DAY_SERIALS: Final = 1_000_000
+DAYS_END: Final = (datetime.date.max - _EPOCH).days * DAY_SERIALS  # serials of days lie before it
 
 
 class Gathered(NamedTuple):
@@ -30,36 +31,49 @@ class Gathered(NamedTuple):
     trimmed: bool = False
 
 
+class Span(NamedTuple):
+    """Serials behind ``after`` up to ``to``; what is read ends some way behind ``stop``."""
+
+    after: int
+    to: int
+    stop: int
+
+
 class _Touched(NamedTuple):
     serial: int
     operation: Operation
     key: bytes
 
 
-def gather(snapshot: Snapshot, source: Source, after: int, to: int, look: Look = read_feed) -> Gathered:
+def gather(
+    snapshot: Snapshot, source: Source, after: int, to: int, look: Look = read_feed, *, exact: bool = False
+) -> Gathered:
     """Return the items of the changes behind ``after`` up to ``to``, as far as one message holds them.
 
-    ``look``: reads the feed; of T9 all of it is read.
+    ``look``: reads the feed; of T9 all of it is read. ``exact``: all up to ``to``, which a message ended at before.
 
-    Bounds: UPSTREAM_BATCH_ITEMS, UPSTREAM_BATCH_BYTES (the last one may lie beyond), UPSTREAM_LOOKED_AT.
+    Bounds: UPSTREAM_BATCH_ITEMS; UPSTREAM_BATCH_BYTES (the last one may lie beyond) and UPSTREAM_LOOKED_AT, or of one
+    that is exact UPSTREAM_AGAIN_BYTES: rows may have grown since.
     """
-    touched, looked, trimmed = _touched(snapshot, source, (after, to), read_feed if _has_history(source) else look)
+    stop = to if exact else min(to, after + limits.UPSTREAM_LOOKED_AT)
+    look = read_feed if _has_history(source) else look
+    touched, looked, trimmed = _touched(snapshot, source, Span(after, to, stop), look)
     if trimmed:
         return Gathered((), after, trimmed=True)
-    items, cut = _items(snapshot, source, touched)
+    most = limits.UPSTREAM_AGAIN_BYTES if exact else limits.UPSTREAM_BATCH_BYTES
+    items, cut = _items(snapshot, source, touched, most)
     return Gathered(items, looked if cut is None else cut)
 
 
-def _touched(snapshot: Snapshot, source: Source, span: tuple[int, int], look: Look) -> tuple[list[_Touched], int, bool]:
+def _touched(snapshot: Snapshot, source: Source, span: Span, look: Look) -> tuple[list[_Touched], int, bool]:
     """Return what was touched, up to where, and whether changes are missing."""
     kinds = {int(kind): kind for kind in source.kinds}
     history = _has_history(source)
     found: list[_Touched] = []
     at: dict[bytes, int] = {}
-    after, to = span
-    looked = after
-    while looked < to and looked - after < limits.UPSTREAM_LOOKED_AT and len(found) < limits.UPSTREAM_BATCH_ITEMS:
-        rows, looked, trimmed = look(snapshot, looked, to)
+    looked = span.after
+    while looked < span.stop and len(found) < limits.UPSTREAM_BATCH_ITEMS:
+        rows, looked, trimmed = look(snapshot, looked, span.to)
         if trimmed:
             return found, looked, True
         for serial, row in rows:
@@ -80,7 +94,9 @@ def _touched(snapshot: Snapshot, source: Source, span: tuple[int, int], look: Lo
     return [each for each in found if each.serial], looked, False
 
 
-def _items(snapshot: Snapshot, source: Source, touched: list[_Touched]) -> tuple[tuple[Item, ...], int | None]:
+def _items(
+    snapshot: Snapshot, source: Source, touched: list[_Touched], most: int
+) -> tuple[tuple[Item, ...], int | None]:
     """Return the items, and the serial of the last one where not all of them fit."""
     items: list[Item] = []
     octets = 0
@@ -88,7 +104,7 @@ def _items(snapshot: Snapshot, source: Source, touched: list[_Touched]) -> tuple
         row = source.row(snapshot, key)
         items.append(Item(serial, operation, key, row))
         octets += len(key) + len(row or b"")
-        if octets >= limits.UPSTREAM_BATCH_BYTES and len(items) < len(touched):
+        if octets >= most and len(items) < len(touched):
             return tuple(items), serial
     return tuple(items), None
 

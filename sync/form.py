@@ -22,7 +22,6 @@ T = TypeVar("T")
 
 _LEVEL: Final = 1
 _INT_MAX: Final = 2**63 - 1
-_LISTS_MAX: Final = limits.UPSTREAM_ITEMS_MAX + 64  # of a message: its items, and a few around them
 _MESSAGES: Final = messages.Message.__args__
 _CAUSES: Final = (
     ValueError, TypeError, KeyError, OverflowError, RecursionError, msgpack.UnpackException, zstandard.ZstdError,

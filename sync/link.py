@@ -93,7 +93,7 @@ class Link:
             self._number = max(self._number, answer.number)
             answer = self._exchange(payload)
         if isinstance(answer, Refusal):
-            zh, en = (visible(text, limits.UPSTREAM_WORDS_CHARS_MAX) for text in (answer.zh, answer.en))
+            zh, en = (visible(text, limits.UPSTREAM_REASON_CHARS_MAX) for text in (answer.zh, answer.en))
             raise RefusalError(f"{zh}。{en}", rule=answer.rule)
         if not isinstance(answer, kind):
             raise UpstreamError(f"上级节点答非所问。The top node answers with a {type(answer).__name__}")

@@ -142,7 +142,7 @@ class LogCourier:
         if answer.have:
             self._set(log, self._of(log)._replace(complete=True, fault="", next_ms=Millis(0)))
         elif answer.fault:
-            self._fault(log, visible(answer.fault, limits.UPSTREAM_WORDS_CHARS_MAX), now_ms)
+            self._fault(log, visible(answer.fault, limits.UPSTREAM_REASON_CHARS_MAX), now_ms)
         else:
             if answer.path:
                 self._wanted[log] = answer

@@ -3,13 +3,14 @@
 1. A message is fixed before it is sent (``pending``): until its answer is there, the same range of serials is sent
    again, so that one whose answer was lost is known above for what it is.
 2. A top node that holds less than it acknowledged lost something: it gets it again, from what it holds.
-3. One that claims to hold more than was ever sent is not believed, and gets nothing until a person decides: this node
+3. One that claims to hold what was never sent to it is not believed, and gets nothing until a person decides: this node
    may have been put back from an old copy. ``saltern sync verify --repair`` sends the whole table then.
 4. Rows that are refused are kept, and sent again now and then; they keep no others from being sent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from core import limits
@@ -17,18 +18,13 @@ from core.clock import Millis
 from core.store.engine import Snapshot, Table
 from core.store.upstream_rows import TableState, refused_of, refused_range, unpack_refused
 from sync.digests import items_digest
-from sync.feeding import gather, gather_days, last_serial
+from sync.feeding import DAYS_END, gather, gather_days, last_serial
 from sync.messages import Delta, Holding, Item, Piece, Receipt, Refused, Repair
 from sync.skim import Look, read_feed
 from sync.source import Source
 from sync.table import INTEGER_MAX, Basis, Operation
 
 Message = Delta | Piece | Repair
-
-_WHOLE_MAX: Final = 2**62
-"""Numbers of whole tables begin anew behind it: a top node says where they are."""
-
-_NEXT_BYTES_MAX: Final = limits.UPSTREAM_KEY_BYTES_MAX + 1
 
 _NEVER: Final = b"\0"
 """A context that no table has: all of it is to be sent."""
@@ -39,7 +35,6 @@ AHEAD: Final = (
     "The top node claims to hold serial {held}, which was never sent ({sent}): if this node was put back from an old "
     "copy, run `saltern sync verify --repair`"
 )
-_AHEAD: Final = AHEAD.partition("{")[0]
 TOO_MANY: Final = (
     "有 {rows} 行被上级节点拒收，暂停发送；请按 saltern sync status 更正。"
     "{rows} rows are refused and nothing more is sent: correct them, see `saltern sync status`"
@@ -128,7 +123,7 @@ def _days(snapshot: Snapshot, source: Source, state: TableState) -> Planned:
 
 def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, look: Look, *, tell: bool) -> Planned:
     after = state.serial if state.pending else max(state.serial, state.looked)
-    gathered = gather(snapshot, source, after, to, look)
+    gathered = gather(snapshot, source, after, to, look, exact=bool(state.pending))
     if gathered.trimmed:
         return _begin(snapshot, source, state, state.context)
     looked = gathered.looked
@@ -140,11 +135,6 @@ def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, loo
 def _delta(source: Source, state: TableState, to: int, items: tuple[Item, ...]) -> Planned:
     message = Delta(source.table.name, state.serial, to, items_digest(items), items)
     return Planned(message, state._replace(looked=to, pending=max(state.pending, to)))
-
-
-def is_stopped(state: TableState) -> bool:
-    """Whether nothing is sent until a person decides: see 3."""
-    return state.fault.startswith(_AHEAD)
 
 
 # --- what an answer teaches ---
@@ -229,14 +219,22 @@ def _out_of_step(source: Source, state: TableState, receipt: Receipt) -> TableSt
         return state
     if state.piece_at:  # a snapshot goes on where the top node is with it, or begins again
         return state._replace(piece_next=held.piece_next if held.piece_at == state.piece_at else b"")
-    known, claimed = max(state.serial, state.pending), max(held.serial, held.piece_at)
-    if claimed > known and source.table.basis is not Basis.WHOLE:
-        return state._replace(fault=AHEAD.format(held=claimed, sent=known))
+    claimed = max(held.serial, held.piece_at)
+    if claimed > state.serial and claimed != state.pending and not _is_believed(source, claimed):
+        return state._replace(fault=AHEAD.format(held=claimed, sent=state.serial))
     if held.piece_at:
         return state._replace(serial=max(held[1:3]), pending=0, context=_NEVER)
     fault = BEHIND.format(held=held.serial, sent=state.serial) if held.serial < state.serial else ""
     context = _NEVER if source.table.basis is Basis.WHOLE or state.context else b""
     return state._replace(serial=held.serial, looked=held.serial, pending=0, context=context, fault=fault)
+
+
+def _is_believed(source: Source, claimed: int) -> bool:
+    """Whether a number that was never sent is taken over: of whole tables, whose numbers mean nothing here, and of
+    days, whose rows never change; what this node has and the top node lacks is found by comparing.
+    """
+    basis = source.table.basis
+    return basis is Basis.WHOLE or (basis is Basis.DAYS and claimed < DAYS_END)
 
 
 def is_ahead(state: TableState) -> bool:
@@ -268,9 +266,17 @@ def again(
     return (_repair(source, state, items) if items else None), behind
 
 
-def repair_of(snapshot: Snapshot, source: Source, state: TableState, keys: list[bytes]) -> Repair:
-    """Return the rows of these keys as they are now, to be put right above."""
-    return _repair(source, state, [Item(0, Operation.NONE, key, source.row(snapshot, key)) for key in keys])
+def repair_of(snapshot: Snapshot, source: Source, state: TableState, keys: Sequence[bytes]) -> Repair:
+    """Return the rows of the first of these keys as they are now, to be put right above. Bounds: as ``gather``."""
+    items: list[Item] = []
+    octets = 0
+    for key in keys[: limits.UPSTREAM_BATCH_ITEMS]:
+        row = source.row(snapshot, key)
+        items.append(Item(0, Operation.NONE, key, row))
+        octets += len(key) + len(row or b"")
+        if octets >= limits.UPSTREAM_BATCH_BYTES:
+            break
+    return _repair(source, state, items)
 
 
 def _repair(source: Source, state: TableState, items: list[Item]) -> Repair:

@@ -16,13 +16,14 @@ from core import limits
 from core.errors import NodeError
 from core.store.engine import Snapshot
 from sync.digests import RowsDigest, row_digest
+from sync.feeding import day_text
 from sync.link import Asks, is_of_all
 from sync.messages import CompareRanges, Differing, Keys, ListKeys, Range
 from sync.source import Source
 from sync.table import Basis
 
 _RANGES_ASKED: Final = 32  # at a time: some 130 000 rows
-_DAY_BYTES: Final = len(b"2026-11-22/")
+_DAY_CHARS: Final = len("2026-11-22")
 
 MISSING: Final = "missing"
 EXTRA: Final = "extra"
@@ -62,10 +63,10 @@ def _compare(snapshot: Snapshot, source: Source, link: Asks) -> Comparison:
     rows = 0
     differing: list[Range] = []
     asked: list[tuple[list[Range], Future[Differing]]] = []
-    start = _first(snapshot, source)
-    if start is None:
+    bounds = _bounds(snapshot, source)
+    if bounds is None:
         return Comparison(0, (), more=False)
-    ranges = _ranges(snapshot, source, start)
+    ranges = _ranges(snapshot, source, *bounds)
     with ThreadPoolExecutor(1, "compare") as pool:
         while batch := list(islice(ranges, _RANGES_ASKED)):
             rows += sum(each.rows for each in batch)
@@ -81,26 +82,29 @@ def _compare(snapshot: Snapshot, source: Source, link: Asks) -> Comparison:
     return Comparison(rows, tuple(found[:most]), more=len(found) > most)
 
 
-def _first(snapshot: Snapshot, source: Source) -> bytes | None:
-    """Return the key from which both sides are to be equal; None where there is nothing to compare.
+def _bounds(snapshot: Snapshot, source: Source) -> tuple[bytes, bytes | None] | None:
+    """Return the keys between which both sides are to be equal; None where there is nothing to compare.
 
-    What is older than the oldest day that is kept here is kept above alone.
+    Days that are older than the oldest one here, or newer than the newest one, are kept above alone: what was deleted
+    here when its time was over, and what a node that was put back from an old copy does not have any more.
     """
     if source.table.basis is not Basis.DAYS:
-        return b""
+        return b"", None
     first = next(iter(source.rows(snapshot, b"", None)), None)
-    return None if first is None else first[0][:_DAY_BYTES]
+    if first is None:
+        return None
+    return first[0][:_DAY_CHARS], day_text(source.latest(snapshot) + 1).encode()
 
 
-def _ranges(snapshot: Snapshot, source: Source, start: bytes) -> Iterator[Range]:
-    """Yield the ranges of a table; the first begins at ``start``, the last one has no end."""
+def _ranges(snapshot: Snapshot, source: Source, start: bytes, stop: bytes | None) -> Iterator[Range]:
+    """Yield the ranges of a table; the first begins at ``start``, the last one ends at ``stop``."""
     digest = RowsDigest()
-    for key, row in source.rows(snapshot, start, None):
+    for key, row in source.rows(snapshot, start, stop):
         if digest.rows == limits.UPSTREAM_RANGE_ROWS:
             yield Range(start, key, digest.rows, digest.digest())
             start, digest = key, RowsDigest()
         digest.add(key, row)
-    yield Range(start, None, digest.rows, digest.digest())
+    yield Range(start, stop, digest.rows, digest.digest())
 
 
 def _result(ranges: list[Range], future: Future[Differing]) -> list[Range]:

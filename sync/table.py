@@ -13,11 +13,8 @@ import msgpack
 
 from core import limits
 from core.errors import WireError
-from sync.lists import unpack_lists
 
 INTEGER_MAX: Final = 2**63 - 1
-
-_LISTS_MAX: Final = limits.UPSTREAM_ITEMS_MAX + 64  # of a row: UPSTREAM_SOURCES_MAX, and a few around them
 
 _PACK: Final = msgpack.Packer().pack
 _PLAIN_BYTES: Final = 65_536  # a row up to this length is small, whatever is in it

@@ -14,6 +14,7 @@ from core.store.application_rows import unpack_application
 from core.store.engine import Table
 from core.store.holding import hold_on_prefix
 from core.store.prefix_rows import HOSTINGS
+from core.store.upstream_rows import upstreams
 from node import wiring
 from node.cli.acts import Desk, evidence_option, governed, read_evidence, read_form, reason_option
 from node.cli.common import Commands, dry_run_option, is_running, print_json
@@ -21,6 +22,7 @@ from registry.commands import ApplyPrefix, MovePrefix, ReviewPrefix, SitePrefix
 from registry.documents import application_document, application_summary
 from registry.prefixes import dump_application
 from registry.refusals import refusal
+from sync.standing import link_state
 
 _LOOK_S = 0.2  # between two looks for a verdict
 _NEXT = {
@@ -89,9 +91,16 @@ def review(desk: Desk, name: str, approve: bool, reject: str, correct: tuple[str
             raise click.UsageError(f"--correct 形如 wants FIELD=REASON, got {each!r}")
         corrections.append((field.strip(), reason))
     told = desk.run(ReviewPrefix(name, approve, reject, tuple(corrections)), dry_run=dry_run)
-    if approve and not dry_run and told["state"] == State.NATIONAL_REVIEW.value and is_running(desk.config):
+    if approve and not dry_run and told["state"] == State.NATIONAL_REVIEW.value and _may_come_soon(desk):
         told = _await_verdict(desk, told)
     _tell(desk, told)
+
+
+def _may_come_soon(desk: Desk) -> bool:
+    """Whether a node runs that asks for verdicts, and a top node that answers."""
+    with desk.reading() as snapshot:
+        links = [link_state(snapshot, upstream) for upstream, _ in upstreams(snapshot)]
+    return any(link.told_ms and not link.fault for link in links) and is_running(desk.config)
 
 
 def _await_verdict(desk: Desk, told: dict[str, Any]) -> dict[str, Any]:

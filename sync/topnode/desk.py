@@ -118,8 +118,8 @@ class TopDesk:
                 raise RefusalError("nodes")
             enrolment = ENROLLED if self._enrol_open else WAITING
             node = Node(envelope.sender, "", (), "", "", "", "", enrolment, now_ms, now_ms, 0)
-        others = {code for each in change.nodes() if _has_claim(each, node) for code in each.codes}
-        free = tuple(sorted(codes - others))
+        others = [code for each in change.nodes() if _has_claim(each, node) for code in each.codes]
+        free = tuple(sorted(code for code in codes if not _overlaps(code, others)))
         return node._replace(
             codes=free, prefix=question.prefix, name=question.name, software=question.software, origin=question.origin,
             vkey=question.vkey,

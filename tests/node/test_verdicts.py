@@ -17,7 +17,7 @@ from node import wiring
 from node.cli.common import writer
 from node.lock import DataLock
 from node.verdicts import tell_verdict
-from registry.commands import OPERATOR, ConnectUpstream, DisconnectUpstream, Request
+from registry.commands import OPERATOR, ConnectUpstream, DisconnectUpstream, Request, Result
 from sync.messages import Review, Verdict
 from sync.reviews import waiting
 from tests.kit.node import Node, saltern
@@ -61,6 +61,12 @@ def file_one(node: Node, prefix: str) -> tuple[Config, Review, str]:
     return config, review, told
 
 
+def tell(config: Config, review: Review, verdict: Verdict) -> Result:
+    """Tell a verdict by whatever way there is."""
+    with writer(config) as write:
+        return tell_verdict(write, review, verdict, TOP)
+
+
 def shown(node: Node, prefix: str) -> Any:
     return json.loads(act(node, "prefix", "show", prefix, "--json"))
 
@@ -81,13 +87,13 @@ def test_a_verdict_is_told(node: Node, running: bool) -> None:
             assert "waits for the review of the national node" in told
             assert "national-review" in act(node, "prefix", "list")
             verdict = Verdict(said, "不合规\n", (("address", ""),))
-            result = tell_verdict(config, prefix, verdict, TOP, review.filed_ms)
+            result = tell(config, review, verdict)
             assert result.outcome is Outcome.OK, result
             document = shown(node, prefix)
             assert document["state"] == state
             assert [each["path"] for each in document["corrections"]] == (["address"] if said == "asked" else [])
             assert f"upstream:{TOP} (uid " in document["steps"][-1]["who"]
-            again = tell_verdict(config, prefix, verdict, TOP, review.filed_ms)
+            again = tell(config, review, verdict)
             assert (again.outcome, again.rule) == (Outcome.CONFLICT, "transition")
     finally:
         node.stop()
@@ -98,7 +104,7 @@ def test_what_was_disconnected_says_nothing(node: Node) -> None:
     config, review, _ = file_one(node, "88.118.30")
     with writer(config) as write:
         assert write(Request(DisconnectUpstream(TOP), OPERATOR)).done
-    late = tell_verdict(config, "88.118.30", APPROVED, TOP, review.filed_ms)
+    late = tell(config, review, APPROVED)
     assert (late.outcome, late.rule) == (Outcome.NOT_FOUND, "upstream-not-found")
     assert shown(node, "88.118.30")["state"] == "national-review"
     assert "homed" in act(node, "prefix", "review", "88.118.30", "--approve", "--actor", "李审核")
@@ -110,6 +116,6 @@ def test_while_another_process_holds_the_data_it_is_an_error(node: Node) -> None
     lock = DataLock(config.data)
     try:
         with pytest.raises(NodeError):
-            tell_verdict(config, "88.118.30", APPROVED, TOP, 1)
+            tell(config, Review("88.118.30", "P000001", "hosted", 1), APPROVED)
     finally:
         lock.close()

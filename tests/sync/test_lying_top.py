@@ -72,7 +72,7 @@ def test_refused_rows_that_were_never_sent_are_not_kept(tmp_path: Path) -> None:
     with sending.store.snapshot() as snapshot:
         rows = list(snapshot.scan(Table.SYNC_REFUSED, *refused_range(sending.upstream, "T6")))
     assert len(rows) == 1
-    assert len(rows[0][1]) < 4 * limits.UPSTREAM_WORDS_CHARS_MAX
+    assert len(rows[0][1]) < 4 * limits.UPSTREAM_REASON_CHARS_MAX
     assert b"\x1b" not in rows[0][1]
     sending.restart()
     sending.settle()
