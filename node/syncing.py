@@ -33,7 +33,7 @@ from node.upstream_http import HttpCarry
 from node.verdicts import tell_verdict
 from sync.courier import Courier, Done
 from sync.days import drop_days, first_month_kept, make_days
-from sync.link import Asks, Link, Persistent, RefusalError, UpstreamError
+from sync.link import Asks, Link, Persistent, UpstreamError
 from sync.logs import LogCourier
 from sync.messages import Answer, Checkpoint, Connect, Cosigned, Question, Review, Verdict, Wanted
 from sync.outbox import is_ahead
@@ -95,6 +95,7 @@ class Sender:
         self.connect_at_s = 0.0
         self.reviews_at_s = 0.0
         self.nothing_waits_at = -1
+        self.reviewed = 0
         self.told_again_at_s: dict[Review, float] = {}
         self.logs_at_s = 0.0
         self.faults: dict[str, str] = {}
@@ -142,7 +143,7 @@ class Syncing:
                     self._tell_faults(sender, sender.courier.round().faults)
                     self._now_and_then(sender)
                     self._reconcile_nightly(sender)
-            except (UpstreamError, RefusalError) as error:
+            except NodeError as error:
                 wait_s = sender.failed(clock.monotonic_s(), random.random)
                 if sender.tries == 1:
                     _LOG.warning("%s；%.1f 秒后重试。Tried again in %.1f s", error.message, wait_s, wait_s)
@@ -193,13 +194,15 @@ class Syncing:
         sender.courier.send(sender.sources["T6"])  # whom they are for is judged, too
         verdicts = 0
         with writer(self._config, self.engine) as write:
-            for review in reviews:
+            for review in reviews[sender.reviewed : sender.reviewed + limits.UPSTREAM_REVIEWS_ASKED]:
                 verdict = sender.link.ask(review, Verdict)
                 if verdict.verdict != WAITING and clock.monotonic_s() >= sender.told_again_at_s.get(review, 0.0):
                     result = tell_verdict(write, review, verdict, sender.upstream)
                     verdicts += result.done
                     if not result.done:  # the party may not have it now: each try is an entry of the journal
                         sender.told_again_at_s[review] = clock.monotonic_s() + limits.UPSTREAM_REFUSED_RETRY_S
+        behind = sender.reviewed + limits.UPSTREAM_REVIEWS_ASKED
+        sender.reviewed = behind if behind < len(reviews) else 0
         return verdicts
 
     def _send_logs(self, sender: Sender, *, hurry: bool = False) -> None:
@@ -215,10 +218,11 @@ class Syncing:
             logs = LogCourier(self._config.data / "log", unpack_logs(snapshot.get(Table.SYNC_TABLES, key)), keep)
         if hurry:
             logs.hurry()
-        steps = limits.UPSTREAM_LOG_STEPS
+        most_s = limits.UPSTREAM_LOG_S_MAX if hurry else limits.UPSTREAM_LOG_S
+        until_s = clock.monotonic_s() + most_s  # then tables in real time have their turn
         try:
-            while steps and logs.step(partial(_ask_of_logs, sender.link), clock.now_ms()):
-                steps -= 1
+            while clock.monotonic_s() < until_s and logs.step(partial(_ask_of_logs, sender.link), clock.now_ms()):
+                pass
         except (WireError, OSError) as error:
             raise UpstreamError(str(error)) from None
 

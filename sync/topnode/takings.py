@@ -11,7 +11,7 @@ A message that breaks the form of its table (order, serials, keys) is refused wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
 from core import limits
@@ -157,7 +157,8 @@ class Taking:
     def _said_before(self, after: int, to: int, start: bytes = b"", stop: bytes | None = None) -> tuple[Refused, ...]:
         """Return what was refused of a message whose answer was lost, as far as it was not taken since."""
         refused_rows = self._change.refused(self._node.node_id, self._table, after, to)
-        return tuple(each for each in refused_rows if each.key >= start and (stop is None or each.key < stop))
+        fitting = (each for each in refused_rows if each.key >= start and (stop is None or each.key < stop))
+        return tuple(islice(fitting, limits.UPSTREAM_ITEMS_MAX))
 
     def _done(self, held: Held, effect: Effect, said: list[Refused]) -> Receipt:
         self._change.put_refused(self._node.node_id, self._table, said)

@@ -26,7 +26,7 @@ def test_it_cosigns_the_logs_of_enrolled_nodes_alone(tmp_path: Path) -> None:
         forged = LogFolder(tmp_path / "forged", Stream.CHANGE, "2026-11", seed=bytes(32))
         assert add(top, log)[0] == 404
         below = Below(top)
-        below.say(messages.Connect("88.118", "n", "s", "node.example", log.key.vkey))
+        below.say(messages.Connect("88.118", ("88.118",), "n", "s", "node.example", log.key.vkey))
         assert add(top, forged)[0] == 403
         status, line = add(top, log)
         assert status == 200

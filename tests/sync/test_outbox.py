@@ -94,7 +94,7 @@ def test_what_an_answer_teaches(
     learnt = outbox.learn(T9, state, message, receipt, NOW).state
     assert (learnt.serial, learnt.pending, (learnt.piece_at, learnt.piece_next)) == (serial, pending, piece)
     claimed = max(receipt.holding[1:3])
-    ahead = claimed > state.serial and claimed != state.pending and not state.piece_at
+    ahead = claimed > learnt.serial and claimed != state.pending and not state.piece_at
     assert outbox.is_ahead(learnt) == ahead
     assert learnt.told_ms == NOW
     if learnt.serial != state.serial:
