@@ -27,15 +27,16 @@ from benchmarks import (
     resolve_tcp,
     resolve_udp,
     store,
+    upstream,
 )
 from benchmarks.bench import Bench, filled, shuffled
 from benchmarks.load import NO_COMPILER, compile_programs
 from benchmarks.table import Row, render
 
 _OUT = Path("bench-out")
-_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots", "log", "verify", "logs")
+_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots", "log", "verify", "logs", "upstream")
 _STORED_A_LEAF = 50  # a log of so many leaves less than records are stored
-_WITH_NODE = frozenset(_NAMES) - {"store", "lots", "verify", "logs"}
+_WITH_NODE = frozenset(_NAMES) - {"store", "lots", "verify", "logs", "upstream"}
 _BUSY = 0.5
 
 
@@ -48,12 +49,17 @@ class Plan(NamedTuple):
     batches: int
     seconds: float
     logged: int
+    owed: int
 
 
 _PLANS = {
-    "quick": Plan(records=10_000, stored=200_000, rounds=3, batches=10, seconds=1.0, logged=1_000_000),
-    "default": Plan(records=100_000, stored=200_000, rounds=9, batches=20, seconds=2.0, logged=20_000_000),
-    "full": Plan(records=1_000_000, stored=1_000_000, rounds=9, batches=20, seconds=4.0, logged=20_000_000),
+    "quick": Plan(records=10_000, stored=200_000, rounds=3, batches=10, seconds=1.0, logged=1_000_000, owed=100_000),
+    "default": Plan(
+        records=100_000, stored=200_000, rounds=9, batches=20, seconds=2.0, logged=20_000_000, owed=1_000_000
+    ),
+    "full": Plan(
+        records=1_000_000, stored=1_000_000, rounds=9, batches=20, seconds=4.0, logged=20_000_000, owed=1_000_000
+    ),
 }
 
 
@@ -109,6 +115,16 @@ def _measure(folder: Path, plan: Plan, only: tuple[str, ...]) -> list[Row]:
         for row in lots.measure(place, cores, stored=plan.records, rounds=plan.rounds, seconds=plan.seconds):
             done(row)
         shutil.rmtree(place)
+    _measure_logs(folder, plan, only, cores, done)
+    if _WITH_NODE & set(only):
+        _measure_resolution(folder, plan, only, cores, done)
+    return rows
+
+
+def _measure_logs(
+    folder: Path, plan: Plan, only: tuple[str, ...], cores: machine.Cores, done: Callable[..., None]
+) -> None:
+    """Measure logs, and what is owed to a top node, each with a store of its own."""
     if "verify" in only:
         place = folder / "verify"
         done(*log_verify.measure(place, cores, leaves=plan.stored // _STORED_A_LEAF, rounds=plan.rounds))
@@ -118,9 +134,11 @@ def _measure(folder: Path, plan: Plan, only: tuple[str, ...]) -> list[Row]:
         for row in log_reading.measure(place, cores, entries=plan.logged):
             done(row)
         shutil.rmtree(place)
-    if _WITH_NODE & set(only):
-        _measure_resolution(folder, plan, only, cores, done)
-    return rows
+    if "upstream" in only:
+        place = folder / "upstream"
+        for row in upstream.measure(place, cores, count=plan.owed, seconds=plan.seconds):
+            done(row)
+        shutil.rmtree(place)
 
 
 def _measure_resolution(

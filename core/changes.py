@@ -20,6 +20,11 @@ Serial = NewType("Serial", int)
 
 _VERSION: Final = b"\x01"
 _PACK: Final = msgpack.Packer().pack
+_SHORT: Final = b"\xc4"  # of msgpack: octets, their number in the next one
+_AT: Final = 5
+
+KIND_AT: Final = 2
+"""Where the kind stands in a row: an octet, for no kind is above 127."""
 
 
 class ChangeKind(IntEnum):
@@ -56,6 +61,8 @@ class ChangeKind(IntEnum):
     TEMPLATE_PUBLISHED = 80
     TEMPLATE_WITHDRAWN = 81
 
+    __hash__ = int.__hash__  # Enum's own hash is computed in Python
+
 
 class Change(NamedTuple):
     """One row of the change feed. ``identifier``: key or id of what was changed; of a hold its target."""
@@ -69,6 +76,13 @@ def pack_change(kind: int, identifier: bytes, at_ms: int) -> bytes:
     """Return the row of a change. ``identifier``: key of the handle, prefix or template version, id of the party."""
     row: bytes = _PACK((kind, identifier, at_ms))
     return _VERSION + row
+
+
+def identifier_of(row: bytes) -> bytes:
+    """Return the identifier of a change alone: whoever follows the feed looks at millions. Errors: StoreError."""
+    if row[3:4] == _SHORT and len(row) > _AT + row[4]:
+        return row[_AT : _AT + row[4]]
+    return unpack_change(row).identifier.encode()
 
 
 def unpack_change(row: bytes) -> Change:

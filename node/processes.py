@@ -41,6 +41,8 @@ from node.mirroring import keep_mirror
 from node.sequencing import make_sequencer
 from node.serving import Rates
 from node.site import Ports
+from node.sync_metrics import SyncMetrics
+from node.sync_sources import make_sources
 from node.syncing import keep_syncing
 from node.telemetry import Counters
 from node.witness import LogWitness, load_witness
@@ -50,6 +52,7 @@ _LOG: Final = logging.getLogger("saltern.node")
 _PR_SET_PDEATHSIG: Final = 1
 READY: Final = b"\x01"
 _FAILED: Final = 1
+_SYNC_NICE: Final = 5  # who resolves and registers comes first; not more, for it holds the store's writer lock at times
 _PANIC: Final = 70
 
 
@@ -145,6 +148,7 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
 
 async def run_sync(child: Child, config: Config) -> None:
     """What sends top nodes what they are owed; beside the keeper, so that the logs never wait for an upstream."""
+    os.nice(_SYNC_NICE)
     store = wiring.open_store(config)
     gc.freeze()
     child.tell()
@@ -160,7 +164,8 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
     clocks = Clocks(clock.now_ms, clock.monotonic_s)
     keeping = LogKeeper(sequencer, clocks, partial(drop_logs, config, store), counters.log_round_failed)
     witness = load_witness(config, keeping.note)
-    watched = (keeping,) if witness is None else (keeping, witness)
+    upstream = SyncMetrics(store, partial(make_sources, config), clock.now_ms)
+    watched = (keeping, upstream) if witness is None else (keeping, upstream, witness)
     run = serving.open_run_store(config)
     runner = web.ServerRunner(web.Server(_management(config, store, *watched), access_log=None))
     await runner.setup()

@@ -36,11 +36,12 @@ from sync.days import drop_days, first_month_kept, make_days
 from sync.link import Asks, Link, Persistent, RefusalError, UpstreamError
 from sync.logs import LogCourier
 from sync.messages import Answer, Checkpoint, Connect, Cosigned, Question, Review, Verdict, Wanted
+from sync.outbox import is_ahead
 from sync.reconcile import Comparison, compare
 from sync.reviews import WAITING, waiting
 from sync.schedule import night_of, retry_s
 from sync.source import Source
-from sync.standing import link_state
+from sync.standing import link_state, table_state
 
 _LOG: Final = logging.getLogger("saltern.sync")
 _FAILED: Final = 1
@@ -180,7 +181,7 @@ class Syncing:
         if not reviews:
             sender.nothing_waits_at = serial
             return 0
-        sender.courier.drain(sender.sources["T6"])  # whom they are for is judged, too
+        sender.courier.send(sender.sources["T6"])  # whom they are for is judged, too
         verdicts = 0
         with writer(self._config, self.engine) as write:
             for review in reviews:
@@ -214,10 +215,12 @@ class Syncing:
 
     def bring_together(self, sender: Sender) -> None:
         """Have tables that wait for the operator sent whole, and then all that waits. Errors: as ``send_all``."""
-        faults = sender.courier.round(force=True).faults
-        for name in faults:
+        sender.courier.round(force=True)
+        with self.engine.snapshot() as snapshot:
+            ahead = [name for name in sender.sources if is_ahead(table_state(snapshot, sender.upstream, name))]
+        for name in ahead:
             sender.courier.send_whole(sender.sources[name])
-        if faults:
+        if ahead:
             sender.courier.round(force=True)
 
     def _now_and_then(self, sender: Sender) -> None:
@@ -238,7 +241,7 @@ class Syncing:
         now_ms = clock.now_ms()
         with self.engine.snapshot() as snapshot:
             verified_ms = link_state(snapshot, sender.upstream).verified_ms
-        if verified_ms >= night_of(now_ms):
+        if night_of(now_ms) <= verified_ms <= now_ms:  # a later time was set by another clock
             return
         self.send_all(sender)
         differing = 0
@@ -247,6 +250,8 @@ class Syncing:
                 found = compare(snapshot, source, sender.link)
             put_right(sender, source, found)
             differing += len(found.differences)
+            if found.fault:
+                _LOG.error("%s 未对账。%s is not compared: %s", source.table.name, source.table.name, found.fault)
         sender.courier.note_verified(differing)
         if differing:
             _LOG.warning("对账：补发 %d 行。Reconciled: %d rows were sent again", differing, differing)

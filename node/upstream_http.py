@@ -7,10 +7,12 @@ whole in UPSTREAM_TIMEOUT_S, however slowly its octets come; a longer one than U
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from core import limits
@@ -24,6 +26,30 @@ _IDLE_S: Final = 10.0  # a connection that was idle for longer is opened anew
 _READ_BYTES: Final = 65_536
 _SAID_CHARS: Final = 200  # what is no HTTP is shown, but neither all of it nor what moves a terminal
 _OK: Final = STATUSES[Outcome.OK].http
+
+
+class _Hurried(io.RawIOBase):
+    """What a socket receives, with a look at the time before each receive: a head may come octet by octet, too."""
+
+    def __init__(self, received: io.RawIOBase, hurry: Callable[[], None]) -> None:
+        self._received, self._hurry = received, hurry
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int | None:
+        self._hurry()
+        return self._received.readinto(into)
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, hurry: Callable[[], None], sock: socket.socket, *members: Any, **named: Any) -> None:
+        super().__init__(sock, *members, **named)
+        self.fp = io.BufferedReader(_Hurried(self.fp.detach(), hurry))
 
 
 class HttpCarry:
@@ -70,7 +96,7 @@ class HttpCarry:
     def _exchange(self, octets: bytes, deadline_s: float) -> bytes:
         connection = self._open()
         connection.request("POST", self._path, octets, {"Content-Type": MEDIA_TYPE})
-        self._hurry(connection, deadline_s)
+        connection.response_class = partial(_Response, partial(self._hurry, connection, deadline_s))  # type: ignore[assignment]
         response = connection.getresponse()
         if response.status != _OK:
             raise UpstreamError(f"{self._url}：上级节点应答 {response.status}。The top node answers {response.status}")
@@ -99,7 +125,6 @@ class HttpCarry:
             raise ValueError(f"an answer of {'no length' if left is None else f'{left} octets'}")
         pieces: list[bytes] = []
         while left:
-            self._hurry(connection, deadline_s)
             piece = response.fp.read1(min(left, _READ_BYTES))  # one receive: read() would wait for all of it
             if not piece:
                 raise http.client.IncompleteRead(b"".join(pieces), left)

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from core import limits
 from core.clock import Millis
+from core.errors import NodeError
 from core.store.engine import Batch, Engine, Snapshot, Table
 from core.store.upstream_rows import (
     LinkState,
@@ -27,14 +28,17 @@ from core.store.upstream_rows import (
     unpack_table_state,
 )
 from sync import outbox
-from sync.link import Asks, RefusalError, UpstreamError
-from sync.messages import Connect, Receipt, State
-from sync.schedule import next_due
+from sync.link import Asks, RefusalError, UpstreamError, is_of_all
+from sync.messages import Connect, Piece, Receipt, State
+from sync.schedule import is_due, next_due, waits
+from sync.skim import Skim
 from sync.source import Source
 from sync.table import Basis, Cadence
 
 _LOOKED_KEPT: Final = 5_000  # changes that are looked through again after a restart, at most
-_IDLE_TRIES: Final = 3  # answers in a row that lead to nothing
+_IDLE_TRIES: Final = 3  # answers that lead no further, in one go
+_REST_MS: Final = int(limits.UPSTREAM_REST_S * 1_000)  # until a table that failed is tried again
+_REFUSED_MS: Final = int(limits.UPSTREAM_REFUSED_RETRY_S * 1_000)
 NOT_ENROLLED: Final = "not-enrolled"
 
 
@@ -60,6 +64,9 @@ class Courier:
         self._now_ms = now_ms
         self._seen: dict[str, int] = {}
         self._refused_at_ms: dict[str, int] = {}
+        self._urgent_at_ms = 0
+        self._skim = Skim({kind for source in sources.values() for kind in source.kinds if source.table.name != "T9"})
+        self._rests_ms: dict[str, int] = {}
         self._connected = False
 
     # --- the top node itself ---
@@ -79,7 +86,7 @@ class Courier:
             )
         for holding in state.holdings:
             source = self._sources.get(holding.table)
-            if source is not None:
+            if source is not None and _is_key(holding.piece_next):
                 known = self._load(holding.table)
                 met = outbox.meet(source, known, holding)
                 if met != known:
@@ -107,24 +114,43 @@ class Courier:
             if only and name not in only:
                 continue
             state, serial = self._state_of(name)
-            due = force or self._now_ms() >= state.next_ms
+            if not force and waits(self._rests_ms.get(name, 0), self._now_ms(), _REST_MS):
+                continue
+            due = force or is_due(source.table.sent, state.next_ms, self._now_ms())
             moved = source.table.sent is Cadence.REAL_TIME and self._seen.get(name) != serial
             if not (due or moved or state.pending or state.piece_at):
                 continue
             if not self._connected:
                 self.connect()
-            sent, state = self.drain(source, tell=due)
+            sent, fault = self.send(source, due=due, force=force)
             rows += sent
-            if state.fault:
-                faults[name] = state.fault
-            else:
-                self._seen[name] = serial
-            if due:
-                rows += self._send_again(source, force=force)
-                self._keep(name, self._load(name)._replace(next_ms=next_due(source.table.sent, self._now_ms())))
+            self._seen[name] = serial
+            if fault:
+                faults[name] = fault
         if rows:
             self._note_answered()
         return Done(rows, faults)
+
+    def send(self, source: Source, *, due: bool = False, force: bool = False) -> tuple[int, str]:
+        """Send one table; return the number of rows, and its fault, empty when all is well. Errors: those of ``round``.
+
+        A source that fails, or a message that is refused whole, keeps no other table from being sent.
+        """
+        name = source.table.name
+        try:
+            rows, state = self.drain(source, tell=due)
+            if due:
+                rows += self._send_again(source, force=force)
+                if state.fault:
+                    state = self.drain(source)[1]
+                self._keep(name, self._load(name)._replace(next_ms=next_due(source.table.sent, self._now_ms())))
+        except NodeError as error:
+            if is_of_all(error):
+                raise
+            self._rests_ms[name] = rests_ms = Millis(self._now_ms() + _REST_MS)
+            self._keep(name, self._load(name)._replace(fault=error.message, next_ms=rests_ms))
+            return 0, error.message
+        return rows, state.fault
 
     def drain(self, source: Source, *, tell: bool = False) -> tuple[int, TableState]:
         """Send all of a table that waits now; return the number of rows, and its state. Errors: those of ``round``.
@@ -135,30 +161,50 @@ class Courier:
         while True:
             with self._engine.snapshot() as snapshot:
                 known = unpack_table_state(snapshot.get(Table.SYNC_TABLES, table_key(self._upstream, name)))
-                if self._is_full(snapshot, name):
+                if outbox.is_ahead(known):
+                    return rows, known
+                if not known.piece_at and self._is_full(snapshot, name):
                     return rows, self._full(name, known)
                 if until < 0:
                     until = snapshot.serial()
-                elif source.table.basis is Basis.FEED and known.serial >= until and not known.pending | known.piece_at:
+                elif source.table.basis is Basis.FEED and known.serial >= until and _rests(known):
                     return rows, known
-                planned = outbox.plan(snapshot, source, known, tell=tell)
+                planned = outbox.plan(snapshot, source, known, self._skim.look, tell=tell)
             if planned.message is None:
-                if planned.state.looked - known.looked >= _LOOKED_KEPT:
-                    self._keep(name, planned.state)
-                return rows, planned.state
+                state = planned.state._replace(fault="")
+                further = state.looked - known.looked >= _LOOKED_KEPT
+                if known.fault or further:
+                    self._keep(name, state)
+                if not further:
+                    return rows, state
+                continue
             if planned.state._replace(looked=known.looked) != known:
                 self._keep(name, planned.state)
-            receipt = self._link.ask(planned.message, Receipt)
-            learnt = outbox.learn(source, planned.state, planned.message, receipt, self._now_ms())
+            learnt = outbox.learn(source, planned.state, planned.message, self._ask(planned.message), self._now_ms())
             self._keep_learnt(name, planned.message, learnt)
-            if learnt.state.fault and learnt.state.serial == known.serial:
-                return rows, learnt.state
-            idle = 0 if _moved(known, learnt.state) else idle + 1
+            idle += not _forward(planned.state, learnt.state)
             if idle == _IDLE_TRIES:
                 raise UpstreamError(
                     f"{name}：上级节点的应答使同步无法前进。{name}: the top node's answers lead to nothing"
                 )
             rows += len(planned.message.items)
+            if source.table.sent is not Cadence.REAL_TIME:
+                rows += self._drain_urgent()
+
+    def _drain_urgent(self) -> int:
+        """Send what is new of the tables in real time while another one takes long; return the number of rows."""
+        now_ms, rows = self._now_ms(), 0
+        if now_ms < self._urgent_at_ms:
+            return 0
+        self._urgent_at_ms = now_ms + int(limits.UPSTREAM_ROUND_S * 1_000)
+        for name, source in self._sources.items():
+            serial = self._state_of(name)[1]
+            if source.table.sent is Cadence.REAL_TIME and self._seen.get(name) != serial:
+                sent, fault = self.send(source)
+                rows += sent
+                if not fault:
+                    self._seen[name] = serial
+        return rows
 
     def send_whole(self, source: Source) -> None:
         """Have all of a table sent again with the next round."""
@@ -172,28 +218,38 @@ class Courier:
         with self._engine.snapshot() as snapshot:
             state = self._load(source.table.name)
             message = outbox.repair_of(snapshot, source, state, keys)
-        receipt = self._link.ask(message, Receipt)
-        learnt = outbox.learn(source, state, message, receipt, self._now_ms())
-        self._keep_learnt(source.table.name, message, learnt)
+        if not outbox.is_ahead(state):
+            learnt = outbox.learn(source, state, message, self._ask(message), self._now_ms())
+            self._keep_learnt(source.table.name, message, learnt)
 
     def _send_again(self, source: Source, *, force: bool) -> int:
         """Send once more what was refused, now and then."""
-        name, now_ms = source.table.name, self._now_ms()
-        if not force and now_ms < self._refused_at_ms.get(name, 0):
+        name, now_ms, sent = source.table.name, self._now_ms(), 0
+        if not force and waits(self._refused_at_ms.get(name, 0), now_ms, _REFUSED_MS):
             return 0
-        self._refused_at_ms[name] = now_ms + int(limits.UPSTREAM_REFUSED_RETRY_S * 1_000)
-        sent = 0
-        while True:
+        self._refused_at_ms[name] = now_ms + _REFUSED_MS
+        start: bytes | None = b""
+        while start is not None:
+            state = self._load(name)
+            if state.piece_at or state.pending or outbox.is_ahead(state):
+                break
             with self._engine.snapshot() as snapshot:
-                state = self._load(name)
-                message = outbox.again(snapshot, source, self._upstream, state)
-            if message is None or state.piece_at or state.pending:
-                return sent
-            learnt = outbox.learn(source, state, message, self._link.ask(message, Receipt), now_ms)
+                message, start = outbox.again(snapshot, source, self._upstream, state, start)
+            if message is None:
+                break
+            learnt = outbox.learn(source, state, message, self._ask(message), now_ms)
             self._keep_learnt(name, message, learnt)
             sent += len(message.items)
-            if not learnt.taken:  # what is refused again is refused for a reason
-                return sent
+        return sent
+
+    def _ask(self, message: outbox.Message) -> Receipt:
+        """Return the answer to rows. Errors: those of ``round``, also for an answer about another table."""
+        receipt = self._link.ask(message, Receipt)
+        if receipt.holding.table != message.table or not _is_key(receipt.holding.piece_next):
+            raise UpstreamError(
+                f"{message.table}：上级节点答非所问。{message.table}: the answer is about something else"
+            )
+        return receipt
 
     # --- what is kept ---
     def _state_of(self, name: str) -> tuple[TableState, int]:
@@ -214,8 +270,10 @@ class Courier:
         batch.put(Table.SYNC_TABLES, table_key(self._upstream, name), pack_table_state(learnt.state))
         for serial, key in learnt.taken:
             batch.put(Table.SYNC_REFUSED, refused_key(self._upstream, name, serial, key), None)
-        for each in learnt.refused:
-            row = RefusedRow(operations.get((each.serial, each.key), 0), each.rule, each.zh, each.en, self._now_ms())
+        full = isinstance(message, Piece) and self._is_full_now(name)  # rows that are not kept are compared nightly
+        for each in () if full else learnt.refused:
+            rule, zh, en = (text[: limits.UPSTREAM_REASON_CHARS_MAX] for text in each[2:])
+            row = RefusedRow(operations.get((each.serial, each.key), 0), rule, zh, en, self._now_ms())
             place = refused_key(self._upstream, name, each.serial, each.key)
             batch.put(Table.SYNC_REFUSED, place, pack_refused(row))
         self._engine.commit(batch)
@@ -225,6 +283,10 @@ class Courier:
         return (
             sum(1 for _ in zip(range(limits.UPSTREAM_REFUSED_MAX), rows, strict=False)) == limits.UPSTREAM_REFUSED_MAX
         )
+
+    def _is_full_now(self, name: str) -> bool:
+        with self._engine.snapshot() as snapshot:
+            return self._is_full(snapshot, name)
 
     def _full(self, name: str, state: TableState) -> TableState:
         full = state._replace(fault=outbox.TOO_MANY.format(rows=limits.UPSTREAM_REFUSED_MAX))
@@ -257,5 +319,18 @@ class Courier:
         self._keep_link(since_ms=known.since_ms or self._now_ms(), fault=fault)
 
 
-def _moved(before: TableState, after: TableState) -> bool:
-    return (before.serial, before.piece_at, before.piece_next) != (after.serial, after.piece_at, after.piece_next)
+def _rests(state: TableState) -> bool:
+    """Whether nothing of a table is under way, and nothing is wrong with it."""
+    return not (state.pending or state.piece_at or state.fault)
+
+
+def _forward(before: TableState, after: TableState) -> bool:
+    """Whether an answer brought a table on: a snapshot is over, its next piece comes later, or more is acknowledged."""
+    if before.piece_at:
+        return not after.piece_at or after.piece_next > before.piece_next
+    return after.serial > before.serial
+
+
+def _is_key(key: bytes) -> bool:
+    """Whether it can be where a range of keys starts: at most the first key behind the longest."""
+    return len(key) <= limits.UPSTREAM_KEY_BYTES_MAX + 1

@@ -25,6 +25,7 @@ from core.signature import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Signature, Signer,
 QUESTION: Final = "upstream question 1"
 ANSWER: Final = "upstream answer 1"
 NUMBER_MAX: Final = 2**62
+_MEMBERS: Final = 6
 _CAUSES: Final = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
 
 
@@ -57,8 +58,9 @@ def open_envelope(purpose: str, octets: bytes) -> Envelope:
     if len(octets) > limits.UPSTREAM_BODY_BYTES_MAX:
         raise WireError("消息过长。The message is too long")
     try:
-        algorithm, public, number, to, payload, value = members = msgpack.unpackb(octets)
-        _require(members)
+        algorithm, public, number, to, payload, value = msgpack.unpackb(
+            octets, max_array_len=_MEMBERS, max_map_len=0, list_hook=_required
+        )
     except _CAUSES:
         raise WireError("不是签名消息。This is no signed message") from None
     signature = Signature(algorithm, public, value)
@@ -67,7 +69,8 @@ def open_envelope(purpose: str, octets: bytes) -> Envelope:
     return Envelope(public, number, to, payload)
 
 
-def _require(members: list[Any]) -> None:
+def _required(members: list[Any]) -> list[Any]:
+    """Return the members as they are; a list in a list is none of them. Errors: ValueError."""
     algorithm, public, number, to, payload, value = members
     texts = isinstance(algorithm, str) and isinstance(to, str)
     octets = all(isinstance(each, bytes) for each in (public, payload, value))
@@ -75,6 +78,7 @@ def _require(members: list[Any]) -> None:
         raise ValueError("members")
     if len(public) != PUBLIC_KEY_BYTES or len(value) != SIGNATURE_BYTES:
         raise ValueError("lengths")
+    return members
 
 
 def _signed(*members: Any) -> bytes:

@@ -10,17 +10,16 @@ import datetime
 from typing import Final, NamedTuple
 
 from core import limits
-from core.changes import ChangeKind, Serial, unpack_change
+from core.changes import KIND_AT, identifier_of
 from core.store.engine import Snapshot
 from sync.messages import Item
+from sync.skim import Look, read_feed
 from sync.source import Source
 from sync.table import Basis, Operation
 
-_CHUNK: Final = 10_000
 _DAY_CHARS: Final = len("2026-11-22")
 _EPOCH: Final = datetime.date(1970, 1, 1)
 DAY_SERIALS: Final = 1_000_000
-_KIND_AT: Final = 2  # a row of the feed: 1, then an array of three, of which the first is the kind
 
 
 class Gathered(NamedTuple):
@@ -37,35 +36,37 @@ class _Touched(NamedTuple):
     key: bytes
 
 
-def gather(snapshot: Snapshot, source: Source, after: int, to: int) -> Gathered:
+def gather(snapshot: Snapshot, source: Source, after: int, to: int, look: Look = read_feed) -> Gathered:
     """Return the items of the changes behind ``after`` up to ``to``, as far as one message holds them.
+
+    ``look``: reads the feed; of T9 all of it is read.
 
     Bounds: UPSTREAM_BATCH_ITEMS, UPSTREAM_BATCH_BYTES (the last one may lie beyond), UPSTREAM_LOOKED_AT.
     """
-    touched, looked, trimmed = _touched(snapshot, source, after, to)
+    touched, looked, trimmed = _touched(snapshot, source, (after, to), read_feed if _has_history(source) else look)
     if trimmed:
         return Gathered((), after, trimmed=True)
     items, cut = _items(snapshot, source, touched)
     return Gathered(items, looked if cut is None else cut)
 
 
-def _touched(snapshot: Snapshot, source: Source, after: int, to: int) -> tuple[list[_Touched], int, bool]:
+def _touched(snapshot: Snapshot, source: Source, span: tuple[int, int], look: Look) -> tuple[list[_Touched], int, bool]:
     """Return what was touched, up to where, and whether changes are missing."""
-    kinds = frozenset(map(int, source.kinds))
+    kinds = {int(kind): kind for kind in source.kinds}
     history = _has_history(source)
     found: list[_Touched] = []
     at: dict[bytes, int] = {}
+    after, to = span
     looked = after
     while looked < to and looked - after < limits.UPSTREAM_LOOKED_AT and len(found) < limits.UPSTREAM_BATCH_ITEMS:
-        rows = snapshot.feed(Serial(looked), min(_CHUNK, to - looked))
-        if not rows or rows[0][0] != looked + 1:
+        rows, looked, trimmed = look(snapshot, looked, to)
+        if trimmed:
             return found, looked, True
         for serial, row in rows:
-            looked = serial
-            if row[_KIND_AT] not in kinds:
+            kind = row[KIND_AT]
+            if kind not in kinds:
                 continue
-            change = unpack_change(row)
-            touch = source.touched(ChangeKind(change.kind), change.identifier.encode())
+            touch = source.touched(kinds[kind], identifier_of(row))
             if touch is None:
                 continue
             key, operation = touch
@@ -74,6 +75,7 @@ def _touched(snapshot: Snapshot, source: Source, after: int, to: int) -> tuple[l
             at[key] = len(found)
             found.append(_Touched(serial, operation, key))
             if len(found) == limits.UPSTREAM_BATCH_ITEMS:
+                looked = serial
                 break
     return [each for each in found if each.serial], looked, False
 

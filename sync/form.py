@@ -1,6 +1,7 @@
 """Messages as octets: zstd over msgpack ``[name, member, …]``, members in the order of their class.
 
-Decoding is total: a message, or a WireError. Bounds: UPSTREAM_MESSAGE_BYTES_MAX unpacked, UPSTREAM_ITEMS_MAX items.
+Decoding is total: a message, or a WireError. Bounds: UPSTREAM_MESSAGE_BYTES_MAX unpacked, UPSTREAM_ITEMS_MAX items,
+UPSTREAM_MEMBERS_MAX members of all lists.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import zstandard
 from core import limits
 from core.errors import WireError
 from sync import messages
+from sync.table import Members
 
 T = TypeVar("T")
 
@@ -36,7 +38,9 @@ def decode(data: bytes) -> messages.Message:
     """Read a message. Errors: WireError."""
     try:
         packed = _decompress(data)
-        name, *members = msgpack.unpackb(packed, max_array_len=limits.UPSTREAM_ITEMS_MAX + 1)
+        name, *members = msgpack.unpackb(
+            packed, max_array_len=limits.UPSTREAM_ITEMS_MAX + 1, max_map_len=0, list_hook=Members().count
+        )
         kind, readers = _KINDS[name]
         if len(members) != len(readers):
             raise ValueError("members")

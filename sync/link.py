@@ -18,6 +18,7 @@ from sync.messages import Answer, Question, Refusal
 A = TypeVar("A", bound=Answer)
 
 REPLAYED: Final = "replayed"
+_OF_THE_NODE: Final = frozenset({REPLAYED, "not-connected", "not-enrolled", "nodes", "connect"})
 Carry = Callable[[bytes], bytes]
 """Takes an envelope to the top node, brings one back. Errors: UpstreamError."""
 
@@ -36,6 +37,13 @@ class RefusalError(NodeError):
     def __init__(self, message: str, *, rule: str = "") -> None:
         super().__init__(message)
         self.rule = rule
+
+
+def is_of_all(error: NodeError) -> bool:
+    """Whether an error keeps all tables from being sent, and not the one alone in whose turn it came."""
+    if isinstance(error, RefusalError):
+        return error.rule in _OF_THE_NODE
+    return isinstance(error, UpstreamError)
 
 
 class Asks(Protocol):

@@ -19,8 +19,9 @@ from core.store.upstream_rows import TableState, refused_of, refused_range, unpa
 from sync.digests import items_digest
 from sync.feeding import gather, gather_days, last_serial
 from sync.messages import Delta, Holding, Item, Piece, Receipt, Refused, Repair
+from sync.skim import Look, read_feed
 from sync.source import Source
-from sync.table import Basis, Operation
+from sync.table import INTEGER_MAX, Basis, Operation
 
 Message = Delta | Piece | Repair
 
@@ -59,8 +60,13 @@ class Learnt(NamedTuple):
 
 
 # --- what comes next ---
-def plan(snapshot: Snapshot, source: Source, state: TableState, *, tell: bool = False) -> Planned:
-    """Return what is to be sent next. ``tell``: also that there is nothing new, where the top node holds less."""
+def plan(
+    snapshot: Snapshot, source: Source, state: TableState, look: Look = read_feed, *, tell: bool = False
+) -> Planned:
+    """Return what is to be sent next. ``tell``: also that there is nothing new, where the top node holds less.
+
+    ``look``: reads the feed (``sync/skim.py``).
+    """
     if state.piece_at:
         return Planned(_piece(snapshot, source, state), state)
     context = source.context(snapshot)
@@ -71,13 +77,15 @@ def plan(snapshot: Snapshot, source: Source, state: TableState, *, tell: bool = 
     if source.table.basis is Basis.DAYS:
         return _days(snapshot, source, state)
     to = state.pending or last_serial(snapshot, source)
-    return _changes(snapshot, source, state, to, tell=tell)
+    return _changes(snapshot, source, state, to, look, tell=tell)
 
 
 def whole(snapshot: Snapshot, source: Source, state: TableState) -> TableState:
-    """Return the state in which all of a table is sent again."""
+    """Return the state in which all of a table is sent again. A snapshot that is under way goes on."""
+    if state.piece_at:
+        return state
     if source.table.basis is Basis.WHOLE:
-        at = state.serial + 1
+        at = 1 + state.serial % INTEGER_MAX
     else:
         at = max(1, last_serial(snapshot, source))
     return state._replace(
@@ -106,14 +114,15 @@ def _piece(snapshot: Snapshot, source: Source, state: TableState) -> Piece:
 
 def _days(snapshot: Snapshot, source: Source, state: TableState) -> Planned:
     items = gather_days(snapshot, source, state.serial, state.pending)
-    if not items:
+    if not items and not state.pending:
         return Planned(None, state)
-    return _delta(source, state, items[-1].serial, items)
+    to = items[-1].serial if items else state.pending  # days that were sent may be gone since
+    return _delta(source, state, to, items)
 
 
-def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, *, tell: bool) -> Planned:
+def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, look: Look, *, tell: bool) -> Planned:
     after = state.serial if state.pending else max(state.serial, state.looked)
-    gathered = gather(snapshot, source, after, to)
+    gathered = gather(snapshot, source, after, to, look)
     if gathered.trimmed:
         return _begin(snapshot, source, state, state.context)
     looked = gathered.looked
@@ -124,12 +133,13 @@ def _changes(snapshot: Snapshot, source: Source, state: TableState, to: int, *, 
 
 def _delta(source: Source, state: TableState, to: int, items: tuple[Item, ...]) -> Planned:
     message = Delta(source.table.name, state.serial, to, items_digest(items), items)
-    return Planned(message, state._replace(looked=max(state.looked, to), pending=max(state.pending, to)))
+    return Planned(message, state._replace(looked=to, pending=max(state.pending, to)))
 
 
 # --- what an answer teaches ---
 def learn(source: Source, state: TableState, message: Message, receipt: Receipt, now_ms: Millis) -> Learnt:
     """Return the state after an answer to what was sent in this state."""
+    receipt = receipt._replace(refused=_of_message(message, receipt.refused))
     held = receipt.holding
     answered = state._replace(told_ms=now_ms)
     if isinstance(message, Piece):
@@ -138,7 +148,7 @@ def learn(source: Source, state: TableState, message: Message, receipt: Receipt,
         return _learn_repair(answered, message, receipt)
     if receipt.why == "applied" and held.serial == message.to:
         return _taken(answered, message, receipt)
-    if receipt.why in ("duplicate", "gap") and held.serial == state.pending:  # its first answer was lost
+    if receipt.why == "duplicate" and held.serial == state.pending:  # its first answer was lost
         return _taken(answered, message, receipt)
     return Learnt(_out_of_step(source, answered, receipt))
 
@@ -148,16 +158,23 @@ def meet(source: Source, state: TableState, holding: Holding) -> TableState:
     under_way = (holding.piece_at, holding.piece_next) == (state.piece_at, state.piece_next)
     known = {state.serial, state.pending or state.serial}  # what is pending may have been applied: it is sent again
     if under_way and (state.piece_at or holding.serial in known):
-        return state
+        return state._replace(fault="") if is_ahead(state) else state
     return _out_of_step(source, state, Receipt("gap", holding, ()))
+
+
+def _of_message(message: Message, refused: tuple[Refused, ...]) -> tuple[Refused, ...]:
+    """Return what is said of rows of the message, once of each."""
+    said = {(each.serial, each.key): each for each in refused}
+    sent = {(item.serial, item.key) for item in message.items} if said else set()
+    return tuple(each for place, each in said.items() if place in sent)
 
 
 def _taken(state: TableState, message: Delta, receipt: Receipt) -> Learnt:
     sent, refused = len(message.items), len(receipt.refused)
-    done = receipt.holding.serial
+    done = message.to  # what is pending may end behind it: a message that is sent again may be cut sooner
     return Learnt(
         state._replace(
-            serial=done, looked=max(done, state.looked), pending=0, fault="",
+            serial=done, looked=done, pending=state.pending if receipt.holding.serial > done else 0, fault="",
             sent=state.sent + sent, accepted=state.accepted + max(0, sent - refused), refused=state.refused + refused,
         ),
         receipt.refused,
@@ -177,8 +194,9 @@ def _learn_piece(source: Source, state: TableState, message: Piece, receipt: Rec
         return Learnt(
             moved._replace(serial=message.at, looked=message.at, piece_at=0, piece_next=b"", pending=0), receipt.refused
         )
-    if held.piece_at == message.at:
-        return Learnt(moved._replace(piece_next=held.piece_next), receipt.refused)
+    if held.piece_at == message.at and held.piece_next > message.start:
+        upto = held.piece_next if message.stop is None else min(held.piece_next, message.stop)  # see _taken
+        return Learnt(moved._replace(piece_next=upto), receipt.refused)
     return Learnt(_out_of_step(source, state, receipt))
 
 
@@ -198,34 +216,45 @@ def _out_of_step(source: Source, state: TableState, receipt: Receipt) -> TableSt
     held = receipt.holding
     if receipt.why == "digest":  # it was damaged on its way: the same again
         return state
-    if held.piece_at or state.piece_at:
-        if held.piece_at == state.piece_at:
-            return state._replace(piece_next=held.piece_next)
-        return state._replace(piece_at=0, piece_next=b"", pending=0, context=_NEVER)
-    known = max(state.serial, state.pending)
-    if held.serial > known and source.table.basis is not Basis.WHOLE:
-        return state._replace(fault=AHEAD.format(held=held.serial, sent=known))
+    if state.piece_at:  # a snapshot goes on where the top node is with it, or begins again
+        return state._replace(piece_next=held.piece_next if held.piece_at == state.piece_at else b"")
+    known, claimed = max(state.serial, state.pending), max(held.serial, held.piece_at)
+    if claimed > known and source.table.basis is not Basis.WHOLE:
+        return state._replace(fault=AHEAD.format(held=claimed, sent=known))
+    if held.piece_at:
+        return state._replace(serial=max(held[1:3]), pending=0, context=_NEVER)
     fault = BEHIND.format(held=held.serial, sent=state.serial) if held.serial < state.serial else ""
     context = _NEVER if source.table.basis is Basis.WHOLE or state.context else b""
     return state._replace(serial=held.serial, looked=held.serial, pending=0, context=context, fault=fault)
 
 
-# --- rows that were refused ---
-def again(snapshot: Snapshot, source: Source, upstream: str, state: TableState) -> Repair | None:
-    """Return the rows that were refused, as they are now, to be sent again; None where there are none.
+def is_ahead(state: TableState) -> bool:
+    """Whether the top node claimed to hold what was never sent: nothing is sent until that is settled."""
+    return state.fault.startswith(AHEAD.partition("{")[0])
 
-    Bounds: as ``gather``; those that do not fit come the next time.
+
+# --- rows that were refused ---
+def again(
+    snapshot: Snapshot, source: Source, upstream: str, state: TableState, start: bytes = b""
+) -> tuple[Repair | None, bytes | None]:
+    """Return rows that were refused, as they are now, to be sent again, None where there are none; and ``behind``.
+
+    ``start``: key of SYNC_REFUSED from which they are taken. Bounds: as ``gather``; ``behind`` is where the others
+    start, None where there are none.
     """
     items: list[Item] = []
     octets = 0
-    for store_key, packed in snapshot.scan(Table.SYNC_REFUSED, *refused_range(upstream, source.table.name)):
+    behind: bytes | None = None
+    first, stop = refused_range(upstream, source.table.name)
+    for store_key, packed in snapshot.scan(Table.SYNC_REFUSED, max(first, start), stop):
+        if len(items) == limits.UPSTREAM_BATCH_ITEMS or octets >= limits.UPSTREAM_BATCH_BYTES:
+            behind = store_key
+            break
         serial, key = refused_of(store_key)
         row = source.row(snapshot, key)
         items.append(Item(serial, unpack_refused(packed).operation, key, row))
         octets += len(key) + len(row or b"")
-        if len(items) == limits.UPSTREAM_BATCH_ITEMS or octets >= limits.UPSTREAM_BATCH_BYTES:
-            break
-    return _repair(source, state, items) if items else None
+    return (_repair(source, state, items) if items else None), behind
 
 
 def repair_of(snapshot: Snapshot, source: Source, state: TableState, keys: list[bytes]) -> Repair:

@@ -13,9 +13,10 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from core import limits
+from core.errors import NodeError
 from core.store.engine import Snapshot
 from sync.digests import RowsDigest, row_digest
-from sync.link import Asks
+from sync.link import Asks, is_of_all
 from sync.messages import CompareRanges, Differing, Keys, ListKeys, Range
 from sync.source import Source
 from sync.table import Basis
@@ -36,15 +37,28 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Both sides of a table. ``rows``: here. ``differences``: UPSTREAM_DIFFERENCES_MAX at most, or ``more``."""
+    """Both sides of a table. ``rows``: here. ``differences``: UPSTREAM_DIFFERENCES_MAX at most, or ``more``.
+
+    ``fault``: why it could not be compared, in words for the operator; empty where it was.
+    """
 
     rows: int
     differences: tuple[Difference, ...]
     more: bool
+    fault: str = ""
 
 
 def compare(snapshot: Snapshot, source: Source, link: Asks) -> Comparison:
-    """Compare one table. Errors: UpstreamError, RefusalError."""
+    """Compare one table. Errors: UpstreamError; RefusalError where the top node takes no message of this node."""
+    try:
+        return _compare(snapshot, source, link)
+    except NodeError as error:  # of the source, or of this table alone
+        if is_of_all(error):
+            raise
+        return Comparison(0, (), more=False, fault=error.message)
+
+
+def _compare(snapshot: Snapshot, source: Source, link: Asks) -> Comparison:
     rows = 0
     differing: list[Range] = []
     asked: list[tuple[list[Range], Future[Differing]]] = []
@@ -90,7 +104,7 @@ def _ranges(snapshot: Snapshot, source: Source, start: bytes) -> Iterator[Range]
 
 
 def _result(ranges: list[Range], future: Future[Differing]) -> list[Range]:
-    return [ranges[place] for place in future.result().places if place < len(ranges)]
+    return [ranges[place] for place in sorted(set(future.result().places)) if place < len(ranges)]
 
 
 def _in_range(snapshot: Snapshot, source: Source, link: Asks, span: Range) -> Iterator[Difference]:
@@ -113,9 +127,9 @@ def _in_range(snapshot: Snapshot, source: Source, link: Asks, span: Range) -> It
 
 
 def _listed(source: Source, link: Asks, span: Range) -> Iterator[tuple[bytes, bytes]]:
-    """Yield keys and digests of the rows above, page by page; a page that leads nowhere is the last one."""
+    """Yield keys and digests of the rows above, page by page; one that is empty or leads nowhere is the last."""
     start: bytes | None = span.start
     while start is not None:
         page = link.ask(ListKeys(source.table.name, start, span.stop), Keys)
         yield from page.rows
-        start = page.next if page.next is not None and page.next > start else None
+        start = page.next if page.rows and page.next is not None and page.next > start else None

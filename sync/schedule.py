@@ -27,6 +27,16 @@ def next_due(cadence: Cadence, now_ms: Millis) -> Millis:
     return Millis((now_ms // _HOUR_MS + 1) * _HOUR_MS)
 
 
+def waits(until_ms: int, now_ms: Millis, most_ms: int) -> bool:
+    """Whether a time is not there yet. One that lies further ahead than ``most_ms`` was set by another clock."""
+    return now_ms < until_ms <= now_ms + most_ms
+
+
+def is_due(cadence: Cadence, next_ms: Millis, now_ms: Millis) -> bool:
+    """Whether a table is to be sent. ``next_ms``: when it is due, as ``next_due`` said once."""
+    return not waits(next_ms, now_ms, next_due(cadence, now_ms) - now_ms)
+
+
 def night_of(now_ms: Millis) -> Millis:
     """Return the last time at which both sides were to be compared."""
     day = shanghai_date(now_ms)

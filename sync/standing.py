@@ -10,8 +10,9 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from core import limits
-from core.changes import ChangeKind, Serial, unpack_change
+from core.changes import KIND_AT, Serial, identifier_of, unpack_change
 from core.clock import Millis, format_instant
+from core.errors import NodeError
 from core.store.engine import Snapshot, Table
 from core.store.upstream_rows import (
     LinkState,
@@ -30,7 +31,6 @@ from sync.source import Source
 from sync.table import Basis
 
 _CHUNK: Final = 10_000
-_KIND_AT: Final = 2
 _REFUSED_TOLD: Final = 1_000
 
 
@@ -67,7 +67,7 @@ def waiting(snapshot: Snapshot, source: Source, state: TableState) -> Waiting:
 
 
 def _changes_waiting(snapshot: Snapshot, source: Source, state: TableState) -> Waiting:
-    kinds = frozenset(map(int, source.kinds))
+    kinds = {int(kind): kind for kind in source.kinds}
     after = state.serial if state.pending else max(state.serial, state.looked)
     rows, since_ms, looked = 0, Millis(0), after
     while looked - after < limits.UPSTREAM_LOOKED_AT:
@@ -75,13 +75,10 @@ def _changes_waiting(snapshot: Snapshot, source: Source, state: TableState) -> W
         if not chunk:
             return Waiting(rows, since_ms)
         for _, row in chunk:
-            if row[_KIND_AT] not in kinds:
+            kind = row[KIND_AT]
+            if kind not in kinds or source.touched(kinds[kind], identifier_of(row)) is None:
                 continue
-            if not since_ms or source.table.name != "T9":  # of T9 every change is one
-                change = unpack_change(row)
-                if source.touched(ChangeKind(change.kind), change.identifier.encode()) is None:
-                    continue
-                since_ms = since_ms or change.at_ms
+            since_ms = since_ms or unpack_change(row).at_ms
             rows += 1
         looked = chunk[-1][0]
     return Waiting(rows, since_ms, at_least=looked < source.latest(snapshot))
@@ -110,7 +107,11 @@ def dump_standing(
 
 def _dump_table(snapshot: Snapshot, upstream: str, source: Source, now_ms: Millis) -> dict[str, Any]:
     state = table_state(snapshot, upstream, source.table.name)
-    waits = waiting(snapshot, source, state)
+    fault = state.fault
+    try:
+        waits = waiting(snapshot, source, state)
+    except NodeError as error:  # of the source: other tables are told
+        waits, fault = Waiting(1, Millis(0), at_least=True), error.message
     return {
         "zh": source.table.zh,
         "en": source.table.en,
@@ -123,7 +124,7 @@ def _dump_table(snapshot: Snapshot, upstream: str, source: Source, now_ms: Milli
         "waiting_s": (now_ms - waits.since_ms) // 1_000 if waits.since_ms else None,
         "acknowledged": _instant(state.told_ms),
         "due": _instant(state.next_ms),
-        "fault": state.fault or None,
+        "fault": fault or None,
         "refused_rows": list(islice(refused_rows(snapshot, upstream, source.table.name), _REFUSED_TOLD)),
     }
 

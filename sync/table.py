@@ -11,11 +11,13 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
+from core import limits
 from core.errors import WireError
 
 INTEGER_MAX: Final = 2**63 - 1
 
 _PACK: Final = msgpack.Packer().pack
+_PLAIN_BYTES: Final = 65_536  # a row up to this length is small, whatever is in it
 
 
 class Cadence(Enum):
@@ -94,6 +96,23 @@ class TableKind(NamedTuple):
         return int(self.name[1:])
 
 
+class Members:
+    """Counts the members of all lists of one msgpack as they are read: small ones take far more memory than octets.
+
+    Bounds: UPSTREAM_MEMBERS_MAX.
+    """
+
+    def __init__(self) -> None:
+        self._left = limits.UPSTREAM_MEMBERS_MAX
+
+    def count(self, members: list[Any]) -> list[Any]:
+        """Return a list as it is. Errors: ValueError for too many members."""
+        self._left -= 1 + len(members)
+        if self._left < 0:
+            raise ValueError("members")
+        return members
+
+
 def pack_row(values: list[Any] | tuple[Any, ...]) -> bytes:
     """Return a row. ``values``: in the order of the fields."""
     row: bytes = _PACK(values)
@@ -103,7 +122,7 @@ def pack_row(values: list[Any] | tuple[Any, ...]) -> bytes:
 def unpack_row(row: bytes) -> list[Any]:
     """Return the values of a row. Errors: WireError for what no ``pack_row`` made."""
     try:
-        values = msgpack.unpackb(row)
+        values = msgpack.unpackb(row, max_map_len=0, list_hook=None if len(row) <= _PLAIN_BYTES else Members().count)
         if not isinstance(values, list) or _PACK(values) != row:
             raise ValueError("form")
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException):

@@ -25,7 +25,7 @@ FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 500
 STATUS_TABLE = "core/outcomes.py"
 CLOCK = "core/clock.py"
-MAY_PRINT = ("node/demo.py", "node/serve.py", "node/topnode.py")
+MAY_PRINT = ("node/demo_stage.py", "node/serve.py", "node/topnode.py")
 BANNED_NAMES = re.compile(r"util|helper|manager|common_stuff|misc")
 CLOCK_READERS = {
     "time",

@@ -24,6 +24,7 @@ import os
 import resource
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -104,13 +105,10 @@ class LmdbSnapshot:
 
     def feed(self, after: Serial, count: int) -> list[tuple[Serial, bytes]]:
         cursor = self._transaction.cursor(self._feed)
-        rows: list[tuple[Serial, bytes]] = []
-        if count > 0 and cursor.set_range(_serial_key(after + 1)):
-            for key, row in cursor:
-                rows.append((Serial(int.from_bytes(key, "big")), row))
-                if len(rows) == count:
-                    break
-        return rows
+        if count <= 0 or not cursor.set_range(_serial_key(after + 1)):
+            return []
+        number = int.from_bytes
+        return [(Serial(number(key, "big")), row) for key, row in islice(cursor, count)]
 
     def serial(self) -> Serial:
         return _read_serial(self._transaction, self._tables[Table.META])

@@ -26,10 +26,12 @@ from core.store.incident_rows import unpack_incident
 from core.store.lot_rows import unpack_lot
 from node import wiring
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
+from node.cli.doctor_upstream import look_at_upstreams
 from node.duties import load_duties, validity
 from node.key_file import LOT_KEYS, PARTY_KEYS, KeyKind, load_keys
 from node.signing import load_signer
 from node.site import configured_site
+from node.sync_sources import make_sources
 from registry.client import BlockingClient
 
 _PACKAGES = ("core", "audit", "registry", "resolver", "sync", "node")
@@ -309,6 +311,14 @@ def _lots(config: Config, snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("ok", "lots", f"{number} 个批次 lots, {len(seen)} 个密钥 keys")
 
 
+def _upstreams(config: Config, snapshot: Snapshot) -> Iterator[Finding]:
+    """What top nodes are owed, and whether they take it; nothing where none is connected."""
+    try:
+        yield from (Finding(*each) for each in look_at_upstreams(snapshot, make_sources(config), clock.now_ms()))
+    except NodeError as error:
+        yield Finding("error", "upstream", error.message)
+
+
 def _store(config: Config, deep: bool) -> Iterator[Finding]:
     try:
         store = wiring.open_store(config, read_only=True)
@@ -321,6 +331,7 @@ def _store(config: Config, deep: bool) -> Iterator[Finding]:
         with store.snapshot() as snapshot:
             yield from _incidents(snapshot)
             yield from _lots(config, snapshot)
+            yield from _upstreams(config, snapshot)
         if deep:
             with store.snapshot() as snapshot:
                 faults = list(check_store(snapshot))

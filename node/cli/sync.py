@@ -146,8 +146,10 @@ def verify(desk: Desk, upstream: str, repair: bool) -> None:
                 ]
                 if found.more:
                     table["more"] = True
+                if found.fault:
+                    table["fault"] = found.fault
             sender.courier.note_verified(sum(len(table["differences"]) for table in tables.values()))
-    equal = not any(table["differences"] for table in tables.values())
+    equal = not any(table["differences"] or "fault" in table for table in tables.values())
     if desk.as_json:
         print_json({"equal": equal, "tables": tables})
     else:
@@ -224,7 +226,7 @@ def _show_standing(each: dict[str, Any]) -> None:
         more = "+" if table["waiting_at_least"] else ""
         click.echo(
             f"  {name:<4} {table['zh']} {table['en']}: 已报 sent {table['sent']}, 已收 accepted {table['accepted']}, "
-            f"拒收 refused {table['refused']}, 待报 waiting {table['waiting']}{more}"
+            f"拒收 refused {table['refused']}, 待报 waiting {table['waiting']}{more}{_due(table)}"
         )
         if table["fault"]:
             click.echo(f"       {table['fault']}")
@@ -232,9 +234,16 @@ def _show_standing(each: dict[str, Any]) -> None:
             click.echo(f"       {row['key']}: {row['zh']}。{row['en']}")
 
 
+def _due(table: dict[str, Any]) -> str:
+    """Return when what waits goes up by itself."""
+    return f", 将于 due {table['due']}" if table["waiting"] and table["due"] else ""
+
+
 def _show_comparison(tables: dict[str, dict[str, Any]], *, equal: bool) -> None:
     for name, table in tables.items():
         click.echo(f"{name:<4} {table['rows']} 行 rows, 不一致 different: {len(table['differences'])}")
+        if "fault" in table:
+            click.echo(f"     {table['fault']}")
         for each in table["differences"]:
             click.echo(f"     {each['key']}  {_WHY[each['why']]}")
     if equal:

@@ -48,5 +48,25 @@ def test_true_false_and_scrapped_codes_are_told_apart(told: str) -> None:
     assert f"{true}  已发码 issued\n" in told
     assert f'404 {{"responseCode":100,"message":"gone","handle":"{scrapped}"}}' in told
     assert f'404 {{"responseCode":100,"message":"not-issued","handle":"{false}"}}' in told
-    restarted = told.partition("kill -9")[2]
+    restarted = told.partition("kill -9, ")[2]
     assert re.search(rf"{true}  \S+  unit, commissioned", restarted)
+
+
+def test_a_top_node_has_it_and_leads_to_it(told: str) -> None:
+    """Products and lots, each one row; a client that asks it is referred to the node."""
+    assert "T2 解析路由 routes 11, T9 标识 identifiers 306\n" in told
+    above = told.partition("5. ")[2]
+    assert re.search(r'"identifier": "88\.118\.9/L260714004".*"serial_length": 10, "count": 1000000}', above)
+    assert re.search(
+        r"By referral: 127\.0\.0\.1:\d+ → 127\.0\.0\.1:\d+\n +2  DESC .*\n.*unit\n.* commissioned\n", above
+    )
+
+
+def test_an_outage_of_the_top_node_stops_nothing_and_loses_nothing(told: str) -> None:
+    """What was registered meanwhile waits, and what waits is told; afterwards both sides are equal."""
+    away, _, back = told.partition("kill -9; ")[2].partition("恢复供电")
+    assert re.search(r"NEW-SALT: created\n.*NEW-SALT  200\n.*  200\n", away)
+    assert "The top node cannot be reached" in away
+    assert re.search(r"T9 .* accepted 306, 拒收 refused 0, 待报 waiting 1\n", away)
+    assert "已报送 Sent: 1 行 rows" in back
+    assert re.search(r"T9   307 行 rows, 不一致 different: 0\n   两端一致 Both sides are equal\n", back)

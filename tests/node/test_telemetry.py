@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,19 +11,27 @@ import pytest
 from core.clock import Millis, parse_given
 from core.errors import Outcome
 from core.incidents import Severity
-from core.store.engine import Batch, Engine, Table
+from core.records import HandleValue
+from core.store.engine import Batch, Engine, Snapshot, Table
 from core.store.memory_engine import MemoryEngine
+from core.store.upstream_rows import TableState
+from node.sync_metrics import SyncMetrics
 from node.telemetry import Collector, Counters, render
 from registry.commands import (
     ANONYMOUS,
     CloseIncident,
+    ConnectUpstream,
     FileComplaint,
     MoveComplaint,
     OpenIncident,
+    Put,
     ReportIncident,
     UpdateIncident,
 )
-from tests.kit.governance import INCIDENT, Office
+from sync.source import Source
+from sync.standing import Waiting, waiting
+from tests.kit.governance import INCIDENT, OPERATOR, Office
+from tests.kit.upstream import Sending, Top
 
 
 def shown(folder: Path, store: Engine | None = None, now_ms: int = 0) -> dict[str, float]:
@@ -154,3 +163,53 @@ def test_the_timer_of_incidents(tmp_path: Path) -> None:
         office.do(UpdateIncident(name, b'{"cause": "x", "measures": ["y"]}'))
         office.do(CloseIncident(name))
     assert of_incidents(tmp_path, office, due) == by_severity(0, 0, 0, 0) | {"incident_reports_overdue": 0}
+
+
+def owed(metrics: SyncMetrics, upstream: str) -> dict[str, float]:
+    """Return the series of ``saltern_sync_…``, without the name of the upstream."""
+    lines = (line.rpartition(" ") for line in render(metrics).decode().splitlines() if line[0] != "#")
+    label = f'upstream="{upstream}"'
+    return {re.sub(rf",?{label}|{{{label}}}", "", name): float(value) for name, _, value in lines}
+
+
+def test_what_top_nodes_are_owed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing where none is connected; then what waits and since when, what was taken, and how both sides stand."""
+    office, top = Office(), Top(tmp_path)
+    node = Sending(office.store, top, top.carry)
+    counted: list[str] = []
+
+    def count(snapshot: Snapshot, source: Source, state: TableState) -> Waiting:
+        counted.append(source.table.name)
+        return waiting(snapshot, source, state)
+
+    monkeypatch.setattr("node.sync_metrics.waiting", count)
+    metrics = SyncMetrics(office.store, lambda: node.sources, lambda: Millis(office.now + 5_000))
+    assert owed(metrics, node.upstream) == {}
+    office.do(ConnectUpstream("https://top.example.cn", top.signer.public_key, "top"))
+    node.settle()
+
+    office.do(Put("88.118/S1", (HandleValue(1, "NAME", b"x" * 600),)), OPERATOR)
+    first_ms = office.now
+    office.do(Put("88.118/S2", (HandleValue(1, "NAME", b"salt"),)), OPERATOR)
+    shown = owed(metrics, node.upstream)
+    assert shown['saltern_sync_waiting{table="T9"}'] == 2
+    assert shown['saltern_sync_oldest_seconds{table="T9"}'] == (office.now + 5_000 - first_ms) / 1_000
+    assert (shown['saltern_sync_waiting{table="T6"}'], shown['saltern_sync_oldest_seconds{table="T6"}']) == (0, 0)
+    assert 'saltern_sync_waiting{table="T1"}' not in shown
+
+    top.refuse = iter([True, False, *[True] * 9]).__next__
+    node.round()
+    node.courier.note_verified(1)
+    counted.clear()
+    shown = owed(metrics, node.upstream)
+    assert shown['saltern_sync_waiting{table="T9"}'] == 0
+    assert shown['saltern_sync_refused_rows{table="T9"}'] == 1
+    assert shown['saltern_sync_rows_total{result="accepted",table="T9"}'] == 1
+    assert shown["saltern_sync_differences"] == 1
+    assert shown["saltern_sync_log_faults"] == 0
+    assert shown["saltern_sync_clock_ahead_seconds"] == 0
+    assert shown["saltern_sync_answered_age_seconds"] == max(0, office.now + 5_000 - node.now) / 1_000
+    assert counted
+    counted.clear()
+    assert owed(metrics, node.upstream) == shown
+    assert counted == []

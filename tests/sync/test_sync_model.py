@@ -6,7 +6,9 @@ above are those that a plain dictionary says; and its history is the node's own 
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
 import random
 import tempfile
 from pathlib import Path
@@ -17,6 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from core.changes import ChangeKind
 from core.records import HandleValue
+from core.store.engine import Batch, Table
+from core.store.upstream_rows import DAY_TABLES, DayMark, day_key, pack_day, pack_mark
 from registry.commands import (
     AddTemplate,
     AmendParty,
@@ -25,12 +29,14 @@ from registry.commands import (
     PublishTemplate,
     Put,
 )
+from sync.sources.overview import COLUMNS
 from sync.sources.routes import Address, RouteSource
+from sync.table import pack_row
 from sync.tables import TABLES
-from tests.kit.governance import OPERATOR, Office
+from tests.kit.governance import EVIDENCE, OPERATOR, Office
 from tests.kit.lots import put_lot
 from tests.kit.templates import template_form
-from tests.kit.upstream import BadLine, Sending, Top
+from tests.kit.upstream import BadLine, Sending, Top, sources
 
 _OPERATIONS = {
     ChangeKind.RECORD_CREATED: 1, ChangeKind.RECORD_CHANGED: 3, ChangeKind.RECORD_DELETED: 2,
@@ -47,6 +53,8 @@ _SPECS = (
     "refuse=1",
     "refuse=0.4,drop=0.4,truncate=0.2",
 )
+_EXAMPLES = 2_000 if os.environ.get("SALTERN_FUZZ") else 30
+_FIRST_DAY = datetime.date(2026, 11, 1)
 _NAMES = [f"88.118/S{number}" for number in range(6)]
 
 
@@ -60,7 +68,10 @@ class Outage(RuleBasedStateMachine):
         self.party = self.office.allocated("88.118.7")
         self.top = Top(Path(self.folder.name))
         self.line = BadLine(self.top, random.Random(seed))
-        self.sending = Sending(self.office.store, self.top, self.line)
+        self.file = Path(self.folder.name) / "applications.csv"
+        self.write_applications({})
+        self.sending = Sending(self.office.store, self.top, self.line, sources(applications=self.file))
+        self.days = 0
         self.names: dict[str, str] = {}
         self.lots = 0
         self.routes = 0
@@ -109,13 +120,33 @@ class Outage(RuleBasedStateMachine):
 
     @rule(event=st.sampled_from(["suspend", "resume"]))
     def move(self, event: str) -> None:
-        self.office.ask(MovePrefix("88.118.7", event, "检查"))
+        self.office.ask(MovePrefix("88.118.7", event, "检查", EVIDENCE))
 
     @rule()
     def publish(self) -> None:
         self.versions += 1
         self.office.do(AddTemplate(template_form(version=f"{self.versions}.0", party=None)))
         self.office.do(PublishTemplate(json.loads(template_form())["code"], f"{self.versions}.0"))
+
+    @rule(rows=st.integers(0, 3))
+    def end_day(self, rows: int) -> None:
+        """Statistics of a day are made, of some prefixes or of none."""
+        day = (_FIRST_DAY + datetime.timedelta(days=self.days)).isoformat()
+        self.days += 1
+        batch = Batch()
+        for table in DAY_TABLES:
+            for number in range(rows):
+                prefix = f"88.118.{number}"
+                row = pack_row((prefix, day, 1, 2, 5, 4, [("192.0.2.1", 3)], 2))
+                batch.put(Table.SYNC_DAYS, day_key(table, day, prefix.encode()), pack_day(row))
+            batch.put(Table.SYNC_DAYS, day_key(table, day), pack_mark(DayMark(day[:7], 0)))
+        self.office.store.commit(batch)
+
+    @rule(names=st.dictionaries(st.sampled_from(["盐溯源", "盐商城", "salt"]), st.sampled_from(["", "88.118.7"])))
+    def write_applications(self, names: dict[str, str]) -> None:
+        """The operator writes the file of applications anew: T5 and T10 are other ones."""
+        lines = [f"{prefix},{name},1,介绍,{len(names)},app,某某" for name, prefix in names.items()]
+        self.file.write_text("\n".join([",".join(COLUMNS), *lines, ""]), encoding="utf-8")
 
     @rule()
     def move_house(self) -> None:
@@ -182,4 +213,6 @@ class Outage(RuleBasedStateMachine):
 
 
 TestOutage = Outage.TestCase
-TestOutage.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestOutage.settings = settings(
+    max_examples=2_000 if os.environ.get("SALTERN_FUZZ") else 60, stateful_step_count=30, deadline=None
+)
