@@ -170,7 +170,7 @@ class Courier:
                     return rows, self._full(name, known)
                 if until < 0:
                     until = snapshot.serial()
-                elif source.table.basis is Basis.FEED and known.serial >= until and not known.pending | known.piece_at:
+                elif source.table.basis is Basis.FEED and known.serial >= until and _rests(known):
                     return rows, known
                 planned = outbox.plan(snapshot, source, known, self._skim.look, tell=tell)
             if planned.message is None:
@@ -321,6 +321,11 @@ class Courier:
     def _note_fault(self, fault: str) -> None:
         known = self._link_state()
         self._keep_link(since_ms=known.since_ms or self._now_ms(), fault=fault)
+
+
+def _rests(state: TableState) -> bool:
+    """Whether nothing of a table is under way, and nothing is wrong with it."""
+    return not (state.pending or state.piece_at or state.fault)
 
 
 def _forward(before: TableState, after: TableState) -> bool:

@@ -224,10 +224,7 @@ class _Writer(threading.Thread):
         elif kind == "party" or not self._parties:
             self._party(line)
         elif kind == "template":
-            self._templates += 1
-            version = f"{self._templates}.0"
-            self._call(line, AddTemplate(template_form(version=version, party=self._parties[0])))
-            self._call(line, PublishTemplate(CODE, version))
+            self._template(line)
         else:
             name = self._new_name("R")
             self._do(line, _record(name, self.acts), name, there=True)
@@ -238,6 +235,13 @@ class _Writer(threading.Thread):
         else:
             amended = json.dumps({"address": f"天津市滨海新区{self.acts}号"})
             self._call(line, AmendParty(self._chance.choice(self._parties), amended.encode()))
+
+    def _template(self, line: BlockingClient) -> None:
+        """Publish a version of a template; parties take turns, as each of them may have some hundreds."""
+        at, self._templates = self._templates % len(self._parties), self._templates + 1
+        code, version = f"{CODE}-{at}", f"{self._templates}.0"
+        self._call(line, AddTemplate(template_form(code=code, version=version, party=self._parties[at])))
+        self._call(line, PublishTemplate(code, version))
 
     def _do(self, line: BlockingClient, command: Command, name: str, *, there: bool) -> None:
         self.there.discard(name)
