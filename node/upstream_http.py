@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 from core import limits
 from core.errors import Outcome
-from core.outcomes import STATUSES
+from core.outcomes import HTTP_SERVER_ERRORS, STATUSES
 from sync.link import UpstreamError
+from sync.words import visible
 
 MEDIA_TYPE: Final = "application/vnd.saltern.upstream"
 PATH: Final = "/upstream/v1"
@@ -79,7 +80,7 @@ class HttpCarry:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            why = "".join(char if char.isprintable() else " " for char in said[:_SAID_CHARS])
+            why = visible(said, _SAID_CHARS)
             raise UpstreamError(f"{self._url}：无法连接上级节点。The top node cannot be reached: {why}") from None
         except BaseException:
             self.close()
@@ -99,7 +100,11 @@ class HttpCarry:
         connection.response_class = partial(_Response, partial(self._hurry, connection, deadline_s))  # type: ignore[assignment]
         response = connection.getresponse()
         if response.status != _OK:
-            raise UpstreamError(f"{self._url}：上级节点应答 {response.status}。The top node answers {response.status}")
+            why = visible(response.read(_SAID_CHARS).decode("utf-8", "replace"), _SAID_CHARS)
+            raise UpstreamError(
+                f"{self._url}：上级节点应答 {response.status}。The top node answers {response.status}: {why}",
+                refused=response.status < HTTP_SERVER_ERRORS,
+            )
         return self._read(connection, response, deadline_s)
 
     def _open(self) -> http.client.HTTPConnection:

@@ -25,9 +25,13 @@ Carry = Callable[[bytes], bytes]
 
 
 class UpstreamError(NodeError):
-    """The top node is away, or its answer is no answer. Trying again later may help."""
+    """The top node is away, or its answer is no answer. Trying again later may help; at once, unless ``refused``."""
 
     outcome = Outcome.OVERLOADED
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class RefusalError(NodeError):
@@ -69,7 +73,9 @@ class Persistent:
         for tries in range(limits.UPSTREAM_TRIES - 1):
             try:
                 return self._link.ask(question, kind)
-            except UpstreamError:
+            except UpstreamError as error:
+                if error.refused:
+                    raise
                 self._pause(limits.UPSTREAM_TRY_S * 2**tries * (0.5 + self._chance() / 2))
         return self._link.ask(question, kind)
 
