@@ -46,6 +46,7 @@ from core.store.complaint_rows import unpack_complaint
 from core.store.engine import Snapshot, Table
 from core.store.incident_rows import report_key, unpack_incident, unpack_report
 from core.store.template_rows import unpack_template
+from core.store.upstream_rows import upstreams
 from core.streams import Stream
 from node import VERSION
 from node.duties import load_duties
@@ -53,10 +54,12 @@ from node.inspection_readme import README
 from node.leaks import Watch, watch
 from node.public_pages import PublicPages
 from node.statistics import count_store
+from node.sync_sources import make_sources
 from registry.complaints import complaint_document
 from registry.documents import template_summary
 from registry.holds import list_held
 from registry.incidents import incident_document
+from sync.standing import dump_standing
 
 FORMAT: Final = "saltern-inspection"
 FORMAT_VERSION: Final = 1
@@ -120,7 +123,10 @@ class _Pack:
         self._add_settings(signer)
         with reading() as snapshot:
             self._add_store(snapshot)
-        self._add_json("sync.json", {"upstream": "none"})
+            self._add_json("sync.json", {"upstreams": [
+                dump_standing(snapshot, upstream, row, make_sources(self._config), self._now_ms)
+                for upstream, row in upstreams(snapshot)
+            ]})  # fmt: skip
         self._files += self._archive.add_sums()
         self._add("README.txt", README.encode("utf-8-sig"))
         document = {
