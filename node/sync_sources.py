@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
-
 from core.config import Config
 from core.keyring import KeyRing
 from node import wiring
@@ -12,18 +9,12 @@ from node.key_file import PARTY_KEYS, load_keys
 from node.site import known_ports, own_addresses
 from sync.source import Source
 from sync.sources.identifiers import IdentifierSource
-from sync.sources.overview import ApplicationsFile, Overview
+from sync.sources.overview import overviews
 from sync.sources.routes import RouteSource
 from sync.sources.statistics import StatisticsSource
-from sync.sources.subject import OperatorParty, Parties
+from sync.sources.subject import Parties, operator_party
 from sync.sources.templates import TemplateSource
 from sync.tables import TABLES
-
-_IMAGES: Final = {
-    "cert_image": "sync.certificate_image",
-    "legal_rep_image": "sync.legal_rep_image",
-    "contact_image": "sync.contact_image",
-}
 
 
 def make_sources(config: Config) -> dict[str, Source]:
@@ -33,24 +24,19 @@ def make_sources(config: Config) -> dict[str, Source]:
     def keys() -> KeyRing:
         return load_keys(key_file, PARTY_KEYS)
 
-    images: dict[str, Path] = {}
-    for field, setting in _IMAGES.items():
-        path = config.file(setting)
-        if path is not None:
-            images[field] = path
-    applications = ApplicationsFile(config.file("sync.applications"))
+    node, enterprises = overviews(config.file("sync.applications"))
     addresses = own_addresses(config, known_ports(config))
     sources: tuple[Source, ...] = (
-        OperatorParty(keys, config.text("sync.operator"), images),
+        operator_party(config, keys),
         RouteSource(TABLES["T2"], addresses, own=True),
         StatisticsSource(TABLES["T3"]),
         TemplateSource(TABLES["T4"], own=True),
-        Overview(TABLES["T5"], applications),
+        node,
         Parties(keys),
         RouteSource(TABLES["T7"], addresses, own=False),
         StatisticsSource(TABLES["T8"]),
         IdentifierSource(TABLES["T9"]),
-        Overview(TABLES["T10"], applications),
+        enterprises,
         TemplateSource(TABLES["T11"], own=False),
     )
     return {source.table.name: source for source in sources}
