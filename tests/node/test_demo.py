@@ -67,6 +67,6 @@ def test_an_outage_of_the_top_node_stops_nothing_and_loses_nothing(told: str) ->
     away, _, back = told.partition("kill -9; ")[2].partition("恢复供电")
     assert re.search(r"NEW-SALT: created\n.*NEW-SALT  200\n.*  200\n", away)
     assert "The top node cannot be reached" in away
-    assert re.search(r"T9 .* accepted 306, 拒收 refused 0, 待报 waiting 1\n", away)
+    assert re.search(r"T9 .* accepted 306, 拒收 refused 0, 待报 waiting 1, 将于 due ", away)
     assert "已报送 Sent: 1 行 rows" in back
     assert re.search(r"T9   307 行 rows, 不一致 different: 0\n   两端一致 Both sides are equal\n", back)
