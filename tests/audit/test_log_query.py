@@ -201,7 +201,7 @@ questions = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=questions)
 def test_the_answer_is_that_of_a_plain_filter(made: Made, asked: Asked) -> None:
     """Whatever the mirror is worth: no leaf twice, none missed, in the order of the log."""

@@ -549,7 +549,7 @@ class Machine(RuleBasedStateMachine):
 
 
 Machine.TestCase.settings = settings(
-    max_examples=max(60, (settings.default.max_examples or 0) // 50), stateful_step_count=40
+    max_examples=max(30, (settings.default.max_examples or 0) // 50), stateful_step_count=40
 )
 TestLifecycleModel = Machine.TestCase
 
