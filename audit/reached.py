@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from audit.pending import unpack_pending
+from audit.places import FOLDER, PENDING, SPOOL_FOLDER
 from audit.reading import LogReadError, open_month
-from audit.sequencer import FOLDER, PENDING, SPOOL_FOLDER
 from audit.spool_reading import take
 from core.streams import Stream
 

@@ -39,6 +39,7 @@ from audit.growth import STAGES, File, Growth, superseded_between
 from audit.note import ed25519_key, sign_note
 from audit.own_log import CHECKPOINT, VKEY, SequencerError, growth_of, lines_of, published_of
 from audit.pending import Append, Pending, Side, pack_pending, unpack_pending
+from audit.places import FOLDER, LOCK, PENDING, SPOOL_FOLDER
 from audit.side import SideError, month_folder, month_key, pack_side
 from audit.spool_reading import Taken, remove_read, take
 from core import limits
@@ -49,10 +50,6 @@ from core.streams import Stream
 from core.who import NODE
 
 _LOG: Final = logging.getLogger("saltern.log")
-FOLDER: Final = "log"
-SPOOL_FOLDER: Final = "spool"
-PENDING: Final = "log.pending"
-LOCK: Final = "log.lock"
 _NOTES: Final = "notes"
 _PORT_BYTES: Final = 2
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from audit.pending import PendingError, unpack_pending
-from audit.sequencer import FOLDER, PENDING, SPOOL_FOLDER
+from audit.places import FOLDER, PENDING, SPOOL_FOLDER
 from audit.spool import MAGIC, segments
 from audit.spool_reading import take
 from core.clock import TIME_MS_END

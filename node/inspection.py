@@ -38,7 +38,7 @@ from audit.archive import Archive, Member
 from audit.counting import Counting
 from audit.export import Days
 from audit.inspection import Month, Part, needed, read_parts, take_months
-from audit.sequencer import FOLDER
+from audit.places import FOLDER
 from core.clock import DAY_MS, Millis, format_instant, shanghai_midnight
 from core.config import Config
 from core.signature import Signer

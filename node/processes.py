@@ -22,8 +22,9 @@ from typing import Final, NamedTuple
 import uvloop
 from aiohttp import web
 
-from audit.sequencer import FOLDER as LOG_FOLDER
-from audit.sequencer import SPOOL_FOLDER, Round
+from audit.places import FOLDER as LOG_FOLDER
+from audit.places import SPOOL_FOLDER
+from audit.sequencer import Round
 from core import clock, limits
 from core.config import Config
 from core.disk import free_bytes

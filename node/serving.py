@@ -9,7 +9,7 @@ import resource
 from collections.abc import Callable
 from typing import NamedTuple
 
-from audit.sequencer import SPOOL_FOLDER
+from audit.places import SPOOL_FOLDER
 from audit.spool import Spool
 from core import clock, limits
 from core.caller import Callers

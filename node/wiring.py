@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from audit.pending import PendingError, unpack_pending
-from audit.sequencer import PENDING
+from audit.places import PENDING
 from core import clock, limits
 from core.admission import ServerAdmins, parse_server_admins
 from core.config import Config

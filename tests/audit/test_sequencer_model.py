@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from audit.sequencer import SPOOL_FOLDER
+from audit.places import SPOOL_FOLDER
 from core.clock import Millis, month_after, month_start, shanghai_month
 from core.store.log_rows import LogEntry
 from core.streams import Stream

@@ -21,7 +21,7 @@ from audit.block import open_block
 from audit.clients import UNKNOWN
 from audit.frame import Entry, decode_frame
 from audit.pending import Pending, unpack_pending
-from audit.sequencer import PENDING
+from audit.places import PENDING
 from audit.spool import MAGIC, read_segment, segments
 from core.clock import Millis
 from core.errors import Outcome

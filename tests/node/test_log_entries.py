@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.sequencer import LOCK
+from audit.places import LOCK
 from core.config import load
 from core.store.log_rows import LogRow
 from core.who import Role, Who

@@ -16,7 +16,8 @@ import pytest
 
 from audit.dropping import Dropped
 from audit.files import Files
-from audit.sequencer import LOCK, PENDING, Sequencer
+from audit.places import LOCK, PENDING
+from audit.sequencer import Sequencer
 from core import limits
 from core.clock import Millis, month_start
 from core.config import Config, load

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit.dropping import Dropped
-from audit.sequencer import LOCK, PENDING
+from audit.places import LOCK, PENDING
 from core.clock import Millis
 from core.streams import Stream
 from node.log_keeper import Clocks, LogKeeper
