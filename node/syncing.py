@@ -24,19 +24,18 @@ from core.store.engine import Batch, Snapshot, Table
 from core.store.lmdb_engine import LmdbEngine
 from core.store.upstream_rows import LogSent, Upstream, logs_key, pack_logs, unpack_logs, upstreams
 from node import VERSION, wiring
-from node.cli.common import writer
 from node.keeping import clocks_of
 from node.signing import load_signer
 from node.sync_lock import sync_lock
 from node.sync_sources import make_sources
 from node.upstream_http import HttpCarry
 from node.verdicts import tell_verdict
+from node.writing import writer
 from sync.courier import Courier, Done
 from sync.days import drop_days, first_month_kept, make_days
 from sync.link import Asks, Link, Persistent, UpstreamError
 from sync.logs import LogCourier
 from sync.messages import Answer, Checkpoint, Connect, Cosigned, Question, Review, Verdict, Wanted
-from sync.outbox import is_ahead
 from sync.reconcile import Comparison, compare
 from sync.reviews import WAITING, waiting
 from sync.schedule import night_of, retry_s
@@ -230,7 +229,7 @@ class Syncing:
         """Have tables that wait for the operator sent whole, and then all that waits. Errors: as ``send_all``."""
         sender.courier.round(force=True)
         with self.engine.snapshot() as snapshot:
-            ahead = [name for name in sender.sources if is_ahead(table_state(snapshot, sender.upstream, name))]
+            ahead = [name for name in sender.sources if table_state(snapshot, sender.upstream, name).ahead]
         for name in ahead:
             sender.courier.send_whole(sender.sources[name])
         if ahead:

@@ -96,26 +96,24 @@ class Courier:
                     self._seen.pop(holding.table, None)
 
     # --- rounds ---
-    def round(self, *, force: bool = False, only: frozenset[str] = frozenset()) -> Done:
-        """Send what is due, everything where ``force``, until nothing more waits. ``only``: of these tables.
+    def round(self, *, force: bool = False) -> Done:
+        """Send what is due, everything where ``force``, until nothing more waits.
 
         Errors: UpstreamError, RefusalError: it ended there; what was acknowledged is kept.
         """
         try:
-            return self._round(force=force, only=only)
+            return self._round(force=force)
         except (UpstreamError, RefusalError) as error:
             self._connected = False
             self._note_fault(error.message)
             raise
 
-    def _round(self, *, force: bool, only: frozenset[str]) -> Done:
+    def _round(self, *, force: bool) -> Done:
         rows = 0
         faults: dict[str, str] = {}
-        if force and not only:
+        if force:
             self.connect()
         for name, source in self._sources.items():
-            if only and name not in only:
-                continue
             state, serial = self._state_of(name)
             if not force and waits(self._rests_ms.get(name, 0), self._now_ms(), _REST_MS):
                 continue
@@ -164,7 +162,7 @@ class Courier:
         while True:
             with self._engine.snapshot() as snapshot:
                 known = unpack_table_state(snapshot.get(Table.SYNC_TABLES, table_key(self._upstream, name)))
-                if outbox.is_ahead(known):
+                if known.ahead:
                     return rows, known
                 if not known.piece_at and self._is_full(snapshot, name):
                     return rows, self._full(name, known)
@@ -221,7 +219,7 @@ class Courier:
         with self._engine.snapshot() as snapshot:
             state = self._load(source.table.name)
             message = outbox.repair_of(snapshot, source, state, keys)
-        if not outbox.is_ahead(state):
+        if not state.ahead:
             learnt = outbox.learn(source, state, message, self._ask(message), self._now_ms())
             self._keep_learnt(source.table.name, message, learnt)
         return len(message.items)
@@ -235,7 +233,7 @@ class Courier:
         start: bytes | None = b""
         while start is not None:
             state = self._load(name)
-            if state.piece_at or state.pending or outbox.is_ahead(state):
+            if state.piece_at or state.pending or state.ahead:
                 break
             with self._engine.snapshot() as snapshot:
                 message, start = outbox.again(snapshot, source, self._upstream, state, start)

@@ -90,7 +90,7 @@ def whole(snapshot: Snapshot, source: Source, state: TableState) -> TableState:
     else:
         at = max(1, last_serial(snapshot, source))
     return state._replace(
-        piece_at=at, piece_next=b"", context=source.context(snapshot), pending=0, looked=at, fault=""
+        piece_at=at, piece_next=b"", context=source.context(snapshot), pending=0, looked=at, fault="", ahead=0
     )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def meet(source: Source, state: TableState, holding: Holding) -> TableState:
     under_way = (holding.piece_at, holding.piece_next) == (state.piece_at, state.piece_next)
     known = {state.serial, state.pending or state.serial}  # what is pending may have been applied: it is sent again
     if under_way and (state.piece_at or holding.serial in known):
-        return state._replace(fault="") if is_ahead(state) else state
+        return state._replace(fault="", ahead=0) if state.ahead else state
     return _out_of_step(source, state, Receipt("gap", holding, ()))
 
 
@@ -221,12 +221,12 @@ def _out_of_step(source: Source, state: TableState, receipt: Receipt) -> TableSt
         return state._replace(piece_next=held.piece_next if held.piece_at == state.piece_at else b"")
     claimed = max(held.serial, held.piece_at)
     if claimed > state.serial and claimed != state.pending and not _is_believed(source, claimed):
-        return state._replace(fault=AHEAD.format(held=claimed, sent=state.serial))
+        return state._replace(fault=AHEAD.format(held=claimed, sent=state.serial), ahead=claimed)
     if held.piece_at:
-        return state._replace(serial=max(held[1:3]), pending=0, context=_NEVER)
+        return state._replace(serial=max(held[1:3]), pending=0, context=_NEVER, ahead=0)
     fault = BEHIND.format(held=held.serial, sent=state.serial) if held.serial < state.serial else ""
     context = _NEVER if source.table.basis is Basis.WHOLE or state.context else b""
-    return state._replace(serial=held.serial, looked=held.serial, pending=0, context=context, fault=fault)
+    return state._replace(serial=held.serial, looked=held.serial, pending=0, context=context, fault=fault, ahead=0)
 
 
 def _is_believed(source: Source, claimed: int) -> bool:
@@ -235,11 +235,6 @@ def _is_believed(source: Source, claimed: int) -> bool:
     """
     basis = source.table.basis
     return basis is Basis.WHOLE or (basis is Basis.DAYS and claimed < DAYS_END)
-
-
-def is_ahead(state: TableState) -> bool:
-    """Whether the top node claimed to hold what was never sent: nothing is sent until that is settled."""
-    return state.fault.startswith(AHEAD.partition("{")[0])
 
 
 # --- rows that were refused ---

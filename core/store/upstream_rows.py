@@ -55,7 +55,8 @@ class TableState(NamedTuple):
     ``piece_at``: serial of a snapshot that is under way, 0 without; ``piece_next``: key of its next piece.
     ``context``: what rows rested on besides the store, 32 octets, or empty. ``sent``, ``accepted``, ``refused``: rows
     so far. ``told_ms``: when the top node acknowledged last. ``fault``: what keeps it from being sent, in words for the
-    operator, empty when all is well. ``next_ms``: when its cadence is due next.
+    operator, empty when all is well. ``next_ms``: when its cadence is due next. ``ahead``: serial that the
+    top node claims to hold although it was never sent, 0 without: nothing is sent until that is settled.
     """
 
     serial: int = 0
@@ -70,6 +71,7 @@ class TableState(NamedTuple):
     told_ms: Millis = Millis(0)
     fault: str = ""
     next_ms: Millis = Millis(0)
+    ahead: int = 0
 
 
 class LinkState(NamedTuple):

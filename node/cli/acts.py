@@ -27,8 +27,8 @@ from node.cli.common import (
     load_config,
     print_json,
     telling,
-    writer,
 )
+from node.writing import writer
 from registry.bearers import require_name
 from registry.commands import Actor, Governance, Request, Result
 

@@ -17,7 +17,8 @@ from core.store.prefix_rows import HOSTINGS
 from core.store.upstream_rows import upstreams
 from node import wiring
 from node.cli.acts import Desk, evidence_option, governed, read_evidence, read_form, reason_option
-from node.cli.common import Commands, dry_run_option, is_running, print_json
+from node.cli.common import Commands, dry_run_option, print_json
+from node.writing import is_running
 from registry.commands import ApplyPrefix, MovePrefix, ReviewPrefix, SitePrefix
 from registry.documents import application_document, application_summary
 from registry.prefixes import dump_application

@@ -34,15 +34,14 @@ from node.cli.common import (
     Commands,
     Failure,
     Refused,
-    Writer,
     config_option,
     dry_run_option,
     json_option,
     load_config,
     print_json,
     require_done,
-    writer,
 )
+from node.writing import Writer, writer
 from registry.commands import OPERATOR, Delete, Put, PutBatch, Remove, Request
 
 _ADMIN_INDEX = 100

@@ -5,7 +5,6 @@ Key: ``2026-11-22/88.118.7``. A day that is not whole yet has no rows.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from typing import Final
 
@@ -13,9 +12,9 @@ from core.changes import ChangeKind
 from core.store.engine import Snapshot, Table
 from core.store.upstream_rows import day_key, day_of, days_range, unpack_day
 from sync.days import newest_day
+from sync.feeding import day_number
 from sync.table import Operation, TableKind
 
-_EPOCH: Final = datetime.date(1970, 1, 1)
 _DAY_CHARS: Final = 10
 
 
@@ -65,9 +64,4 @@ class StatisticsSource:
     def latest(self, snapshot: Snapshot) -> int:
         """Return the number of the newest day that is whole, with rows or without; 0 for none."""
         day = newest_day(snapshot, self._table.name)
-        return 0 if day is None else day_number(day)
-
-
-def day_number(day: datetime.date) -> int:
-    """Return the serial of a day: how many lie between it and 1970-01-01."""
-    return (day - _EPOCH).days
+        return 0 if day is None else day_number(day.isoformat())

@@ -16,12 +16,12 @@ from click.testing import CliRunner
 from core.config import load
 from core.records import HandleValue
 from core.signature import key_id
-from node.cli.common import writer
 from node.cli.main import cli
 from node.signing import load_signer
 from node.topnode_keys import read_public_key
 from node.topnode_settings import load_topnode
 from node.topnode_store import open_top_store
+from node.writing import writer
 from registry.commands import (
     Actor,
     AddParty,

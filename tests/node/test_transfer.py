@@ -32,8 +32,8 @@ from core.wire.publickey import encode_public_key
 from core.wire.transferfile import RecordLine, encode_line
 from core.wire.values import encode_values
 from node import wiring
-from node.cli.common import writer
 from node.signing import load_signer
+from node.writing import writer
 from registry.client import BlockingClient
 from registry.commands import (
     OPERATOR,

@@ -14,9 +14,9 @@ from core.config import Config, load
 from core.errors import NodeError, Outcome
 from core.signature import key_id
 from node import wiring
-from node.cli.common import writer
 from node.lock import DataLock
 from node.verdicts import tell_verdict
+from node.writing import writer
 from registry.commands import OPERATOR, ConnectUpstream, DisconnectUpstream, Request, Result
 from sync.messages import Review, Verdict
 from sync.reviews import waiting

@@ -55,7 +55,7 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[
     ),
     "table": (
         st.builds(
-            TableState, NUMBER, NUMBER, NUMBER, NUMBER, OCTETS, OCTETS, NUMBER, NUMBER, NUMBER, TIME, TEXT, TIME
+            TableState, NUMBER, NUMBER, NUMBER, NUMBER, OCTETS, OCTETS, NUMBER, NUMBER, NUMBER, TIME, TEXT, TIME, NUMBER
         ),
         pack_table_state, unpack_table_state,
     ),

@@ -27,7 +27,8 @@ from core.store.upstream_rows import day_key, pack_day
 from core.streams import Stream
 from registry.commands import ApplyPrefix, Home, MovePrefix, ReviewPrefix
 from sync.days import drop_days, first_month_kept, make_days, missing_days
-from sync.sources.statistics import StatisticsSource, day_number
+from sync.feeding import day_number
+from sync.sources.statistics import StatisticsSource
 from sync.tables import TABLES, check_row
 from tests.kit.days import CountedNode, Query, shanghai
 from tests.kit.governance import BEN, EVIDENCE
@@ -334,7 +335,7 @@ def test_the_source_tells_what_was_made(node: CountedNode) -> None:
             assert [source.row(snapshot, key) for key in (b"", b"2023-11-15/", b"2023-11-15/8", b"x" * 20)] == [
                 None
             ] * 4
-            assert source.latest(snapshot) == day_number(datetime.date(2023, 11, 17)) == 19_678
+            assert source.latest(snapshot) == day_number("2023-11-17") == 19_678
             assert (source.kinds, source.context(snapshot)) == (frozenset(), b"")
 
 
@@ -346,7 +347,7 @@ def test_rows_go_with_the_month_of_their_log(node: CountedNode) -> None:
     assert drop_days(node.store, "2023-12") == 2 * 2 * 16  # two tables; a row and a mark of each day
     assert (list(node.kept("T3")), list(node.kept("T8"))) == (["2023-12-01/88.118"], ["2023-12-01/88.118"])
     with node.store.snapshot() as snapshot:
-        assert StatisticsSource(T8).latest(snapshot) == day_number(datetime.date(2023, 12, 1))
+        assert StatisticsSource(T8).latest(snapshot) == day_number("2023-12-01")
 
 
 @given(st.integers(0, 2**32 * 1_000 - 1), st.integers(0, 10**10), st.integers(6, 60))
