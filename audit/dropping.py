@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from audit.checkpoint import CheckpointError, parse_checkpoint
 from audit.files import Files
+from audit.places import BEFORE
 from audit.reading import months, open_months
 from audit.retention import Verdict
 from core.clock import month_after, parse_month
@@ -155,7 +156,10 @@ def _final_checkpoint(data: Path, stream: Stream, month: str) -> str:
     log = data / "log"
     if (log / stream.value / month).is_symlink():
         raise DropError("是符号链接，请自行处理。It is a symbolic link: what it leads to is yours to delete")
-    if not any(later > month and _checkpoint(log, stream, later).is_file() for later in months(log, stream)):
+    ended = data.parent.name == BEFORE  # of a node that this one was put back from: nobody writes it any more
+    if not ended and not any(
+        later > month and _checkpoint(log, stream, later).is_file() for later in months(log, stream)
+    ):
         raise DropError("其后没有月份，末检查点尚未确定。No later month follows: its checkpoint is not final")
     text, _, _ = _checkpoint(log, stream, month).read_bytes().decode().partition("\n\n")
     try:

@@ -109,7 +109,7 @@ class Node:
     def pids(self) -> dict[str, int]:
         """Return the process ids, in the order in which the processes were started."""
         assert self._process is not None
-        return dict(zip(("registrar", "keeper", "worker", "sync"), children(self._process.pid), strict=True))
+        return dict(zip(("registrar", "keeper", "worker", "sync", "monitor"), children(self._process.pid), strict=True))
 
     def admin(self) -> dict[str, str]:
         """Return the header that proves the administrator."""

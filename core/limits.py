@@ -6,6 +6,8 @@ and its own bounds from here.
 
 from typing import Final
 
+from core.upstream_limits import *  # noqa: F403 - all of them are limits
+
 # --- identifiers -----------------------------------------------------------
 PREFIX_CHARS: Final = 64  # characters; docking agreement of the national node §6
 PREFIX_CHARS_MAX: Final = 100  # characters; four octets each still leave room in a store key
@@ -267,6 +269,9 @@ APPLICATION_STEPS: Final = 64  # of one prefix that its row keeps; the journal k
 PARTY_STEPS: Final = 64  # of one verification, the same
 CORRECTIONS_MAX: Final = 50  # fields that one review asks to be corrected
 REASON_CHARS_MAX: Final = 500
+REPORT_GRACE_MS: Final = 300_000  # from the end of an hour until its figures are surely in the published log
+DOWNTIME_DAYS_MAX: Final = 31  # of one planned downtime; a longer one is no downtime of a month
+DOWNTIME_PAST_DAYS_MAX: Final = 62  # it may be entered later, as long as the report of its month is not long sent
 PERSON_NAME_CHARS_MAX: Final = 100  # --actor, the holder of a token
 EVIDENCE_BYTES_MAX: Final = 67_108_864  # a file whose digest is kept
 FILERS_MAX: Final = 64  # people who filed one party or application: none of them may review it
@@ -346,76 +351,6 @@ TRANSFER_WORD_CHARS_MAX: Final = 64  # of a role, an act, an outcome, a rule, a 
 TRANSFER_SOURCE_CHARS_MAX: Final = 1_000  # of what a verification rests on: the names of all fields are some 600
 TRANSFER_KINDS_MAX: Final = 64  # of lines that a last line counts
 IMPORT_KEYS_MAX: Final = 1_000
-
-# --- upstream --------------------------------------------------------------
-UPSTREAM_BODY_BYTES_MAX: Final = 16_777_216  # of one message as it travels
-UPSTREAM_MESSAGE_BYTES_MAX: Final = 33_554_432  # unpacked: one row of ROW_BYTES_MAX, or all items of a batch
-UPSTREAM_ITEMS_MAX: Final = 10_000  # of one message
-UPSTREAM_MEMBERS_MAX: Final = 80_000  # of all lists of a message or a row; a refused row counts 6
-UPSTREAM_BATCH_ITEMS: Final = 5_000  # that this node sends in one message: a tenth of a second's work above
-UPSTREAM_LOOKED_AT: Final = 200_000  # changes that are looked through for one message: 50 ms
-UPSTREAM_REFUSED_MAX: Final = 10_000  # rows of one table that wait to be taken; then no more are sent
-UPSTREAM_RANGE_ROWS: Final = 4_096  # that are compared by one digest
-UPSTREAM_DIFFERENCES_MAX: Final = 100_000  # that one comparison tells; more are counted
-UPSTREAM_TIMEOUT_S: Final = 30.0  # in which an answer is there, whole
-UPSTREAM_TRIES: Final = 6  # of one question in a row
-UPSTREAM_TRY_S: Final = 0.1  # about that long before the second, and twice as long before each that follows: 3 s in all
-UPSTREAM_RETRY_S_MIN: Final = 0.5  # before the second try; about twice as long before each one that follows
-UPSTREAM_RETRY_S_MAX: Final = 4.0  # what an outage left is to be above within 5 s of its end, however long it was
-UPSTREAM_REST_S: Final = 60.0  # until a table whose rows cannot be made is tried again
-UPSTREAM_ROUND_S: Final = 0.5  # between two looks for what is new; real time is 5 s
-UPSTREAM_CODES_MAX: Final = 64  # codes of one node; it has one, or those that it took over
-UPSTREAM_CONNECT_S: Final = 600.0  # between two questions what a top node holds
-UPSTREAM_LOGS_S: Final = 10.0  # between two looks at logs and days
-UPSTREAM_LOG_S: Final = 2.0  # of one round that logs may take; tables in real time wait meanwhile
-UPSTREAM_LOG_S_MAX: Final = 600.0  # the same of a command
-UPSTREAM_REVIEWS_ASKED: Final = 100  # in one round; the next ones in the next
-UPSTREAM_VERDICT_S: Final = 5.0  # that a command waits for the verdict of a top node
-UPSTREAM_REVIEW_S: Final = 1.0  # between two questions for a verdict
-UPSTREAM_REFUSED_RETRY_S: Final = 3_600.0  # between two tries of rows that were refused
-UPSTREAM_LOCK_S: Final = 60.0  # that a command waits for whoever sends
-UPSTREAM_SKEW_MS: Final = 60_000  # between both clocks; more is told
-UPSTREAM_BATCH_BYTES: Final = 4_194_304  # of rows, then a batch is full
-UPSTREAM_AGAIN_BYTES: Final = 16_777_216  # of rows of a message that is sent again: four times what it had
-UPSTREAM_ROW_BYTES_MAX: Final = 8_388_608  # T1 with three certificate images; T8 with 10 000 addresses takes 0.3 MiB
-UPSTREAM_KEY_BYTES_MAX: Final = 480  # of a row, as KEY_RAW_MAX
-T9_TEXT_CHARS_MAX: Final = 500  # of one text of an identifier: a longer one is no name of a product
-PORTS_FILE_BYTES_MAX: Final = 1_024  # data/run/ports; it takes some 80
-TOPNODE_STORE_BYTES: Final = 1 << 40  # address space of the reference top node's store; the disk is the limit
-TOPNODE_READERS: Final = 256  # of that store at once
-TOPNODE_NODES_MAX: Final = 10_000  # keys that ever connected; anybody may
-TOPNODE_TEXT_CHARS_MAX: Final = 500  # of a name, a reason or another text that a node or reviewer gives
-TOPNODE_UNDER_WAY_MAX: Final = 8  # messages that the reference top node holds at once, of UPSTREAM_BODY_BYTES_MAX each
-TOPNODE_TTL_S: Final = 60  # of sites that it refers to: clients that cache see another route within a minute
-TOPNODE_PAGE: Final = 1_000  # rows of a page that it shows
-TOP_KEY_FILE_BYTES_MAX: Final = 4_096  # of the file with the public key of a top node
-REFERRALS_MAX: Final = 3  # from one server to the next one, then `saltern resolve` gives up
-UPSTREAM_FAULTS_TOLD: Final = 20  # of one row, or one file
-UPSTREAM_IMAGE_BYTES_MAX: Final = 1_048_576  # of a certificate's photograph (T1): three and the rest fit in a row
-UPSTREAM_ADDRESSES_MAX: Final = 1_024  # of one route (T2, T7): what its sites have, of DELEGATED_SITES_MAX
-UPSTREAM_SOURCES_MAX: Final = 10_000  # addresses of a prefix and day (T3, T8); the rest is one number
-APPLICATIONS_MAX: Final = 10_000  # of sync.applications (T5, T10)
-APPLICATIONS_BYTES_MAX: Final = 8_388_608  # of its file: some 800 a line
-APPLICATION_NAME_CHARS_MAX: Final = 64  # four octets each leave room for a prefix in a key
-APPLICATION_TEXT_CHARS_MAX: Final = 500  # of an introduction, as PARTY_PROFILE_CHARS_MAX
-APPLICATION_RESOLVERS_MAX: Final = 64  # as PARTY_ITEMS_MAX
-UPSTREAMS_MAX: Final = 8  # top nodes that a node is connected to; there is one, and one or two for trials
-UPSTREAM_URL_CHARS_MAX: Final = 300
-UPSTREAM_REASON_CHARS_MAX: Final = 500  # of what a top node says of a row that it refuses
-UPSTREAM_NAME_CHARS_MAX: Final = 100  # of a top node, for people
-UPSTREAM_REVIEWS_MAX: Final = 10_000  # applications that are asked for at once; those filed first
-UPSTREAM_FIELD_CHARS_MAX: Final = 64  # of a field that the national review asks to be corrected
-UPSTREAM_PART_BYTES: Final = 1_048_576  # of a file of a month of the logs in one message; a bundle has up to 16.8 MB
-UPSTREAM_CHECKPOINT_MS: Final = 5_000  # between two checkpoints of one log, as WITNESS_INTERVAL_S
-UPSTREAM_LOG_RETRY_MS: Final = 3_600_000  # until a log that did not go is tried again: a person has to look
-UPSTREAM_LOG_TRIES: Final = 8  # in a row that bring one log no further, then it waits as well
-STATISTICS_DAYS_MAX: Final = 31  # back from now, of which statistics are still made: a node that was off so long
-STATISTICS_GRACE_MS: Final = 60_000  # behind the end of a day until it is looked at: workers write within milliseconds
-STATISTICS_SKEW_MS: Final = 600_000  # that times of the change feed may be out of order, as a clock is put right
-STATISTICS_PAIRS_KEPT: Final = 200_000  # of row and address that are in memory, some 30 MB; more go to a file
-STATISTICS_RUNS_MAX: Final = 256  # of such pairs in that file, 1.5 GB; addresses beyond are not told apart any more
-STATISTICS_PREFIXES_KEPT: Final = 10_000  # as asked, whose row is remembered; some MB, 20 if all are as long as can be
-STATISTICS_COMMIT_BYTES: Final = 16_777_216  # of rows in one commit; a day that has more takes several
 
 # --- processes -------------------------------------------------------------
 WORKERS_MAX: Final = 64

@@ -121,6 +121,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         choices=("loopback", "never"),
     ),
     Setting(
+        "http.trusted_proxies", "list", (),
+        "Networks and addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; these "
+        "headers of anybody else are not read.",
+        "可信反向代理的网段与地址：仅采信其 X-Forwarded-For 与 X-Forwarded-Proto，其他来源的此类请求头不予读取。",
+    ),
+    Setting(
         "http.rate_limit", "integer", limits.RATE_PER_S,
         "Requests over HTTP and HTTPS that one source may make a second, and at once; 0 is no limit. A source is an "
         "IPv4 address or an IPv6 /64.",
@@ -307,6 +313,18 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "见证方公钥（vkey）文件，一行，由其运营者告知。",
     ),
     Setting(
+        "monitor.probe_interval", "integer", limits.PROBE_INTERVAL_S,
+        "How often the node asks itself, and the sites of delegated prefixes, whether they answer. 0 is never: then it "
+        "knows of no availability, and a top node takes it for unavailable.",
+        "节点自测及对委托前缀站点探测的间隔；0 表示不探测，此时没有可用性数据，上级节点也视其为不可用。",
+        "s", 0, limits.PROBE_INTERVAL_S_MAX,
+    ),
+    Setting(
+        "monitor.limit", "integer", limits.PROBE_LIMIT_MS,
+        "How long an answer to a probe may take; one that takes five times as long counts as none.",
+        "探测应答的时限；超过其五倍视为没有应答。", "ms", 1, limits.PROBE_LIMIT_MS_MAX,
+    ),
+    Setting(
         "resolver.workers", "integer", 0,
         "Worker processes; 0 is one per core.", "解析进程数；0 表示每核一个。", "processes", 0, limits.WORKERS_MAX,
     ),
@@ -322,6 +340,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "存储的地址空间；文件为稀疏文件，以磁盘为限。", "bytes", limits.MAP_SIZE_BYTES_MIN, 1 << 46,
     ),
     Setting(
+        "escrow.volume_size", "integer", limits.ESCROW_VOLUME_BYTES,
+        "Octets of one volume of a deposit with the escrow agent.",
+        "托管数据每卷的字节数。", "bytes", limits.ESCROW_VOLUME_BYTES_MIN, limits.ESCROW_VOLUME_BYTES_MAX,
+    ),
+    Setting(
         "sync.ca", "path", "",
         "PEM certificates that the top node's must be signed by; empty: those that the system trusts.",
         "签发上级节点证书的 CA 证书（PEM）；为空则用系统信任的证书。",
@@ -332,6 +355,28 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "本节点向上级节点出示的证书链（PEM，双向 TLS）；为空则不出示。",
     ),
     Setting("sync.client_key", "path", "", "PEM private key of it, mode 0600.", "其私钥（PEM），权限 0600。"),
+    Setting(
+        "backup.folder", "path", "",
+        "Folder that the node makes a backup in every night, on another disk if it can be (`saltern backup`). Empty: "
+        "none is made.",
+        "节点每夜将备份写入的目录，宜在另一磁盘（同 `saltern backup`）；为空则不自动备份。",
+    ),
+    Setting(
+        "backup.keep", "integer", limits.BACKUP_KEEP,
+        "Whole backups that are kept in backup.folder; the oldest go when there are more.",
+        "backup.folder 中保留的完整备份数，超出时删除最早的。", "backups", 1, limits.BACKUP_KEEP_MAX,
+    ),
+    Setting(
+        "escrow.to_key", "path", "",
+        "Public key (PEM) of the escrow agent that deposits are encrypted to; the node then makes a DIFF each night "
+        "and a FULL each week, and brings them up to the top nodes that it is connected to. Empty: off.",
+        "数据托管方的公钥（PEM），托管数据以其加密；设置后节点每夜制作增量、每周制作全量，并报送已连接的上级节点；为空则不启用。",
+    ),
+    Setting(
+        "escrow.folder", "path", "",
+        "Folder that these deposits lie in, by prefix and day. Empty: `escrow` in the data folder.",
+        "上述托管数据的存放目录，按前缀和日期分列；为空则为数据目录中的 `escrow`。",
+    ),
     # What the national top-level node is owed (docking agreement of the national node §1: T1, T5, T10).
     Setting(
         "sync.operator", "text", "",

@@ -12,15 +12,16 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from core import clock
+from node.demo_copies import back_up, deposit, hand_back, put_back, stand_in
 from node.demo_stage import Api, chapter, command, http_call, output, running, say
-from node.demo_upstream import tell_of_top_node
+from node.demo_upstream import top_node
 
 _ANY_PORT: Final = (
     "--set", "http.port=0", "--set", "https.port=0", "--set", "handle.port=0", "--set", "management.port=0",
@@ -75,48 +76,60 @@ def _story(folder: Path) -> None:
     config = folder / "node" / "node.toml"
     say(f"   {len(prefixes)} 个企业前缀 enterprise prefixes: {prefixes[0]} … {prefixes[-1]}")
 
-    with _node(config) as ready:
-        chapter("2. 注册产品 Register products", f"POST /v1/records:batch  ({len(products)} records, HTTP Basic)")
-        began = clock.monotonic_s()
-        answer = _register(ready, folder, prefixes[0], products)
-        took_ms = (clock.monotonic_s() - began) * 1_000
-        say(f"   结果 outcome: {answer['counts']}  {took_ms:.0f} ms, 已落盘 on the disk before the answer")
-
-        chapter("3. 解析 Resolve", "GET /api/handles/{identifier}")
-        for product in products[:_SHOWN]:
-            _show(ready, product.handle)
-        say("   大小写无关 ASCII case does not matter:")
-        _show(ready, products[-1].handle.lower())
-        product = products[1]
-        for over in ("udp", "tcp"):
-            chapter(
-                f"   Handle 协议 Handle protocol ({over.upper()}):", f"saltern resolve {product.handle} --over {over}"
+    with ExitStack() as stack:
+        with _node(config) as ready:
+            bag = _tell_of_products(ready, folder, config, products)
+            above = stack.enter_context(
+                top_node(folder, config, ready, bag, identifiers=len(products) + len(list(_lots())))
             )
-            command("resolve", product.handle, "--server", f"127.0.0.1:{ready['handle']}", "--over", over)
-        chapter("   浏览器 A browser is redirected:", f"GET /{products[0].handle}")
-        status, headers, _ = http_call(ready, "GET", f"/{products[0].handle}")
-        say(f"   {status} → {headers['Location']}")
+            _tell_of_refusals(ready, prefixes[0])
+            top = folder / "top" / "topnode.toml"
+            deposit(config, top, above)
+        new = stand_in(top, above, prefixes[0], bag)
 
-        bag = _tell_of_lots(ready, config, products)
-        tell_of_top_node(folder, config, ready, bag, identifiers=len(products) + len(list(_lots())))
-
-        chapter(
-            "6. 被拒绝的请求 What a refusal looks like", "PUT without credentials; an unknown identifier; a bad index"
-        )
-        body = [{"index": 0, "type": "URL", "data": "https://example.cn"}]
-        _refused(ready, "PUT", f"/api/handles/{prefixes[0]}/NEW", [{**body[0], "index": 1}])
-        _refused(ready, "GET", f"/api/handles/{prefixes[0]}/NO-SUCH-SALT")
-        _refused(ready, "PUT", f"/api/handles/{prefixes[0]}/NEW", body)
-
-    chapter("7. 断电再启动 Kill the node, start it again", "kill -9, saltern serve")
-    began = clock.monotonic_s()
-    with _node(config, kill=False) as ready:
-        product = products[len(products) // 2]
-        _show(ready, product.handle)
-        say(f"   {clock.monotonic_s() - began:.2f} s 后应答 until the first answer; 数据都在 everything is there")
-        _show_unit(ready, bag)
-        command("resolve", product.handle, "--server", f"127.0.0.1:{ready['http']}")
+        chapter("8. 再启动 Start it again", "kill -9, saltern serve")
+        began = clock.monotonic_s()
+        with _node(config, kill=False) as ready:
+            product = products[len(products) // 2]
+            _show(ready, product.handle)
+            say(f"   {clock.monotonic_s() - began:.2f} s 后应答 until the first answer; 数据都在 everything is there")
+            _show_unit(ready, bag)
+            command("resolve", product.handle, "--server", f"127.0.0.1:{ready['http']}")
+            hand_back(top, above, prefixes[0], ready, new)
+            answered = back_up(config, folder, ready, bag)
+    put_back(folder, _ANY_PORT, bag, answered)
     say("\n完成 Done. 接下来 Next: README.md")
+
+
+def _tell_of_products(ready: dict[str, Any], folder: Path, config: Path, products: list[Product]) -> str:
+    """Register products and lots, and resolve; return the handle of a bag."""
+    chapter("2. 注册产品 Register products", f"POST /v1/records:batch  ({len(products)} records, HTTP Basic)")
+    began = clock.monotonic_s()
+    answer = _register(ready, folder, products[0].prefix, products)
+    took_ms = (clock.monotonic_s() - began) * 1_000
+    say(f"   结果 outcome: {answer['counts']}  {took_ms:.0f} ms, 已落盘 on the disk before the answer")
+
+    chapter("3. 解析 Resolve", "GET /api/handles/{identifier}")
+    for product in products[:_SHOWN]:
+        _show(ready, product.handle)
+    say("   大小写无关 ASCII case does not matter:")
+    _show(ready, products[-1].handle.lower())
+    product = products[1]
+    for over in ("udp", "tcp"):
+        chapter(f"   Handle 协议 Handle protocol ({over.upper()}):", f"saltern resolve {product.handle} --over {over}")
+        command("resolve", product.handle, "--server", f"127.0.0.1:{ready['handle']}", "--over", over)
+    chapter("   浏览器 A browser is redirected:", f"GET /{products[0].handle}")
+    status, headers, _ = http_call(ready, "GET", f"/{products[0].handle}")
+    say(f"   {status} → {headers['Location']}")
+    return _tell_of_lots(ready, config, products)
+
+
+def _tell_of_refusals(ready: dict[str, Any], prefix: str) -> None:
+    chapter("6. 被拒绝的请求 What a refusal looks like", "PUT without credentials; an unknown identifier; a bad index")
+    body = [{"index": 0, "type": "URL", "data": "https://example.cn"}]
+    _refused(ready, "PUT", f"/api/handles/{prefix}/NEW", [{**body[0], "index": 1}])
+    _refused(ready, "GET", f"/api/handles/{prefix}/NO-SUCH-SALT")
+    _refused(ready, "PUT", f"/api/handles/{prefix}/NEW", body)
 
 
 def _products() -> Iterator[Product]:

@@ -9,11 +9,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from core import clock
+
+_WAIT_S: Final = 30.0
 _SALTERN: Final = (sys.executable, "-m", "node.cli.main")
 
 
@@ -73,6 +76,15 @@ def output(*arguments: str) -> str:
 def refused(*arguments: str) -> str:
     """Run one command of ours that does not succeed; return what it says of it."""
     return _run(*arguments, check=False).stderr.strip()
+
+
+def wait_for(is_so: Callable[[], bool], otherwise: str) -> None:
+    """Wait until something is so. Errors: TimeoutError, which says what is not."""
+    until_s = clock.monotonic_s() + _WAIT_S
+    while not is_so():
+        if clock.monotonic_s() > until_s:
+            raise TimeoutError(otherwise)
+        clock.pause(0.05)
 
 
 def _run(*arguments: str, check: bool) -> subprocess.CompletedProcess[str]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from core import clock
-from node.demo_stage import chapter, command, http_call, output, refused, running, say
+from node.demo_stage import chapter, command, http_call, output, refused, running, say, wait_for
 
-_WAIT_S: Final = 30.0
 _NEW: Final = "{prefix}/NEW-SALT"
 
 
-def tell_of_top_node(folder: Path, config: Path, ready: dict[str, Any], bag: str, *, identifiers: int) -> None:
-    """Connect a node to a reference top node, take that away, and have it back.
+@contextmanager
+def top_node(
+    folder: Path, config: Path, ready: dict[str, Any], bag: str, *, identifiers: int
+) -> Iterator[dict[str, Any]]:
+    """Connect a node to a reference top node, take that away, and have it back; give its ready line.
 
     ``bag``: a unit of a lot; ``identifiers``: how many products and lots are registered.
     """
@@ -63,16 +65,17 @@ def tell_of_top_node(folder: Path, config: Path, ready: dict[str, Any], bag: str
 
     ports = ("--set", f"http.port={above['http']}", "--set", f"handle.port={above['handle']}")
     chapter("   恢复供电 It comes back:", "saltern topnode serve …; saltern sync run; saltern sync verify")
-    with _top_node(top, *ports):
+    with _top_node(top, *ports) as above:
         command("sync", "run", *at_node)
         command("sync", "verify", *at_node, show=r"T2 |T9 |equal")
+        yield above
 
 
 def _top_node(config: Path, *ports: str) -> AbstractContextManager[dict[str, Any]]:
     """Run it, on free ports where none are given; it ends by SIGKILL."""
     free = ("--set", "http.port=0", "--set", "https.port=0", "--set", "handle.port=0")
-    log_file = config.parent / "topnode.log"
-    return running("topnode", "serve", "--config", str(config), *(ports or free), log_file=log_file, kill=True)
+    options = ("--config", str(config), "--set", "probe.period=0", *(ports or free))
+    return running("topnode", "serve", *options, log_file=config.parent / "topnode.log", kill=True)
 
 
 def _node_above(above: dict[str, Any]) -> dict[str, Any]:
@@ -89,16 +92,8 @@ def _await_rows(above: dict[str, Any], node: dict[str, Any], identifiers: int) -
         tables = json.loads(http_call(above, "GET", f"/v1/nodes/{node['id']}/tables")[2])["tables"]
         return bool(tables["T9"]["rows"] == identifiers)
 
-    _await(are_there)
+    wait_for(are_there, "the top node was not told everything")
     return tables
-
-
-def _await(is_so: Callable[[], bool]) -> None:
-    until_s = clock.monotonic_s() + _WAIT_S
-    while not is_so():
-        if clock.monotonic_s() > until_s:
-            raise TimeoutError("the top node was not told everything")
-        clock.pause(0.05)
 
 
 def _show_lot(top: Path, prefix: str, bag: str) -> None:

@@ -30,6 +30,7 @@ from core.peer import UNKNOWN, address_of, peer_of
 from core.wire.codepoints import OpFlag
 from core.wire.envelope import ENVELOPE_BYTES, Envelope, decode_envelope
 from core.wire.stream import MessageStream
+from node.arrival import ARRIVED_NS
 from node.handle_service import NO_QUICK_WAY, Answers, HandleService, Quick
 from node.turn import Turn
 from resolver.ratelimit import Admits
@@ -300,6 +301,7 @@ class TcpConnection(asyncio.Protocol):
 
     def _take_slowly(self, message: bytes) -> None:
         front, envelope, payload = self._front, decode_envelope(message), message[ENVELOPE_BYTES:]
+        ARRIVED_NS.set(front.turn.came_ns)
         if front.service.at_once(envelope, payload):
             self._answered(front.service.answer_at_once(envelope, payload, Transport.TCP, self._peer))
         else:

@@ -26,6 +26,7 @@ from core.hdl.exchange import Transport
 from core.peer import address_of
 from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelope, packets
 from core.wire.message import HEADER_BYTES, peek_header
+from node.arrival import ARRIVED_NS
 from node.datagrams import Address, Datagram, Datagrams, Received, open_datagrams
 from node.handle_service import NO_QUICK_WAY, Answers, HandleService, Quick
 from node.turn import Turn
@@ -63,6 +64,7 @@ class UdpFront:
         self._descriptor = -1
         self._out: list[Datagram] = []
         self._leaving = False
+        self._came_ns = 0
 
     def listen(self, channel: socket.socket) -> None:
         """Serve on a socket that is bound and does not block."""
@@ -80,19 +82,20 @@ class UdpFront:
         if datagrams is None:
             return
         admits = self._admits
+        self._came_ns = self._turn.came_ns or clock.monotonic_ns()
         received = [each for each in datagrams.receive() if admits(address_of(each[2]))]
         if self._quick.begin():
             try:
                 received = self._quickly(received)
             finally:
                 self._quick.end()
-            self._leave()  # now: a record that fails further on takes these entries with it
+            self._leave(self._came_ns)  # now: a record that fails further on takes these entries with it
         for data, address, peer in received:
             try:
                 self._received(data, address, peer)
             except Exception:
                 _LOG.exception("a datagram failed")
-        self._leave()
+        self._leave(self._came_ns)
 
     def _quickly(self, received: list[Received]) -> list[Received]:
         """Answer what needs no second look; return the rest."""
@@ -126,6 +129,7 @@ class UdpFront:
             return
         envelope, payload = whole
         self._observe(1)
+        ARRIVED_NS.set(self._came_ns)
         if self._service.at_once(envelope, payload):
             self._send(self._service.answer_at_once(envelope, payload, Transport.UDP, peer), addr)
         elif len(self._tasks) < limits.HANDLE_UNDER_WAY_MAX:
@@ -155,10 +159,10 @@ class UdpFront:
         self._leaving = False
         self._out = []
 
-    def _leave(self) -> None:
+    def _leave(self, came_ns: int = 0) -> None:
         if self._out and not self._leaving:
             self._leaving = True
-            self._turn.leave(self)
+            self._turn.leave(self, came_ns)
 
     async def _answer(self, envelope: Envelope, payload: bytes, addr: Address, peer: bytes) -> None:
         self._send(await self._service.answer(envelope, payload, Transport.UDP, peer), addr)

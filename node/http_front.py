@@ -21,11 +21,13 @@ from typing import Any, Final, cast
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from core import limits
+from core import clock, limits
 from core.errors import LimitError, NodeError, Outcome, RateError, WireError
+from core.forwarded import TrustedProxies
 from core.outcomes import STATUSES
 from core.peer import UNKNOWN, address_of, peer_of
 from core.wire.http import Request, Response, Stream, problem
+from node.arrival import ARRIVED_NS
 from node.http_connections import Connections, Peer, serve
 from node.routes import body_bytes_max, refused_unread
 from resolver.ratelimit import Admits
@@ -37,6 +39,8 @@ _QUIET.propagate = False
 
 _BUSY: Final = STATUSES[Outcome.LOG_FULL].http
 
+_NO_PROXIES: Final = TrustedProxies()
+
 Answer = Callable[[Request], Awaitable[Response]]
 CheckHead = Callable[[Request], Awaitable[Response | None]]
 Observe = Callable[[str, int], None]
@@ -47,9 +51,10 @@ class HttpFront:
 
     def __init__(
         self, answer: Answer, check_head: CheckHead, *, plain_auth: bool, admits: Admits, observe: Observe,
-        connections: Connections | None = None,
+        connections: Connections | None = None, proxies: TrustedProxies = _NO_PROXIES,
     ) -> None:  # fmt: skip
         self._answer = answer
+        self._proxies = proxies
         self._admits = admits
         self._check_head = check_head
         self._bodies_bytes = 0
@@ -88,6 +93,7 @@ class HttpFront:
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         path = raw.raw_path.partition("?")[0]
         request = None
+        ARRIVED_NS.set(cast("_Connection", raw.protocol).came_ns)
         try:
             head = self._head(raw, path)
             await self._admit(raw, head.peer)
@@ -117,23 +123,29 @@ class HttpFront:
     async def _admit(self, raw: web.BaseRequest, source: bytes) -> None:
         """Errors: RateError for a source that asks too much; it waits for that, and its connection with it."""
         peer = cast("_Connection", raw.protocol).peer
-        if peer is not None and peer.admitted:
+        admitted = peer is not None and peer.admitted
+        if peer is not None:
             peer.admitted = False
-        elif not self._admits(address_of(source)):
+        if admitted and source == _peer_of(raw):  # counted on the quick way, unless a proxy asks for somebody
+            return
+        if not self._admits(address_of(source)):
             await asyncio.sleep(limits.RETRY_AFTER_S)
             raise RateError
 
     def _head(self, raw: web.BaseRequest, path: str) -> Request:
         if path[:1] != "/":  # absolute form (RFC 9112 §3.2.2)
             path = "/" + path.partition("://")[2].partition("/")[2]
+        headers = {name.lower(): _as_utf8(value) for name, value in raw.headers.items()}
+        peer = _peer_of(raw)
+        client = self._proxies.client(peer, _joined(raw, "X-Forwarded-For"), _joined(raw, "X-Forwarded-Proto"))
         return Request(
             raw.method,
             path,
             _as_utf8(raw.raw_path.partition("?")[2].partition("#")[0]),
-            {name.lower(): _as_utf8(value) for name, value in raw.headers.items()},
+            headers,
             b"",
-            raw.secure or (self._plain_auth and _from_this_machine(raw)),
-            peer=UNKNOWN if raw.transport is None else peer_of(raw.transport.get_extra_info("peername")),
+            raw.secure or (self._plain_auth and _from_this_machine(raw)) or (client is not None and client.secure),
+            peer=peer if client is None else client.peer,
         )
 
     async def _refusal_by_head(self, raw: web.BaseRequest, head: Request) -> Response | None:
@@ -195,6 +207,16 @@ def _check_body(raw: web.BaseRequest, bytes_max: int) -> None:
         raise LimitError(f"The body has {announced} octets; at most {bytes_max} are allowed")
     if raw.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise WireError("A compressed body is not taken; send it plain", outcome=Outcome.MEDIA_TYPE)
+
+
+def _peer_of(raw: web.BaseRequest) -> bytes:
+    return UNKNOWN if raw.transport is None else peer_of(raw.transport.get_extra_info("peername"))
+
+
+def _joined(raw: web.BaseRequest, name: str) -> str | None:
+    """Return all headers of a name as one (RFC 9110 §5.2), None where there is none."""
+    values = raw.headers.getall(name, None)
+    return None if values is None else ",".join(map(_as_utf8, values))
 
 
 def _from_this_machine(raw: web.BaseRequest) -> bool:
@@ -261,6 +283,7 @@ class _Connection(RequestHandler):
     observe: Observe
     connections: Connections
     peer: Peer | None = None
+    came_ns: int = 0  # when the last octets came
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self.peer is None:
@@ -284,6 +307,7 @@ class _Connection(RequestHandler):
             self.peer.resumed()
 
     def data_received(self, data: bytes) -> None:
+        self.came_ns = clock.monotonic_ns()
         super().data_received(data)
         if self.peer is None:
             return

@@ -195,9 +195,10 @@ class QuickConnection(asyncio.Protocol):
             return
         data = self._buffer
         waiting = bool(self._out)
+        came_ns = self._front.turn.came_ns or clock.monotonic_ns()
         start, left = self._answers(data)
         if self._out and not waiting:
-            self._front.turn.leave(self)
+            self._front.turn.leave(self, came_ns)
         if start == len(data) and left == _UNSEEN:
             left = _PART
         rest = self._buffer = data[start:] if start else data

@@ -89,11 +89,11 @@ def initialise(folder: Path, prefixes: tuple[str, ...]) -> Config:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "keys").mkdir(mode=0o700)
-        admin_key = _make_rsa_key(folder / "keys" / "admin.pem")
-        _make_rsa_key(folder / "keys" / "server.pem")
+        admin_key = make_rsa_key(folder / "keys" / "admin.pem")
+        make_rsa_key(folder / "keys" / "server.pem")
         secret = secrets.token_urlsafe(_SECRET_OCTETS)
         _write_private(folder / "keys" / "admin.secret", f"{secret}\n".encode())
-        _make_certificate(folder / "keys" / "tls.crt", folder / "keys" / "tls.key")
+        make_certificate(folder / "keys" / "tls.crt", folder / "keys" / "tls.key")
         add_key(folder / "keys" / "identity.keys", PARTY_KEYS)
         add_key(folder / "keys" / "lots.keys", LOT_KEYS)
         _write_private(folder / "keys" / "node.pem", signing_key_pem(Ed25519PrivateKey.generate()))
@@ -146,7 +146,8 @@ def administrator_record(prefix: str, first: str, key: RsaKey, secret: str, now_
     )
 
 
-def _make_rsa_key(path: Path) -> RsaKey:
+def make_rsa_key(path: Path) -> RsaKey:
+    """Make a private key of a Handle server or administrator, mode 0600; return its public part. Errors: OSError."""
     key = rsa.generate_private_key(65_537, _RSA_BITS)
     _write_private(path, _pem(key))
     numbers = key.public_key().public_numbers()
@@ -159,7 +160,7 @@ def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _make_certificate(certificate: Path, key_path: Path) -> None:
+def make_certificate(certificate: Path, key_path: Path) -> None:
     """Make a self-signed certificate for localhost, so that HTTPS works from the first minute."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

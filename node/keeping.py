@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from audit.copying import former_logs
 from audit.dropping import Dropped, Judge, Publish, drop_due, newest_month, size_on_disk
 from audit.files import Files
 from audit.reading import months
@@ -23,9 +24,10 @@ Orders = Callable[[str], tuple[Order, ...]]
 
 
 def drop_logs(config: Config, store: Engine, clocks: Callable[[], Clocks], publish: Publish) -> Dropped:
-    """Drop what may go; for who holds the lock of the logs. Holds are looked up anew for each log.
+    """Drop what may go, also of logs that were begun before this node was put back; for who holds the lock of the logs.
 
-    ``publish``: see ``audit/dropping.py``. Errors: those of ``publish``, StoreError.
+    Holds are looked up anew for each log. ``publish``: see ``audit/dropping.py``. Errors: those of ``publish``,
+    StoreError.
     """
 
     def orders(log: str) -> tuple[Order, ...]:
@@ -33,7 +35,11 @@ def drop_logs(config: Config, store: Engine, clocks: Callable[[], Clocks], publi
             row = snapshot.get(Table.LOG_HOLDS, log.encode())
         return () if row is None else unpack_log_hold(log.encode(), row).orders
 
-    return drop_due(config.data, _judge(config, orders, clocks), publish, Files())
+    look, files = _judge(config, orders, clocks), Files()
+    done = [drop_due(root, look, publish, files) for root in (config.data, *former_logs(config.data))]
+    return Dropped(
+        tuple(log for each in done for log in each.logs), tuple(problem for each in done for problem in each.problems)
+    )  # fmt: skip
 
 
 def clocks_of(config: Config, now_ms: Millis) -> Clocks:

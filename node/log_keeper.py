@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from audit.dropping import Dropped, Publish
 from audit.retention import Clocks as RetentionClocks
@@ -27,6 +27,7 @@ from core.errors import NodeError
 from core.store.log_rows import LogEntry
 from core.streams import Stream
 from node import VERSION
+from node.metrics import family
 from node.signing import public_key
 
 _LOG: Final = logging.getLogger("saltern.log")
@@ -120,9 +121,7 @@ class LogKeeper:
     def collect(self) -> Iterator[Metric]:
         """Yield how long ago the logs were published last, be it that nothing waited."""
         age_s = self._clocks.monotonic_s() - self._done_at_s
-        yield GaugeMetricFamily(
-            "saltern_log_round_age_seconds", "Since a round of the log sequencer did not fail", age_s
-        )
+        yield family("saltern_log_round_age_seconds", age_s)
 
     async def keep(self, stopping: asyncio.Event) -> None:
         """Run rounds until it is told to stop, and then those for what is left."""

@@ -34,11 +34,18 @@ from core.store.engine import StorePanicError
 from core.store.lmdb_engine import LmdbEngine
 from core.store.run_store import RunStore
 from node import serving, telemetry, wiring
+from node.backing_up import Backups
 from node.duties import load_duties
+from node.escrowing import Deposits
 from node.http_front import PlainResponse
 from node.keeping import drop_logs
 from node.log_keeper import Clocks, LogKeeper
 from node.mirroring import keep_mirror
+from node.monitor_metrics import MonitorMetrics
+from node.monitoring import Monitoring, keep_monitoring
+from node.probe_metrics import ProbeMetrics
+from node.probing import make_probing
+from node.seconds import Seconds
 from node.sequencing import make_sequencer
 from node.serving import Rates
 from node.site import Ports
@@ -46,6 +53,7 @@ from node.sync_metrics import SyncMetrics
 from node.sync_sources import make_sources
 from node.syncing import keep_syncing
 from node.telemetry import Counters
+from node.watching import make_watching
 from node.witness import LogWitness, load_witness
 from registry.registrar import bind_socket
 
@@ -105,8 +113,9 @@ class Child:
 async def run_registrar(child: Child, config: Config) -> None:
     """The one process that writes business data."""
     store = wiring.open_store(config)
-    registrar = serving.make_registrar(config, store, Counters(wiring.run_folder(config), child.name))
-    listener = bind_socket(wiring.run_folder(config))
+    run = wiring.run_folder(config)
+    registrar = serving.make_registrar(config, store, Counters(run, child.name), Seconds(run, child.name))
+    listener = bind_socket(run)
     server = await asyncio.get_running_loop().create_unix_server(registrar.connection, sock=listener)
     gc.freeze()  # what is there now stays; groups make much that is gone after the commit
     gc.set_threshold(100_000, 20, 20)
@@ -132,7 +141,8 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
     run = serving.open_run_store(config)
     spool = serving.make_spool(config, child.name)
     counters = Counters(wiring.run_folder(config), child.name)
-    fronts = serving.make_fronts(config, store, run, spool, counters, ports=ports, rates=rates)
+    seconds = Seconds(wiring.run_folder(config), child.name)
+    fronts = serving.make_fronts(config, store, run, spool, counters, seconds=seconds, ports=ports, rates=rates)
     await fronts.quick.listen(sockets.http, None)
     if sockets.https is not None:
         await fronts.quick.listen(sockets.https, wiring.tls_context(config))
@@ -157,6 +167,21 @@ async def run_sync(child: Child, config: Config) -> None:
     store.close()
 
 
+async def run_monitor(child: Child, config: Config) -> None:
+    """What measures the node; it goes on when the registrar hangs, and when an upstream does."""
+    os.nice(_SYNC_NICE)
+    store = wiring.open_store(config)
+    watching = make_watching(config, store, clock.now_ms)
+    period_s = config.integer("monitor.probe_interval")
+    monitoring = Monitoring(store, wiring.run_folder(config), period_s, watching)
+    probing = make_probing(config, store) if period_s else None
+    gc.freeze()
+    child.tell()
+    await keep_monitoring(monitoring, child.stopping, probing)
+    watching.stopped()
+    store.close()
+
+
 async def run_keeper(child: Child, config: Config, management: socket.socket) -> None:
     """What must be single: the logs, metrics, the slots of readers that were killed, dialogues whose time is over."""
     store = wiring.open_store(config)
@@ -166,7 +191,11 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
     keeping = LogKeeper(sequencer, clocks, partial(drop_logs, config, store), counters.log_round_failed)
     witness = load_witness(config, keeping.note)
     upstream = SyncMetrics(store, partial(make_sources, config), clock.now_ms)
-    watched = (keeping, upstream) if witness is None else (keeping, upstream, witness)
+    measured = MonitorMetrics(store, clock.now_ms)
+    probed = ProbeMetrics(wiring.run_folder(config), clock.now_ms)
+    backups = Backups(config, clock.now_ms, keeping.note)
+    escrow = Deposits(config, store, clock.now_ms)
+    watched = (keeping, upstream, measured, probed, backups, escrow, *(() if witness is None else (witness,)))
     run = serving.open_run_store(config)
     runner = web.ServerRunner(web.Server(_management(config, store, *watched), access_log=None))
     await runner.setup()
@@ -177,6 +206,8 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
     duties = [
         asyncio.create_task(_keep_logs(keeping, child, config)),
         asyncio.create_task(keep_mirror(config, child.stopping)),
+        asyncio.create_task(backups.keep(child.stopping)),
+        asyncio.create_task(escrow.keep(child.stopping)),
     ]
     if witness is not None:
         keeping.published = partial(_tell_published, witness)

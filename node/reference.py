@@ -1,4 +1,4 @@
-"""Reference pages made from the tables themselves: settings, commands, roles, refusals, tables for the top node.
+"""Reference pages made from the tables themselves: settings, commands, roles, refusals, metrics, top node tables.
 
 ``python -m node.reference docs/reference`` writes them; a test holds the committed
 pages to what the code says.
@@ -18,11 +18,12 @@ from core.party.rules import RULES as PARTY_RULES
 from core.settings import SETTINGS, Setting
 from core.who import Role
 from node.cli.main import cli
+from node.metrics import METRICS
 from node.topnode_settings import SETTINGS as TOPNODE_SETTINGS
 from registry.management import OPERATIONS
 from registry.refusals import RULES
 from registry.roles import CALLS, Call, allows
-from sync.fields import APPLICATION_TYPES, STATES
+from sync.fields import APPLICATION_TYPES, EVENT_KINDS, EVENT_STATUSES, STATES
 from sync.rules import RULES as ROW_RULES
 from sync.sources.overview import COLUMNS
 from sync.table import INTEGER_MAX, Basis, Field, TableKind
@@ -157,9 +158,11 @@ def tables_page() -> str:
         "",
         _NOTE,
         "",
-        "对接协议要求报送的十一张表；本节点与参考顶级节点均按此校验。",
+        "对接协议要求报送的十一张表，以及附件二的两份监测报告（T12、T13 为本项目的编号）。",
+        "本节点与参考顶级节点均按此校验。",
         "传输格式是本项目自有的，不声称与国家顶级节点的私有格式一致。",
-        "The eleven tables of the docking agreement; this node and the reference top node check rows by them.",
+        "The eleven tables of the docking agreement, and the two reports of its annex 2: T12 and T13 are our numbers",
+        "for them. This node and the reference top node check rows by them.",
         "The wire format is our own: no conformance to the private one of the national top-level node is claimed.",
         "",
         "一行是按字段顺序排列的 msgpack 数组；未知的值为 nil，从不编造。“No.”为协议中的字段号，“–”为本节点增加的字段。",
@@ -170,6 +173,8 @@ def tables_page() -> str:
         "",
         f"前缀状态 State of a prefix: {_meanings(STATES)}.",
         f"应用类型 Type of an application: {_meanings(APPLICATION_TYPES)}.",
+        f"事件状态 Status of an event (T13): {_meanings(EVENT_STATUSES)}.",
+        f"事件类型 Kind of an event (T13): {_meanings(EVENT_KINDS)}.",
         "",
         "T9 的操作（新增 1、删除 2、修改 3）不在行内，而在携带该行的变更中；删除没有行。",
         "The operation of T9 (1 add, 2 delete, 3 modify) stands in the item that carries the row; a deletion has none.",
@@ -222,6 +227,25 @@ def _bounds(field: Field) -> str:
     return "; ".join(told)
 
 
+def metrics_page() -> str:
+    """Return the page of metrics."""
+    lines = [
+        "# 指标 Metrics",
+        "",
+        _NOTE,
+        "",
+        "`/metrics` on the management port, loopback only. A counter rises while the node runs and begins at zero with",
+        "each start of it; its name ends with `_total`. 计数器（counter）随节点启动归零，名称以 `_total` 结尾。",
+        "",
+        "| name | kind | labels | 含义 | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for metric in METRICS:
+        name, kind = (f"{metric.name}_total", "counter") if metric.counts else (metric.name, "gauge")
+        lines.append(f"| `{name}` | {kind} | {', '.join(metric.labels) or '–'} | {metric.zh} | {metric.en} |")
+    return "\n".join(lines) + "\n"
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
@@ -233,6 +257,7 @@ PAGES = {
     "roles.md": roles_page,
     "refusals.md": refusals_page,
     "upstream-tables.md": tables_page,
+    "metrics.md": metrics_page,
 }
 
 

@@ -31,7 +31,17 @@ from node import serving, wiring
 from node.duties import load_duties
 from node.listening import handle_sockets, listeners, port_of
 from node.lock import DataLock
-from node.processes import READY, Child, Sockets, end_with_parent, run_keeper, run_registrar, run_sync, run_worker
+from node.processes import (
+    READY,
+    Child,
+    Sockets,
+    end_with_parent,
+    run_keeper,
+    run_monitor,
+    run_registrar,
+    run_sync,
+    run_worker,
+)
 from node.signing import load_signer
 from node.site import Ports, keep_ports, site_info
 from node.telemetry import Counters
@@ -100,6 +110,7 @@ class _Supervisor:
         site_info(config, self._ports)
         wiring.server_admins(config)
         wiring.rate_limit_exempt(config)
+        wiring.trusted_proxies(config)
         self._rates = serving.make_rates()
         self._workers = [
             Process(
@@ -111,7 +122,8 @@ class _Supervisor:
         self._registrar = Process("registrar", lambda child: run_registrar(child, config))
         self._keeper = Process("keeper", lambda child: run_keeper(child, config, management))
         self._sync = Process("sync", lambda child: run_sync(child, config))
-        self._all = [self._registrar, self._keeper, *self._workers, self._sync]
+        self._monitor = Process("monitor", lambda child: run_monitor(child, config))
+        self._all = [self._registrar, self._keeper, *self._workers, self._sync, self._monitor]
 
     def _worker(self, sockets: Sockets) -> Main:
         return lambda child: run_worker(child, self._config, self._ports, sockets, self._rates)
@@ -215,7 +227,7 @@ class _Supervisor:
 
     def _stop_all(self) -> None:
         """End the workers first: a change under way still finds its registrar. The keeper publishes what they did."""
-        for group in (self._workers, [self._registrar], [self._keeper, self._sync]):
+        for group in (self._workers, [self._registrar], [self._keeper, self._sync, self._monitor]):
             for process in group:
                 _signal(process, signal.SIGTERM)
             deadline = clock.monotonic_s() + limits.DRAIN_S + 1

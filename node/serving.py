@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from audit.places import SPOOL_FOLDER
@@ -21,6 +22,7 @@ from core.hdl.exchange import Transport
 from core.hdl.logins import Logins
 from core.hdl.prover import Prover
 from core.ident.handle import HandleRules
+from core.monitor import read_round
 from core.records import SiteInfo
 from core.source_limit import SourceLimit
 from core.store.lmdb_engine import LmdbEngine
@@ -38,6 +40,7 @@ from node.http_quick import QuickFront
 from node.log_api import LogApi
 from node.public_pages import PublicPages
 from node.routes import Routes
+from node.seconds import Seconds
 from node.sessions_api import SessionsApi
 from node.signing import public_key
 from node.site import Ports, server_key, site_info
@@ -93,9 +96,9 @@ def rdap_registrar(config: Config) -> RdapRegistrar:
     return RdapRegistrar(duties.prefix, duties.public_url, duties.operator)
 
 
-def make_registrar(config: Config, store: LmdbEngine, counters: Counters) -> Registrar:
+def make_registrar(config: Config, store: LmdbEngine, counters: Counters, seconds: Seconds) -> Registrar:
     """The registrar's socket side."""
-    return Registrar(wiring.make_registry(config, store), clock.now_ms, counters.group)
+    return Registrar(wiring.make_registry(config, store), clock.now_ms, counters.group, seconds.add)
 
 
 def open_run_store(config: Config) -> RunStore:
@@ -146,6 +149,7 @@ class _Parts(NamedTuple):
     registrar: RegistrarClient
     prover: Prover
     failures: LoginFailures
+    notes: Notes
     lookups: SourceLimit
     filing: SourceLimit
     site: SiteInfo
@@ -158,20 +162,22 @@ class _Parts(NamedTuple):
 
 
 def make_fronts(
-    config: Config, store: LmdbEngine, run: RunStore, spool: Spool, counters: Counters, *, ports: Ports, rates: Rates
-) -> Fronts:
+    config: Config, store: LmdbEngine, run: RunStore, spool: Spool, counters: Counters, *,
+    seconds: Seconds, ports: Ports, rates: Rates,
+) -> Fronts:  # fmt: skip
     """One worker's fronts, with everything behind them."""
     http_admits = rate_limit(config, "http", rates.http, counters.limited).admits
     tcp_admits = rate_limit(config, "handle", rates.tcp, counters.limited).admits
     udp_admits = rate_limit(config, "handle", rates.udp, counters.limited).admits
-    turn = Turn(spool, counters.resolution, counters.log_failed)
+    turn = Turn(spool, counters.resolution, counters.log_failed, measure=seconds.add)
     root, rules = config.flag("handle.root"), wiring.handle_rules(config)
     units = Units(wiring.lot_keys(config), root=root)
     resolver = Resolver(rules, root=root, server_admins=wiring.server_admins(config), units=units)
     site = site_info(config, ports)
+    registrar = RegistrarClient(wiring.run_folder(config))
     parts = _Parts(
-        config, store, run, turn, resolver, RegistrarClient(wiring.run_folder(config)), Prover(store, resolver.records),
-        LoginFailures(rates.logins, clock.monotonic_ns),
+        config, store, run, turn, resolver, registrar, Prover(store, resolver.records),
+        LoginFailures(rates.logins, clock.monotonic_ns), Notes(registrar, counters.login_refused),
         _source_limit(config, counters, rates.lookups, limits.LOOKUPS, limits.LOOKUPS_S),
         _source_limit(config, counters, rates.complaints, limits.COMPLAINTS, limits.COMPLAINTS_S), site, rules, root,
     )  # fmt: skip
@@ -181,7 +187,7 @@ def make_fronts(
     connections = Connections(connections_max=_share(limits.HTTP_CONNECTIONS_MAX, 3))
     front = HttpFront(
         routes.answer, routes.check_head, plain_auth=plain_auth, admits=http_admits, observe=counters.http,
-        connections=connections,
+        connections=connections, proxies=wiring.trusted_proxies(config),
     )  # fmt: skip
     reads = PlainReads(store, rules, root=root, units=units)
     handles = QuickHandles(reads, resolver, site.serial, turn, clock.now_s)
@@ -223,7 +229,7 @@ def _handle_service(parts: _Parts) -> HandleService:
         sessions_offered=config.flag("handle.sessions"),
         require_here=parts.require_here,
         failures=parts.failures,
-        notes=Notes(parts.registrar),
+        notes=parts.notes,
     )
 
 
@@ -231,11 +237,13 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
     """What answers over HTTP."""
     store, registrar, resolver, turn = parts.store, parts.registrar, parts.resolver, parts.turn
     logins = Logins(parts.run, clock.now_ms)
-    notes = Notes(registrar)
+    notes = parts.notes
     management = ManagementApi(
         parts.rules, store, registrar, root=parts.root, server_admins=wiring.server_admins(parts.config),
-        now_ms=clock.now_ms, public_limits={"complaint.file": parts.filing, "complaint.status": parts.lookups},
-        keys=wiring.lot_keys(parts.config),
+        now_ms=clock.now_ms, public_limits={
+            "complaint.file": parts.filing, "complaint.status": parts.lookups, "monitor.show": parts.lookups,
+        },
+        keys=wiring.lot_keys(parts.config), last_round=partial(read_round, wiring.run_folder(parts.config)),
     )  # fmt: skip
     return Routes(
         reading=ReadingApi(resolver, store, parts.site, turn),

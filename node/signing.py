@@ -43,7 +43,8 @@ def read_private_key(path: Path, setting: str) -> Ed25519PrivateKey:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except FileNotFoundError:
         raise ConfigError(
-            f"{setting}: 没有 {path}，可这样新建。There is no {path}; make one: "
+            f"{setting}: 没有 {path}，请放回副本；从未有过时可这样新建。There is no {path}; put its copy "
+            "back, or, where there never was one, make it: "
             f"(umask 077; openssl genpkey -algorithm ed25519 -out {path})"
         ) from None
     except OSError as error:

@@ -12,18 +12,18 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from core.clock import Millis
 from core.errors import NodeError
 from core.store.engine import Engine, Snapshot, Table
 from core.store.upstream_rows import TableState, logs_key, refused_range, unpack_logs, upstreams
+from node.metrics import family
 from sync.source import Source
 from sync.standing import Waiting, link_state, table_state, waiting
 from sync.table import Basis
 
 _LOG: Final = logging.getLogger("saltern.telemetry")
-_OF_TABLE: Final = ("upstream", "table")
 
 
 class _Known(NamedTuple):
@@ -68,10 +68,10 @@ class SyncMetrics:
     def _metrics(self, snapshot: Snapshot, listed: list[str]) -> list[Metric]:
         if self._sources is None:
             self._sources = self._make_sources()
-        rows = GaugeMetricFamily("saltern_sync_waiting", "Changes or rows that wait to be sent", labels=_OF_TABLE)
-        oldest = GaugeMetricFamily("saltern_sync_oldest_seconds", "Since the oldest of them was made", labels=_OF_TABLE)
-        refused = GaugeMetricFamily("saltern_sync_refused_rows", "Rows that the top node refuses", labels=_OF_TABLE)
-        total = CounterMetricFamily("saltern_sync_rows", "Rows that were sent", labels=(*_OF_TABLE, "result"))
+        rows = family("saltern_sync_waiting")
+        oldest = family("saltern_sync_oldest_seconds")
+        refused = family("saltern_sync_refused_rows")
+        total = family("saltern_sync_rows")
         now_ms = self._now_ms()
         for upstream in listed:
             for name, source in self._sources.items():
@@ -99,13 +99,10 @@ class SyncMetrics:
 
 def _of_links(snapshot: Snapshot, listed: list[str], now_ms: Millis) -> Iterator[Metric]:
     """Yield what is known of each top node; no series of what it never said."""
-    labels = ("upstream",)
-    age = GaugeMetricFamily("saltern_sync_answered_age_seconds", "Since the top node answered last", labels=labels)
-    differences = GaugeMetricFamily(
-        "saltern_sync_differences", "Rows that differed when both sides were compared last", labels=labels
-    )
-    ahead = GaugeMetricFamily("saltern_sync_clock_ahead_seconds", "Clock of the top node before ours", labels=labels)
-    faults = GaugeMetricFamily("saltern_sync_log_faults", "Logs that do not go up", labels=labels)
+    age = family("saltern_sync_answered_age_seconds")
+    differences = family("saltern_sync_differences")
+    ahead = family("saltern_sync_clock_ahead_seconds")
+    faults = family("saltern_sync_log_faults")
     for upstream in listed:
         link = link_state(snapshot, upstream)
         logs = unpack_logs(snapshot.get(Table.SYNC_TABLES, logs_key(upstream)))

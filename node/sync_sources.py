@@ -1,4 +1,4 @@
-"""Where the rows of the eleven tables come from at this node: the sources, joined with its configuration."""
+"""Where the rows of the tables come from at this node: the sources, joined with its configuration."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from node import wiring
 from node.key_file import PARTY_KEYS, load_keys
 from node.site import known_ports, own_addresses
 from sync.source import Source
+from sync.sources.events import EventSource
 from sync.sources.identifiers import IdentifierSource
 from sync.sources.overview import overviews
 from sync.sources.routes import RouteSource
@@ -38,5 +39,7 @@ def make_sources(config: Config) -> dict[str, Source]:
         IdentifierSource(TABLES["T9"]),
         enterprises,
         TemplateSource(TABLES["T11"], own=False),
+        StatisticsSource(TABLES["T12"]),
+        EventSource(),
     )
     return {source.table.name: source for source in sources}

@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -24,7 +24,10 @@ from core.store.engine import Batch, Snapshot, Table
 from core.store.lmdb_engine import LmdbEngine
 from core.store.upstream_rows import LogSent, Upstream, logs_key, pack_logs, unpack_logs, upstreams
 from node import VERSION, wiring
+from node.escrow import Above
+from node.handed import tell_change
 from node.keeping import clocks_of
+from node.rounds import unless
 from node.signing import load_signer
 from node.sync_lock import sync_lock
 from node.sync_sources import make_sources
@@ -33,9 +36,24 @@ from node.verdicts import tell_verdict
 from node.writing import writer
 from sync.courier import Courier, Done
 from sync.days import drop_days, first_month_kept, make_days
+from sync.escrow.sending import DepositCourier
+from sync.handing import HandingError, take_back
 from sync.link import Asks, Link, Persistent, UpstreamError
 from sync.logs import LogCourier
-from sync.messages import Answer, Checkpoint, Connect, Cosigned, Question, Review, Verdict, Wanted
+from sync.messages import (
+    Answer,
+    Checkpoint,
+    Connect,
+    Cosigned,
+    DepositAsk,
+    DepositVerdict,
+    Made,
+    Question,
+    Review,
+    Verdict,
+    Wanted,
+)
+from sync.monitor.days import make_figures
 from sync.reconcile import Comparison, compare
 from sync.reviews import WAITING, waiting
 from sync.schedule import night_of, retry_s
@@ -97,6 +115,8 @@ class Sender:
         self.reviewed = 0
         self.told_again_at_s: dict[Review, float] = {}
         self.logs_at_s = 0.0
+        self.hand_at_s = 0.0
+        self.handing_fault = ""
         self.faults: dict[str, str] = {}
 
     def _hello(self) -> Connect:
@@ -163,15 +183,19 @@ class Syncing:
         """Send one top node all that waits. Errors: UpstreamError, RefusalError."""
         self._make_days()
         done = sender.courier.round(force=True)
+        self._take_back(sender)
         if self._ask_reviews(sender):
             more = sender.courier.round(force=True)  # what a verdict brought
             done = Done(done.rows + more.rows, more.faults)
         self._send_logs(sender, hurry=True)
+        self._send_deposits(sender, hurry=True)
         return done
 
     def _make_days(self) -> None:
         """Make the statistics of the days that are over."""
         try:
+            while make_figures(self.engine, clock.now_ms()):
+                pass
             while make_days(self._config.data, self.engine, clock.now_ms()):
                 pass
             clocks = clocks_of(self._config, clock.now_ms())
@@ -225,6 +249,23 @@ class Syncing:
         except (WireError, OSError) as error:
             raise UpstreamError(str(error)) from None
 
+    def _send_deposits(self, sender: Sender, *, hurry: bool = False) -> None:
+        """Bring up deposits, and ask what became of them. Errors: UpstreamError, RefusalError, StoreError."""
+        if self._config.file("escrow.to_key") is None:
+            return
+        above = Above(self._config, self.engine, sender.upstream)
+        deposits = DepositCourier(above.folders, above.sent(), above.keep)
+        if hurry:
+            deposits.hurry()
+        until_s = clock.monotonic_s() + (limits.UPSTREAM_LOG_S_MAX if hurry else limits.UPSTREAM_LOG_S)
+        try:
+            while clock.monotonic_s() < until_s and deposits.step(
+                partial(_ask_of_deposits, sender.link), clock.now_ms()
+            ):
+                pass
+        except (WireError, OSError) as error:
+            raise UpstreamError(str(error)) from None
+
     def bring_together(self, sender: Sender) -> None:
         """Have tables that wait for the operator sent whole, and then all that waits. Errors: as ``send_all``."""
         sender.courier.round(force=True)
@@ -241,6 +282,9 @@ class Syncing:
         if now_s >= sender.connect_at_s:  # a top node that lost its store is found, be there nothing to send
             sender.connect_at_s = now_s + limits.UPSTREAM_CONNECT_S
             sender.courier.connect()
+            sender.hand_at_s = 0.0
+        if now_s >= sender.hand_at_s:
+            sender.hand_at_s = now_s + (limits.HANDED_ASK_S if self._take_back(sender) else limits.HANDED_LOOK_S)
         if now_s >= sender.reviews_at_s:
             sender.reviews_at_s = now_s + limits.UPSTREAM_REVIEW_S
             self._ask_reviews(sender)
@@ -248,6 +292,23 @@ class Syncing:
             sender.logs_at_s = now_s + limits.UPSTREAM_LOGS_S
             self._make_days()
             self._send_logs(sender)
+            self._send_deposits(sender)
+
+    def _take_back(self, sender: Sender) -> bool:
+        """Take over what was registered above while it answered for this node; return whether it still does."""
+        fault, on = "", True
+        try:
+            on = take_back(self.engine, sender.upstream, sender.link, partial(self._tell_change, sender), clock.now_ms)
+        except HandingError as error:  # others are sent meanwhile, and it is asked for again
+            fault = error.message
+        if fault and fault != sender.handing_fault:
+            _LOG.error("%s", fault)
+        sender.handing_fault = fault
+        return on
+
+    def _tell_change(self, sender: Sender, takeover: str, made: Made) -> None:
+        with writer(self._config, self.engine) as write:
+            tell_change(write, sender.upstream, takeover, made)
 
     def _reconcile_nightly(self, sender: Sender) -> None:
         now_ms = clock.now_ms()
@@ -288,23 +349,15 @@ def _ask_of_logs(link: Asks, question: Question) -> Answer:
     return link.ask(question, Cosigned if isinstance(question, Checkpoint) else Wanted)
 
 
+def _ask_of_deposits(link: Asks, question: Question) -> Answer:
+    return link.ask(question, DepositVerdict if isinstance(question, DepositAsk) else Wanted)
+
+
 def put_right(sender: Sender, source: Source, found: Comparison) -> None:
     """Send again what differs. Errors: UpstreamError, RefusalError."""
     keys = [each.key for each in found.differences]
     while keys:
         del keys[: sender.courier.send_rows(source, keys[: limits.UPSTREAM_BATCH_ITEMS])]
-
-
-async def _unless(stopping: asyncio.Event, round_: Awaitable[None]) -> None:
-    """Run a round; one that waits for an answer when the process is to end is left, as if the process were killed."""
-    running, stop = asyncio.ensure_future(round_), asyncio.ensure_future(stopping.wait())
-    await asyncio.wait({running, stop}, return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
-    if not running.done():
-        await asyncio.wait({running}, timeout=limits.UPSTREAM_ROUND_S)
-    if not running.done():
-        os._exit(0)
-    await running
 
 
 async def keep_syncing(config: Config, engine: LmdbEngine, stopping: asyncio.Event) -> None:
@@ -313,7 +366,7 @@ async def keep_syncing(config: Config, engine: LmdbEngine, stopping: asyncio.Eve
     told = ""
     while not stopping.is_set():
         try:
-            await _unless(stopping, asyncio.to_thread(syncing.round))
+            await unless(stopping, asyncio.to_thread(syncing.round), limits.UPSTREAM_ROUND_S)
             told = ""
         except NodeError as error:
             if error.message != told:

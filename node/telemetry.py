@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from core import clock
 from core.clock import Millis
@@ -30,6 +30,7 @@ from core.store.hold_rows import HoldKind
 from core.store.holding import hold_counts
 from core.store.incident_rows import OPEN_INCIDENTS_KEY, Incident, unpack_incident, unpack_open
 from core.store.party_rows import PartyRow, unpack_party
+from node.metrics import family
 
 _LOG: Final = logging.getLogger("saltern.telemetry")
 Front = Literal["http", "handle"]
@@ -50,7 +51,8 @@ _MESSAGES: Final = _RESTARTS + 1
 _LIMITED: Final = _MESSAGES + len(Transport)
 _LOG_FAILURES: Final = _LIMITED + len(_FRONTS)
 _LOG_ROUNDS: Final = _LOG_FAILURES + 1
-_SLOTS: Final = _LOG_ROUNDS + 1
+_LOGINS: Final = _LOG_ROUNDS + 1
+_SLOTS: Final = _LOGINS + 1
 _SIZE: Final = _SLOTS * 8
 
 
@@ -108,6 +110,10 @@ class Counters:
         """Count one round of the sequencer that failed."""
         self._slots[_LOG_ROUNDS] += 1
 
+    def login_refused(self) -> None:
+        """Count one failure to prove who somebody is."""
+        self._slots[_LOGINS] += 1
+
     def group(self, requests: int, failed: int) -> None:
         """Count one group of the registrar."""
         self._slots[_GROUPS] += 1
@@ -156,53 +162,46 @@ class Collector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of this moment."""
-        slots = _sum(path.read_bytes() for path in self._folder.glob(f"*{_SUFFIX}"))
-        http = CounterMetricFamily("saltern_http_requests", "HTTP answers", labels=("method", "status"))
+        slots = _read_all(self._folder)
+        http = family("saltern_http_requests")
         for row, method in enumerate(_METHODS):
             for column, status in enumerate(_CLASSES):
                 http.add_metric((method, status), slots[_HTTP + row * len(_CLASSES) + column])
         yield http
-        ended = CounterMetricFamily("saltern_resolutions", "Resolutions by outcome", labels=("outcome",))
+        ended = family("saltern_resolutions")
         for slot, outcome in enumerate(_OUTCOMES):
             ended.add_metric((outcome.value,), slots[_RESOLUTIONS + slot])
         yield ended
-        messages = CounterMetricFamily("saltern_handle_messages", "Handle protocol messages", labels=("transport",))
+        messages = family("saltern_handle_messages")
         for slot, transport in enumerate(_TRANSPORTS):
             messages.add_metric((transport.value,), slots[_MESSAGES + slot])
         yield messages
-        limited = CounterMetricFamily(
-            "saltern_rate_limited", "Requests of sources that made too many", labels=("front",)
-        )
+        limited = family("saltern_rate_limited")
         for slot, front in enumerate(_FRONTS):
             limited.add_metric((front,), slots[_LIMITED + slot])
         yield limited
-        yield CounterMetricFamily(
-            "saltern_log_failures", "Turns whose resolution log was not written", value=slots[_LOG_FAILURES]
-        )
-        yield CounterMetricFamily(
-            "saltern_log_round_failures", "Rounds of the log sequencer that failed", value=slots[_LOG_ROUNDS]
-        )
-        yield CounterMetricFamily("saltern_registrar_groups", "Groups of requests run", value=slots[_GROUPS])
-        yield CounterMetricFamily("saltern_registrar_requests", "Requests run", value=slots[_REQUESTS])
-        yield CounterMetricFamily("saltern_registrar_refusals", "Requests refused", value=slots[_FAILED])
-        yield CounterMetricFamily("saltern_process_restarts", "Processes started again", value=slots[_RESTARTS])
+        yield family("saltern_log_failures", slots[_LOG_FAILURES])
+        yield family("saltern_log_round_failures", slots[_LOG_ROUNDS])
+        yield family("saltern_registrar_groups", slots[_GROUPS])
+        yield family("saltern_registrar_requests", slots[_REQUESTS])
+        yield family("saltern_registrar_refusals", slots[_FAILED])
+        yield family("saltern_login_failures", slots[_LOGINS])
+        yield family("saltern_process_restarts", slots[_RESTARTS])
         days_left = self._licence_days_left()
         if days_left is not None:
-            yield GaugeMetricFamily(
-                "saltern_licence_days_left", "Days until the licence ends, 0 on the last one", value=days_left
-            )
+            yield family("saltern_licence_days_left", days_left)
         if self._disk is not None:
             yield from _of_disk(self._disk)
         yield from self._store_metrics()
 
     def _store_metrics(self) -> Iterator[Metric]:
         statistics = self._store.statistics()
-        rows = GaugeMetricFamily("saltern_store_rows", "Rows by table", labels=("table",))
+        rows = family("saltern_store_rows")
         for table, count in statistics.rows.items():
             rows.add_metric((table,), count)
         yield rows
-        yield GaugeMetricFamily("saltern_store_file_bytes", "Size of the data file", value=statistics.file_bytes)
-        yield GaugeMetricFamily("saltern_store_readers", "Reader slots in use", value=statistics.readers)
+        yield family("saltern_store_file_bytes", statistics.file_bytes)
+        yield family("saltern_store_readers", statistics.readers)
         with self._store.snapshot() as snapshot:
             serial = snapshot.serial()
             holds = hold_counts(snapshot)
@@ -210,21 +209,19 @@ class Collector:
             incidents = _open_incidents(snapshot)
             yield from _of_complaints(snapshot, self._now_ms())
         yield from _of_incidents(incidents, self._now_ms())
-        yield GaugeMetricFamily(
-            "saltern_parties_to_confirm", "Parties whose contact is to be confirmed again", value=overdue
-        )
-        held = GaugeMetricFamily("saltern_holds", "Targets on hold by order of the regulator", labels=("kind",))
+        yield family("saltern_parties_to_confirm", overdue)
+        held = family("saltern_holds")
         for kind, count in zip(HoldKind, holds, strict=True):
             held.add_metric((kind.name.lower(),), count)
         yield held
-        yield GaugeMetricFamily("saltern_change_serial", "Serial of the last change", value=serial)
+        yield family("saltern_change_serial", serial)
 
 
 def _of_disk(disk: Disk) -> Iterator[Metric]:
     """Yield how much room there is, and what stops for want of it."""
     free = disk.free_bytes()
-    yield GaugeMetricFamily("saltern_log_disk_free_bytes", "Free space of the fullest disk of the node", value=free)
-    stopped = GaugeMetricFamily("saltern_log_disk_stopped", "1 while it stops for want of room", labels=("what",))
+    yield family("saltern_log_disk_free_bytes", free)
+    stopped = family("saltern_log_disk_stopped")
     stopped.add_metric(("registration",), free < disk.stop)
     stopped.add_metric(("resolution",), free < disk.reserve)
     yield stopped
@@ -240,29 +237,46 @@ def _open_incidents(snapshot: Snapshot) -> list[Incident]:
 def _of_incidents(incidents: list[Incident], now_ms: Millis) -> Iterator[Metric]:
     """Yield how many are open, and when the next report is due: no series where none is awaited."""
     opened = Counter(incident.severity for incident in incidents)
-    series = GaugeMetricFamily("saltern_incidents_open", "Incidents that are not closed", labels=("severity",))
+    series = family("saltern_incidents_open")
     for severity in Severity:
         series.add_metric((severity.value,), opened[severity.value])
     yield series
     due = [incident.due_ms for incident in incidents if incident.awaits_report]
     overdue = sum(incident.is_overdue(now_ms) for incident in incidents)
-    yield GaugeMetricFamily("saltern_incident_reports_overdue", "Incidents not reported in time", value=overdue)
+    yield family("saltern_incident_reports_overdue", overdue)
     if due:
-        yield GaugeMetricFamily(
-            "saltern_incident_report_due_seconds", "Until the next report of an incident is due; below 0: overdue",
-            value=(min(due) - now_ms) / 1_000,
-        )  # fmt: skip
+        yield family("saltern_incident_report_due_seconds", (min(due) - now_ms) / 1_000)
 
 
 def _of_complaints(snapshot: Snapshot, now_ms: Millis) -> Iterator[Metric]:
     """Yield how many there are in each state, and how many should have been answered."""
-    series = GaugeMetricFamily("saltern_complaints", "Complaints by state", labels=("state",))
+    series = family("saltern_complaints")
     for state, count in unpack_counts(snapshot.get(Table.META, COUNTS_KEY)).items():
         series.add_metric((state.value,), count)
     yield series
     deadlines = (read_waiting(key, row)[0] for key, row in snapshot.scan(Table.WAITING_COMPLAINTS, b""))
     overdue = sum(is_past(deadline, now_ms) for deadline in deadlines)
-    yield GaugeMetricFamily("saltern_complaints_overdue", "Complaints not answered in time", value=overdue)
+    yield family("saltern_complaints_overdue", overdue)
+
+
+class Totals(NamedTuple):
+    """What the node has counted since it was started, as far as it is watched (``sync/monitor/watch.py``)."""
+
+    limited: int
+    log_failures: int
+    restarts: int
+    refused_logins: int
+
+
+def read_totals(folder: Path) -> Totals:
+    """Read the counters of all processes. Errors: OSError."""
+    slots = _read_all(folder)
+    limited = sum(slots[_LIMITED : _LIMITED + len(_FRONTS)])
+    return Totals(limited, slots[_LOG_FAILURES] + slots[_LOG_ROUNDS], slots[_RESTARTS], slots[_LOGINS])
+
+
+def _read_all(folder: Path) -> list[int]:
+    return _sum(path.read_bytes() for path in folder.glob(f"*{_SUFFIX}"))
 
 
 def _sum(files: Iterable[bytes]) -> list[int]:

@@ -6,12 +6,13 @@
 3. The first line on standard output is the ready line, as the node's.
 4. SIGTERM and SIGINT: nothing more is accepted, what is under way ends, exit code 0.
 
-It keeps no resolution log: it refers, and resolves nothing.
+It keeps no resolution log: it refers. While a takeover is on it answers from the copy of the node, and counts that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -37,7 +38,7 @@ from core.config import Config
 from core.errors import ConfigError, NodeError, ResponsibilityError
 from core.hdl.dialogues import Dialogues
 from core.hdl.proof import Proof
-from core.signature import Signer
+from core.signature import Signer, key_id
 from core.store.homing import FOREIGN
 from core.store.run_store import RunStore
 from core.wire.codepoints import Version
@@ -50,8 +51,12 @@ from node.lock import DataLock
 from node.topnode_front import TopFront
 from node.topnode_handles import TopHandleApi
 from node.topnode_keys import load_top_signer, top_witness_key
+from node.topnode_probes_front import ProbesFront
+from node.topnode_probing import Probing, in_thread, probe_terms
+from node.topnode_serving import Serving
 from node.topnode_settings import topnode_data
-from node.topnode_store import open_top_store, require_data
+from node.topnode_standin import Standin
+from node.topnode_store import has_copy, open_takeovers, open_top_store, require_data
 from node.topnode_witness import NodesWitness, log_takers
 from node.turn import Turn
 from node.witness_front import witness_application
@@ -61,8 +66,10 @@ from sync.tables import TABLES, check_row
 from sync.topnode.desk import TopDesk, never
 from sync.topnode.logs import WITNESS, LogDesk
 from sync.topnode.misbehave import Misbehaviour, Plan
+from sync.topnode.probe_desk import ProbeDesk, Terms
 from sync.topnode.referral import Server
 from sync.topnode.store import TopStore
+from sync.topnode.takeover import Takeovers
 
 _LOG: Final = logging.getLogger("saltern.topnode")
 _EXEMPT: Final = tuple(map(ip_network, limits.RATE_EXEMPT))
@@ -77,16 +84,18 @@ def serve_topnode(config: Config, spec: str | None) -> int:
     signer = load_top_signer(config)
     witness = top_witness_key(config, signer.public_key)
     tls = top_tls_context(config)
+    terms = probe_terms(config, key_id(signer.public_key))
     require_data(config)
     lock = DataLock(topnode_data(config))
     try:
-        store = open_top_store(config)
-        try:
+        with (
+            contextlib.closing(open_top_store(config)) as store,
+            contextlib.closing(open_takeovers(config)) as takeovers,
+        ):
             store.check_readers()
-            top = _TopNode(config, store, signer, witness, misbehaviour)
-            uvloop.run(top.run(tls))
-        finally:
-            store.close()
+            with contextlib.closing(Standin(config, store, takeovers, _EXEMPT)) as standin:
+                top = _TopNode(config, store, takeovers, terms, signer, witness, misbehaviour, standin)
+                uvloop.run(top.run(tls))
     finally:
         lock.close()
     return 0
@@ -116,11 +125,15 @@ def top_tls_context(config: Config) -> ssl.SSLContext | None:
 class _TopNode:
     """All of it, with its sockets open."""
 
-    def __init__(
-        self, config: Config, store: TopStore, signer: Signer, witness: NoteKey, misbehaviour: Misbehaviour | None
-    ) -> None:
+    def __init__(  # noqa: PLR0917
+        self, config: Config, store: TopStore, takeovers: Takeovers, terms: Terms, signer: Signer, witness: NoteKey,
+        misbehaviour: Misbehaviour | None, standin: Standin,
+    ) -> None:  # fmt: skip
         self._config = config
         self._store = store
+        self._takeovers = takeovers
+        self._terms = terms
+        self._probes = ProbeDesk(store, takeovers, terms, lambda node_id: has_copy(config, node_id))
         address = config.text("http.address")
         self._http = listeners(address, config.integer("http.port"), 1, "http.port")[0]
         self._https: socket.socket | None = None
@@ -132,9 +145,11 @@ class _TopNode:
         nobody = Witness(witness, signer.sign_note, (), FileState(data / WITNESS))
         self._witness = NodesWitness(store, logs, nobody)
         self._misbehaviour = misbehaviour
+        self._standin = standin
         self._desk = TopDesk(
             store, signer, config.text("top.name"), enrol_open=config.text("enrol") == "open",
-            review=config.text("review"), check=_faults, tables=TABLES, takers=log_takers(logs),
+            review=config.text("review"), check=_faults, tables=TABLES,
+            takers={**log_takers(logs), **standin.takers},
             refuse=never if misbehaviour is None else misbehaviour.refuses,
         )  # fmt: skip
 
@@ -144,20 +159,38 @@ class _TopNode:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         with ThreadPoolExecutor(1, "store") as thread:
-            runner = await self._serve_http(thread, tls)
-            udp, tcp = await self._serve_handles()
+            serving = self._standin.serving(self._own(), self._owner_of)
+            runner = await self._serve_http(thread, tls, serving)
+            udp, tcp = await self._serve_handles(serving)
+            self._standin.start()
             ready = self._ready_line()
             print(ready, flush=True)
             _LOG.info("ready: %s", ready)
+            probing = asyncio.create_task(self._probing(thread))
+            probing.add_done_callback(lambda _: stopping.set())
             await stopping.wait()
+            probing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await probing
             udp.close()
             await tcp.drain()
             await runner.cleanup()
 
-    async def _serve_http(self, thread: ThreadPoolExecutor, tls: ssl.SSLContext | None) -> web.AppRunner:
+    async def _probing(self, thread: ThreadPoolExecutor) -> None:
+        """Probe the nodes below until it is cancelled."""
+        if not self._terms.period_ms:
+            await asyncio.Event().wait()
+        count = self._config.integer("probe.probes")
+        await Probing(self._probes, in_thread(thread), self._terms, count, clock.now_ms).run()
+
+    async def _serve_http(
+        self, thread: ThreadPoolExecutor, tls: ssl.SSLContext | None, serving: Serving
+    ) -> web.AppRunner:  # fmt: skip
         admits = _rate_limit()
         front = TopFront(self._desk, self._store, TABLES, thread, admits=admits, now_ms=clock.now_ms, plan=self._plan())
         application = front.application()
+        ProbesFront(self._probes, self._store, self._takeovers, in_thread(thread), clock.now_ms).add_to(application)
+        self._standin.front(serving, thread).add_to(application)
         application.add_subapp("/witness", witness_application(self._witness, clock.now_s))
         runner = web.AppRunner(
             application, access_log=None, handle_signals=False, keepalive_timeout=limits.HTTP_IDLE_S,
@@ -173,14 +206,14 @@ class _TopNode:
     def _plan(self) -> Callable[[], Plan]:
         return Plan if self._misbehaviour is None else self._misbehaviour.plan
 
-    async def _serve_handles(self) -> tuple[UdpFront, TcpFront]:
+    async def _serve_handles(self, serving: Serving) -> tuple[UdpFront, TcpFront]:
         run = topnode_data(self._config) / "run"
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(mode=0o700)
         turn = Turn(_NoLog(), lambda outcome, count: None, lambda: None)
         dialogues = Dialogues(RunStore(run / "dialogues"), clock.now_ms)
         service = HandleService(
-            (TopHandleApi(self._row_of, self._own()),), _NoProver(), dialogues,
+            (TopHandleApi(self._row_of, self._own(), serving.answer),), _NoProver(), dialogues,
             server_key=None, site_serial=1, sessions_offered=False, require_here=_require_here, notes=_NoNotes(),
         )  # fmt: skip
         udp = UdpFront(service, turn, _rate_limit(), limits.UDP_ANSWER_BYTES, _count)
@@ -189,13 +222,23 @@ class _TopNode:
         await tcp.listen(self._tcp)
         return udp, tcp
 
+    def _owner_of(self, prefix: bytes) -> str | None:
+        route = self._store.route(prefix)
+        return None if route is None else route.node_id
+
     def _row_of(self, prefix: bytes) -> bytes | None:
         route = self._store.route(prefix)
         return None if route is None else route.row
 
     def _own(self) -> Server:
         port = port_of(self._tcp)
-        return Server(ip_address(self._config.text("handle.address")), (port, port, None))
+        address = self._config.text("handle.site_address") or self._config.text("handle.address")
+        try:
+            return Server(ip_address(address), (port, port, None))
+        except ValueError:
+            raise ConfigError(
+                f"handle.site_address: {address!r} 不是 IP 地址。It is no address", setting="handle.site_address"
+            ) from None
 
     def _ready_line(self) -> str:
         return json.dumps(
@@ -229,7 +272,7 @@ def _require_here(_: str) -> None:
 
 
 class _NoLog:
-    """See Spool. Nothing is resolved here, so nothing is logged."""
+    """See Spool. Resolution is logged by the node; what is answered from its copy is counted (``Serving``)."""
 
     def write(self, rows: Any) -> bool:
         return True

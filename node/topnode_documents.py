@@ -8,7 +8,9 @@ from typing import Any
 
 from core.clock import Millis, format_instant
 from sync.table import Field, TableKind, unpack_row
+from sync.topnode.probing import Tally
 from sync.topnode.rows import Held, Node, ReviewRow, Route
+from sync.topnode.takeover_rows import Event, ProbeRow, Watched
 
 
 def node_document(node: Node) -> dict[str, Any]:
@@ -83,4 +85,57 @@ def review_document(review: ReviewRow) -> dict[str, Any]:
         "fields": dict(review.fields),
         "decided": format_instant(review.at_ms) if review.at_ms else None,
         "by": review.by,
+    }
+
+
+# --- probes and takeover ---
+def watched_document(watched: Watched) -> dict[str, Any]:
+    """Return how the top node stands to a node. ``judged``: end of the last whole window, None where there was none."""
+    return {
+        "node": watched.node_id,
+        "prefix": watched.prefix,
+        "state": watched.state.value,
+        "by_hand": watched.standing.by_hand,
+        "since": _instant(watched.since_ms),
+        "takeover": watched.takeover or None,
+        "resolution": _tally(watched.summary.resolution),
+        "registration": _tally(watched.summary.registration),
+        "judged": _instant(watched.judged_ms),
+    }
+
+
+def _tally(tally: Tally) -> dict[str, int]:
+    return {"asked": tally.asked, "failed": tally.failed}
+
+
+def _instant(at_ms: Millis) -> str | None:
+    return format_instant(at_ms) if at_ms else None
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """Return a change of state. ``by``: None where the probes decided."""
+    return {
+        "number": event.number,
+        "at": format_instant(event.at_ms),
+        "node": event.node_id,
+        "prefix": event.prefix,
+        "before": event.before.value,
+        "after": event.after.value,
+        "takeover": event.takeover or None,
+        "by": event.by or None,
+        "reason": event.reason,
+    }
+
+
+def probe_document(name: str, row: ProbeRow) -> dict[str, Any]:
+    """Return a probe. ``why``: rules by which its last refused report was; ``differs``: nodes of which it alone says
+    the contrary of all others.
+    """
+    return {
+        "name": name,
+        "last": _instant(row.last_ms),
+        "reports": row.reports,
+        "refused": row.refused,
+        "why": list(row.why),
+        "differs": list(row.differs),
     }

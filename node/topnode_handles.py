@@ -1,4 +1,4 @@
-"""The Handle protocol at the reference top node: nothing is resolved here, everything is referred.
+"""The Handle protocol at the reference top node: everything is referred, but what is answered from a copy.
 
 | asked | answer |
 |---|---|
@@ -10,7 +10,8 @@
 | ``P/…`` without a route | 301, not responsible |
 
 So both ways of stock clients work: those that ask the root for ``0.NA/P`` first, and those that follow referrals.
-A prefix that is stopped is not referred to: 100.
+A prefix that is stopped is not referred to: 100. While a takeover of a node is on, what it hosts is answered here
+(``node/topnode_serving.py``).
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from typing import Final
 
 from core.errors import IdentifierError, Outcome
 from core.hdl.exchange import Asked, Reply
-from core.ident.handle import PREFIX_HANDLES, HandleKey, HandleRules, check_handle, named_by, prefix_of
+from core.ident.handle import PREFIX_HANDLES, HandleKey, check_handle, named_by, prefix_of
 from core.records import Values
 from core.store.homing import FOREIGN
 from core.wire import body as bodies
 from core.wire.codepoints import OpCode, OpFlag
 from core.wire.site import encode_site
 from core.wire.valuetypes import HS_SITE_PREFIX
+from node.topnode_serving import LONGEST
 from resolver.handle_api import reply_to
 from resolver.service import Answer, Question, select
 from sync.topnode.referral import Found, Server, nearest_route, site_of, site_values
@@ -38,16 +40,21 @@ RowOf = Callable[[bytes], bytes | None]
 """Returns the row of T2 or T7 of a folded prefix of the kind Handle, None if there is none. Errors: StoreError."""
 
 
+StandIn = Callable[[Question, HandleKey], Answer | None]
+"""Answers a question from the copy of a node that a takeover is on of, None where it is none. Errors: NodeError."""
+
+
 class TopHandleApi:
     """Answers resolution and site information. ``own``: address and ports of this node."""
 
     operations: frozenset[int] = frozenset((OpCode.RESOLUTION, OpCode.GET_SITE_INFO))
 
-    def __init__(self, row_of: RowOf, own: Server) -> None:
+    def __init__(self, row_of: RowOf, own: Server, stand_in: StandIn = lambda question, key: None) -> None:
         self._row_of = row_of
+        self._stand_in = stand_in
         self._own = site_values((own,))
         self._site = encode_site(site_of((own,)))
-        self._rules = HandleRules()
+        self._rules = LONGEST
 
     async def answer(self, asked: Asked) -> Reply:
         """Answer one request. Errors: NodeError."""
@@ -55,7 +62,11 @@ class TopHandleApi:
             return Reply(Outcome.OK, self._site)
         asking = bodies.decode_question(asked.body)
         question = Question(
-            asking.handle, frozenset(asking.indexes), asking.types, refer=not asked.has(OpFlag.NO_REFERRAL)
+            asking.handle,
+            frozenset(asking.indexes),
+            asking.types,
+            refer=not asked.has(OpFlag.NO_REFERRAL),
+            want="wire",
         )
         return reply_to(self.resolve(question), asked)
 
@@ -65,6 +76,9 @@ class TopHandleApi:
             key = check_handle(question.handle, self._rules)
         except IdentifierError as error:
             return Answer(error.ended, question.handle, error.message)
+        made = self._stand_in(question, key)
+        if made is not None:
+            return made
         if prefix_of(key) == _ROOT:
             return self._prefix_handle(question, key)
         found = nearest_route(prefix_of(key), self._row_of)

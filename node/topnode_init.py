@@ -11,6 +11,7 @@ from core.errors import ConfigError
 from node.key_file import TOP_KEYS, add_key
 from node.topnode_keys import make_signing_key, require_witness_name
 from node.topnode_settings import load_topnode
+from sync.escrow.sealing import make_escrow_key
 
 _TOML: Final = """\
 # 参考顶级节点配置 · configuration of a reference top node.
@@ -33,6 +34,10 @@ review = "automatic"
 name = {name}
 key = "keys/top.pem"
 store_key = "keys/store.key"
+
+[escrow]
+# 打开托管数据的私钥；节点以 keys/escrow.pub 加密 opens deposits; nodes encrypt to keys/escrow.pub
+key = "keys/escrow.pem"
 
 [http]
 # 明文 HTTP 仅供本机；对外请配置 [https] plain HTTP is for this machine; configure [https] for others
@@ -67,6 +72,7 @@ def initialise_topnode(folder: Path, name: str) -> Config:
         keys.mkdir(mode=0o700)
         make_signing_key(keys / "top.pem", keys / "top.pub", keys / "witness.vkey", name)
         add_key(keys / "store.key", TOP_KEYS)
+        make_escrow_key(keys / "escrow.pem", keys / "escrow.pub")
         data.mkdir(mode=0o700)
         file.write_text(_TOML.format(name=json.dumps(name)), "utf-8")  # a JSON string is a basic string of TOML
     except OSError as error:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from core import limits
 from core.config import Config, read_settings
 from core.settings import Setting
 
@@ -44,6 +45,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "加密含个人信息数据行的密钥文件，权限 0600。请与存储分开另存副本。",
     ),
     Setting(
+        "escrow.key", "path", "keys/escrow.pem",
+        "PEM private key (X25519) that deposits of the nodes are opened with, mode 0600; nodes encrypt to the public "
+        "one, keys/escrow.pub. Where there is no such file, no deposits are taken.",
+        "打开各节点托管数据的私钥（X25519，PEM），权限 0600；节点以公钥 keys/escrow.pub 加密。"
+        "无此文件则不接收托管数据。",
+    ),
+    Setting(
         "http.address", "text", "127.0.0.1",
         "Address that HTTP and HTTPS listen on; 0.0.0.0 or :: for all.",
         "HTTP 与 HTTPS 监听地址；0.0.0.0 或 :: 表示全部。",
@@ -74,9 +82,39 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Handle 协议监听地址；0.0.0.0 或 :: 表示全部。",
     ),
     Setting(
+        "handle.site_address", "text", "",
+        "Address that clients are sent to while this node answers for another one, where it is not handle.address: an "
+        "IPv4 or IPv6 address.",
+        "代为解析期间告知客户端的地址（IPv4 或 IPv6）；为空则为 handle.address。",
+    ),
+    Setting(
         "handle.port", "integer", 3641,
         "Handle protocol port, UDP and TCP; 0 is any free one.",
         "Handle 协议端口（UDP 与 TCP）；0 表示任一空闲端口。", "port", 0, 65_535,
+    ),
+    # Probes of the nodes below, and takeover (docking agreement of the national node, §4).
+    Setting(
+        "probe.period", "integer", limits.TOPNODE_PROBE_PERIOD_S,
+        "Seconds between two rounds of probes of the nodes below; 0: nothing is probed, and nobody but a person takes "
+        "over.",
+        "探测下级节点的周期；0 表示不探测，只能由人工接管。", "s", 0, limits.TOPNODE_PROBE_PERIOD_S_MAX,
+    ),
+    Setting(
+        "probe.limit", "integer", limits.PROBE_LIMIT_MS,
+        "Limit of an answer; one that takes longer than five times as long counts as none. Five times as long is half "
+        "of probe.period at most.",
+        "应答时限；超过其五倍视为没有应答。五倍时限不得超过 probe.period 的一半。", "ms", 1, limits.PROBE_LIMIT_MS_MAX,
+    ),
+    Setting(
+        "probe.probes", "integer", limits.TOPNODE_PROBES,
+        "Probes of this top node: so many ask each node by UDP, TCP and HTTP in each period.",
+        "本顶级节点的探测点数：每周期各以 UDP、TCP、HTTP 探测每个节点。", "probes", 1, limits.TOPNODE_PROBES_MAX,
+    ),
+    Setting(
+        "probe.keys", "path", "",
+        "File with the keys of probes elsewhere, a vkey (name+id+key) a line, as `saltern topnode probe` prints it. "
+        "Empty: there are none.",
+        "外部探测点公钥文件，每行一个 vkey（名称+编号+公钥），由 `saltern topnode probe` 输出；为空则没有外部探测点。",
     ),
 )  # fmt: skip
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from core.config import Config
 from core.errors import ConfigError
 from node.topnode_keys import load_store_key
 from node.topnode_settings import MADE_BY, topnode_data
 from sync.topnode.store import TopStore
+from sync.topnode.takeover import Takeovers
+
+COPIES: Final = "copies"
+"""Folder of the copies that were made of accepted deposits, one a node, by key id."""
+CURRENT: Final = "current"
+"""File in it that says which deposit the copy is made of."""
 
 
 def open_top_store(config: Config) -> TopStore:
@@ -15,6 +23,17 @@ def open_top_store(config: Config) -> TopStore:
     folder = topnode_data(config) / "store"
     folder.mkdir(mode=0o700, exist_ok=True)
     return TopStore(folder, load_store_key(config))
+
+
+def open_takeovers(config: Config) -> Takeovers:
+    """Open what says of which nodes the copy is served, beside whoever has it open. Errors: ConfigError, StoreError."""
+    require_data(config)
+    return Takeovers(topnode_data(config) / "takeover")
+
+
+def has_copy(config: Config, node_id: str) -> bool:
+    """Whether a deposit of a node was accepted: its copy is there, whole."""
+    return (topnode_data(config) / COPIES / node_id / CURRENT).exists()
 
 
 def require_data(config: Config) -> None:

@@ -6,6 +6,8 @@
    answered in the turn leaves: an answer without an entry would be unlawful (Measures art. 13).
 3. What cannot leave at the end of its turn is recorded at once, before it is answered.
 4. After a failure the quick ways resolve nothing for LOG_RETRY_S, and all others try.
+5. All answers of a turn took as long as from when its first octets came to when all of them were handed to the kernel;
+   what is recorded at once is measured by itself, from ``node/arrival.py`` to behind its answer.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from audit.frame import Row
@@ -20,6 +23,7 @@ from core import clock, limits
 from core.admission import Identity
 from core.errors import Outcome
 from core.events import LogFullError, Via
+from node.arrival import ARRIVED_NS
 
 _LOG: Final = logging.getLogger("saltern.node")
 _VALUES: Final = {outcome: outcome.value for outcome in Outcome}
@@ -58,15 +62,22 @@ def _soon(end: Callable[[], None]) -> object:
     return asyncio.get_running_loop().call_soon(end)
 
 
+def _unmeasured(answers: int, came_ns: int) -> None:
+    """Measure nothing."""
+
+
 class Turn:
     """The turns of one worker.
 
     ``count``: so many resolutions that are logged ended so (value of Outcome); ``failed``: a write of the log failed.
+    ``measure``: so many were answered now of what came then. ``came_ns``: when the first octets of this turn came, 0
+    before they do.
     """
 
     def __init__(
         self, spool: Spool, count: Callable[[str, int], None], failed: Callable[[], None],
-        now_s: Callable[[], float] = clock.monotonic_s, schedule: Schedule = _soon,
+        now_s: Callable[[], float] = clock.monotonic_s, schedule: Schedule = _soon, *,
+        measure: Callable[[int, int], None] = _unmeasured,
     ) -> None:  # fmt: skip
         self._spool = spool
         self._rows: list[Row] = []
@@ -79,6 +90,9 @@ class Turn:
         self._scheduled = False
         self._lost = False
         self._closed_until_s = 0.0
+        self._measure = measure
+        self._answers = 0  # that are logged and leave at the end of this turn
+        self.came_ns = 0
 
     @property
     def writable(self) -> bool:
@@ -94,16 +108,27 @@ class Turn:
         self.resolved(via, outcome, peer, identifier, "" if who is None else f"{who.value_index}:{who.handle}")
         if not self._log():
             raise LogFullError
+        self._answers -= 1
+        came_ns = ARRIVED_NS.get()
+        if came_ns:
+            self._schedule(partial(self._measure, 1, came_ns))  # its answer is handed over before that
 
-    def leave(self, leaving: Leaving) -> None:
-        """Let answers go at the end of this turn. Once a turn; before anything else is recorded, which may fail."""
+    def leave(self, leaving: Leaving, came_ns: int = 0) -> None:
+        """Let answers go at the end of this turn. Once a turn; before anything else is recorded, which may fail.
+
+        ``came_ns``: when what they answer came, 0 for now.
+        """
         self._leaving.append(leaving)
+        if not self.came_ns:
+            self.came_ns = came_ns or clock.monotonic_ns()
         if not self._scheduled:
             self._see_to_the_end()
 
     def take(self, working: Working) -> None:
         """Let what comes in this turn be answered together, at its end."""
         self._working.append(working)
+        if not self.came_ns:
+            self.came_ns = clock.monotonic_ns()
         if not self._scheduled:
             self._see_to_the_end()
 
@@ -118,6 +143,7 @@ class Turn:
             return True
         if self._spool.write(rows):
             self._closed_until_s = 0.0
+            self._answers += len(rows)
             self._count_all(rows)
             return True
         self._lost = bool(self._leaving)
@@ -136,11 +162,13 @@ class Turn:
         """End the turn now: write the log, let go or hold back."""
         leaving, self._leaving = self._leaving, []
         lost, self._lost = self._lost, False
+        came_ns, self.came_ns = self.came_ns, 0
         try:
             logged = self._log() and not lost
         except Exception:
             _LOG.exception("the resolution log failed")
             logged = False
+        answers, self._answers = self._answers, 0
         for each in leaving:
             try:
                 if logged:
@@ -149,6 +177,8 @@ class Turn:
                     each.hold_back()
             except Exception:
                 _LOG.exception("answers did not leave")
+        if answers and logged:
+            self._measure(answers, came_ns)
 
     def _end_scheduled(self) -> None:
         working, self._working = self._working, []

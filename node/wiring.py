@@ -21,8 +21,10 @@ from core.admission import ServerAdmins, parse_server_admins
 from core.config import Config
 from core.disk import DiskGuard
 from core.errors import ConfigError, NodeError, StoreError
+from core.forwarded import TrustedProxies
 from core.ident.handle import HandleRules
 from core.party.seal import NONCE_BYTES
+from core.store.bounds_row import adopt_bounds
 from core.store.case_row import adopt_case, require_case
 from core.store.lmdb_engine import EarlierStoreError, LmdbEngine
 from core.store.log_queue import LogQueue
@@ -93,6 +95,12 @@ def rate_limit_exempt(config: Config) -> tuple[Network, ...]:
     return tuple(_network(setting, each) for each in config.items(setting))
 
 
+def trusted_proxies(config: Config) -> TrustedProxies:
+    """The proxies that say for whom they ask. Errors: ConfigError that names the entry."""
+    setting = "http.trusted_proxies"
+    return TrustedProxies([_network(setting, each) for each in config.items(setting)])
+
+
 def _network(setting: str, entry: int | str) -> Network:
     try:
         if isinstance(entry, int) or "%" in entry:  # a number would be read as an address, a zone be overlooked
@@ -106,7 +114,7 @@ def _network(setting: str, entry: int | str) -> Network:
 
 
 def open_store(config: Config, *, read_only: bool = False, create: bool = False) -> LmdbEngine:
-    """Open the store; whoever may write keeps in it whether case matters in its keys.
+    """Open the store; whoever may write keeps in it whether case matters in its keys, and how long they are.
 
     One of an earlier version gets the tables that it lacks, also where it is opened for reading.
     Errors: StoreError; ConfigError if its keys were made with another handle.case_sensitive.
@@ -120,6 +128,7 @@ def open_store(config: Config, *, read_only: bool = False, create: bool = False)
     try:
         if not read_only:
             adopt_case(store, case_sensitive=case_sensitive)
+            adopt_bounds(store, config.integer("handle.prefix_length_max"), config.integer("handle.length_max"))
         else:
             with store.snapshot() as snapshot:
                 require_case(snapshot, case_sensitive=case_sensitive)
@@ -253,5 +262,7 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"https.certificate, https.key: {certificate}: {error}") from None
+        missing = [str(path) for path in (certificate, key) if path is not None and not path.exists()]
+        which = ", ".join(missing or [str(certificate)])
+        raise ConfigError(f"https.certificate, https.key: {which}: {error}") from None
     return context

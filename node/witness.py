@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from audit.checkpoint import Checkpoint, cosignature_time, parse_checkpoint
 from audit.files import Files
@@ -37,6 +37,7 @@ from core.config import Config
 from core.errors import ConfigError, NodeError
 from core.outcomes import HTTP_SERVER_ERRORS, HTTP_UNPROCESSABLE
 from core.streams import Stream
+from node.metrics import family
 from node.witness_times import LogName, Pace, Timetable
 
 _LOG: Final = logging.getLogger("saltern.witness")
@@ -125,18 +126,14 @@ class LogWitness:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of this moment."""
-        size = GaugeMetricFamily("saltern_log_witnessed_size", "Leaves that the witness cosigned", labels=("stream",))
-        age = GaugeMetricFamily(
-            "saltern_log_witnessed_age_seconds", "Since the witness cosigned last", labels=("stream",)
-        )
+        size = family("saltern_log_witnessed_size")
+        age = family("saltern_log_witnessed_age_seconds")
         for stream, (_, leaves, time_s) in self._last.items():
             size.add_metric((stream.value,), leaves)
             age.add_metric((stream.value,), self._now_s() - time_s)
         yield size
         yield age
-        failures = CounterMetricFamily(
-            "saltern_log_witness_failures", "Checkpoints that were not cosigned", labels=("kind",)
-        )
+        failures = family("saltern_log_witness_failures")
         for ending in (Ending.UNREACHABLE, Ending.REFUSED, Ending.GARBAGE, Ending.FORK):
             failures.add_metric((ending.value,), self._failures[ending])
         yield failures

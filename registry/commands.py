@@ -12,6 +12,8 @@ from core.ident.handle import HandleRules
 from core.peer import UNKNOWN
 from core.records import Values
 from core.store.prefix_rows import HOSTED
+from registry.probe import Probe
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream, TakeChange
 
 
 class Put(NamedTuple):
@@ -359,20 +361,6 @@ class RecordEvents(NamedTuple):
     digest: bytes = b""
 
 
-class ConnectUpstream(NamedTuple):
-    """Send what is owed to a top node from now on, or change its address. ``public_key``: 32 octets. Local only."""
-
-    url: str
-    public_key: bytes
-    name: str = ""
-
-
-class DisconnectUpstream(NamedTuple):
-    """Send a top node nothing more. ``upstream``: id of its key. Local only."""
-
-    upstream: str
-
-
 LOG_IN: Final = "log-in"
 """What a NoteRefusal calls a failure to prove who somebody is."""
 
@@ -392,20 +380,20 @@ class NoteAct(NamedTuple):
 
     action: str
     object: str
+    reason: str = ""
 
 
 Governance = (
     AddParty | AmendParty | VerifyParty | ConfirmParty | ReadIdentity | RekeyParties
     | ApplyPrefix | ReviewPrefix | NationalVerdict | SitePrefix | MovePrefix
-    | ConnectUpstream | DisconnectUpstream
+    | ConnectUpstream | DisconnectUpstream | TakeChange
     | IssueBearer | RevokeBearer
     | PlaceHold | LiftHold | HoldLog | ReleaseLog
     | AddTemplate | PublishTemplate | WithdrawTemplate
     | OpenIncident | UpdateIncident | ReportIncident | CloseIncident
     | CreateLot | TakeBlock | RecordEvents
     | FileComplaint | MoveComplaint | ReadContact
-    | NoteRefusal | NoteAct
-    | ExportPrefix | ImportPrefix | ImportLines | AbandonImport
+    | NoteRefusal | NoteAct | Probe | ExportPrefix | ImportPrefix | ImportLines | AbandonImport
 )  # fmt: skip
 """What ``registry/governance.py`` decides: who may hold a prefix, and how that is proven."""
 

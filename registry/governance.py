@@ -21,9 +21,7 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
-    ConnectUpstream,
     CreateLot,
-    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     Governance,
@@ -58,20 +56,23 @@ from registry.commands import (
 from registry.complaints import MOVES as COMPLAINT_MOVES
 from registry.complaints import file_complaint, move_complaint, read_contact
 from registry.desk import Desk
+from registry.handed import take_change
 from registry.holds import lift_hold, place_hold
 from registry.incidents import close_incident, open_incident, report_incident, update_incident
 from registry.log_holds import hold_log, release_log
 from registry.lot_events import record_events
 from registry.lots import create_lot, take_block
 from registry.national_review import national_verdict
-from registry.notes import require_noted
+from registry.notes import probe, require_noted
 from registry.parties import add_party, amend_party, confirm_party, read_identity, rekey_parties, verify_party
 from registry.prefixes import MOVES, apply_prefix, move_prefix, review_prefix, site_prefix
+from registry.probe import Probe
 from registry.refusals import refusal
 from registry.roles import CALL_NAMED, allows
 from registry.standing import require_role
 from registry.templates import add_template, publish_template, withdraw_template
 from registry.transfer import abandon_import, export_prefix, import_lines, import_prefix
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream, TakeChange
 from registry.upstreams import connect_upstream, disconnect_upstream
 
 
@@ -105,6 +106,7 @@ _ACTS: Final[dict[type, _Act]] = {
     AbandonImport: _Act("prefix.abandon", abandon_import, "prefix"),
     ConnectUpstream: _Act("upstream.connect", connect_upstream),
     DisconnectUpstream: _Act("upstream.disconnect", disconnect_upstream, "upstream"),
+    TakeChange: _Act("takeover.change", take_change, "handle"),
     CreateLot: _Act("lot.create", create_lot),
     TakeBlock: _Act("lot.take", take_block, "lot"),
     RecordEvents: _Act("lot.events", record_events, "lot"),
@@ -124,6 +126,7 @@ _ACTS: Final[dict[type, _Act]] = {
     FileComplaint: _Act("complaint.file", file_complaint),
     MoveComplaint: _Act("complaint.", move_complaint, "ticket", COMPLAINT_MOVES),
     ReadContact: _Act("complaint.contact", read_contact, "ticket"),
+    Probe: _Act("node.probe", probe),
 }
 
 
@@ -132,7 +135,7 @@ def decide(desk: Desk, command: Governance) -> Result:
     if isinstance(command, NoteRefusal):
         return Result(Outcome.OK)  # who asks the registrar writes it down, as all refusals
     if isinstance(command, NoteAct):
-        require_noted(desk.standing, command.action)
+        require_noted(desk, command)
         return Result(Outcome.OK)
     act = _ACTS[type(command)]
     if act.events and getattr(command, "event", "") not in act.events:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
+from core import monitor
 from core.admission import ServerAdmins
 from core.clock import Millis
 from core.errors import NodeError, Outcome, WireError
@@ -82,13 +83,13 @@ _PLACES: Final = _places()
 class ManagementApi:
     """Answers all calls. ``now_ms``: by which tokens expire. ``public_limits``: of calls that anybody may make.
 
-    ``keys``: of unit codes.
+    ``keys``: of unit codes. ``last_round``: what the last self-probe found.
     """
 
     def __init__(
         self, rules: HandleRules, store: Store, registrar: Registrar, *, root: bool, server_admins: ServerAdmins,
         now_ms: Callable[[], Millis], public_limits: Mapping[str, SourceLimit] | None = None,
-        keys: MasterKeys = NO_MASTER_KEYS,
+        keys: MasterKeys = NO_MASTER_KEYS, last_round: Callable[[], monitor.Round | None] = monitor.no_round,
     ) -> None:  # fmt: skip
         self._rules = rules
         self._store = store
@@ -98,6 +99,7 @@ class ManagementApi:
         self._now_ms = now_ms
         self._public_limits = public_limits or {}
         self._keys = keys
+        self._last_round = last_round
 
     async def answer(self, request: HttpRequest) -> Response:
         """Answer one call, whatever it is."""
@@ -181,7 +183,9 @@ class ManagementApi:
         assert operation.read is not None
         with self._store.snapshot() as snapshot:
             standing = self._standing(snapshot, operation.call, actor)
-            return operation.read(View(snapshot, standing, self._rules, members, self._now_ms(), self._keys))
+            return operation.read(
+                View(snapshot, standing, self._rules, members, self._now_ms(), self._keys, self._last_round)
+            )
 
     def _standing(self, snapshot: Snapshot, call: str, actor: Actor) -> Standing:
         """Return in which role somebody makes a call. Errors: NodeError if he may not."""

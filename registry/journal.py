@@ -22,7 +22,6 @@ from core.who import Who
 from registry.commands import (
     LOG_IN,
     Command,
-    ConnectUpstream,
     Governance,
     Home,
     ImportLines,
@@ -38,9 +37,11 @@ from registry.commands import (
     VerifyParty,
 )
 from registry.governance import call_of, object_of
+from registry.probe import Probe
 from registry.refusals import RULES
 from registry.staging import Staging
 from registry.tokens import TEMPORARY
+from registry.upstream_commands import ConnectUpstream, TakeChange
 
 _LOG: Final = logging.getLogger("saltern.refusals")
 _REFUSED: Final = (
@@ -87,7 +88,7 @@ class Journal:
         governance = isinstance(command, Governance | Home | Unhome)
         if not governance and result.outcome not in _REFUSED:
             return
-        if isinstance(command, ImportLines | NoteAct) and result.done:
+        if isinstance(command, ImportLines | NoteAct | Probe) and result.done:
             return  # the acts that begin and end an import tell of its lines; what is noted is in the log alone
         if not result.done and result.outcome in TEMPORARY:
             return
@@ -130,6 +131,6 @@ def _given(command: Command, result: Result) -> str:
         return f"{command.method}: {command.failed}" if command.failed else command.method
     if isinstance(command, ReportIncident):
         return command.to
-    if isinstance(command, UpdateIncident):
+    if isinstance(command, UpdateIncident | TakeChange):
         return result.message
     return ": ".join(filter(None, (getattr(command, "order", ""), getattr(command, "reason", ""))))

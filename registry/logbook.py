@@ -46,6 +46,7 @@ from registry.commands import (
     Unhome,
 )
 from registry.journal import STRANGERS, entry_of
+from registry.probe import Probe
 from registry.staging import Noted, Staging
 from registry.streams import (
     COUNTED,
@@ -211,8 +212,8 @@ def _source(origin: Origin, who: Who) -> bytes:
 
 
 def _acts(staging: Staging, who: Who, now_ms: Millis, command: Command, result: Result) -> list[LogEntry]:
-    """Return the entry of what was done; none of records, each of which is noted, and of what changed nothing."""
-    if not isinstance(command, Governance | Home | Unhome):
+    """Return the entry of what was done; none of records, which are noted one by one, of probes, of no change."""
+    if not isinstance(command, Governance | Home | Unhome) or isinstance(command, Probe):
         return []
     entry = _entry(who, now_ms, command, result)
     before, after = staging.act_digests()

@@ -67,6 +67,7 @@ from registry.reading import (
     list_templates,
     show_complaint,
     show_incident,
+    show_monitor,
     show_party,
     show_prefix,
     show_report,
@@ -399,6 +400,7 @@ OPERATIONS: Final = (
     _answer_complaint(Event.ANSWER, REPLY),
     _answer_complaint(Event.REJECT, REASON),
     _answer_complaint(Event.CLOSE),
+    _O("monitor.show", "GET", "/v1/monitor", "Monitor", read=show_monitor),
     _O("change.list", "GET", "/v1/changes", "Changes", read=list_changes, query=_NUMBERED, listed="changes"),
     _O("journal.list", "GET", "/v1/journal", "Entries", read=list_entries, query=_NUMBERED, listed="entries"),
 )  # fmt: skip

@@ -24,10 +24,8 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
-    ConnectUpstream,
     CreateLot,
     Delete,
-    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     HoldLog,
@@ -64,7 +62,9 @@ from registry.commands import (
     WithdrawTemplate,
 )
 from registry.policy import Policy
+from registry.probe import Probe
 from registry.refusals import refusal
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream, TakeChange
 
 CLOSED: Final = False
 OPEN: Final = True
@@ -92,6 +92,7 @@ WITHOUT_LICENCE: Final[dict[type, tuple[bool, str]]] = {
     # --- upstreams
     ConnectUpstream: (OPEN, "lets what was registered be sent where it is owed (Measures art. 7)"),
     DisconnectUpstream: (OPEN, "stops that, and registers nothing"),
+    TakeChange: (OPEN, "brings home what was registered while a top node answered for this node"),
     # --- parties
     AddParty: (CLOSED, "registers a party"),
     AmendParty: (CLOSED, "changes what is registered of a party"),
@@ -126,6 +127,7 @@ WITHOUT_LICENCE: Final[dict[type, tuple[bool, str]]] = {
     RevokeBearer: (OPEN, "takes a right away"),
     NoteRefusal: (OPEN, "is written down in any case"),
     NoteAct: (OPEN, "is written down in any case"),
+    Probe: (OPEN, "registers nothing: shows whether what may be registered can be"),
 }
 """For each command whether it goes on, and why."""
 

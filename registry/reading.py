@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from core import limits
+from core import limits, monitor
 from core.changes import Serial, unpack_change
 from core.clock import Millis
 from core.complaints import parse_ticket
@@ -62,7 +62,7 @@ Document = dict[str, Any]
 class View(NamedTuple):
     """What is looked at. ``members``: of the path and the query. ``now_ms``: by which something is overdue.
 
-    ``keys``: of the unit codes.
+    ``keys``: of the unit codes. ``round``: what the last self-probe found.
     """
 
     snapshot: Snapshot
@@ -71,6 +71,7 @@ class View(NamedTuple):
     members: Members
     now_ms: Millis
     keys: MasterKeys = NO_MASTER_KEYS
+    round: Callable[[], monitor.Round | None] = monitor.no_round
 
     @property
     def role(self) -> Role | None:
@@ -167,6 +168,11 @@ def list_holds(view: View) -> Page:
 def list_held_logs(view: View) -> Page:
     """Return a page of logs on legal hold."""
     return _page(view, Table.LOG_HOLDS, lambda key, row: dump_log_hold(key.decode(), unpack_log_hold(key, row).orders))
+
+
+def show_monitor(view: View) -> Document:
+    """Return whether the node found itself working: for whoever probes it from outside."""
+    return monitor.document(view.round(), view.now_ms)
 
 
 def show_template(view: View) -> Document:

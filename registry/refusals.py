@@ -9,6 +9,7 @@ from typing import Final
 
 from core.errors import AdmissionError, NodeError, Outcome, RecordError
 from core.party.rules import Fault
+from registry.upstream_rules import RULES as UPSTREAM_RULES
 
 RULES: Final[dict[str, tuple[str, str]]] = {
     # --- who asks
@@ -53,6 +54,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "The SHA-256 of the evidence is none, or not that of the file",
     ),
     "reason": ("须写明理由，1至{chars}个字符", "A reason of 1 to {chars} characters is needed"),
+    "downtime": ("计划停机有误：{error_zh}", "The planned downtime {error_en}"),
     "failed-by-hand": (
         "只有人工审核可以判定不通过，其他方法自行判定",
         "Only a review by hand is told that it failed; other methods find out by themselves",
@@ -129,25 +131,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "The prefix {prefix} waits for the verdict of the national node; reject it or ask for a correction, "
         "or go on without a verdict once no upstream is connected",
     ),
-    "verdict": ("结论应为以下之一：{choices}", "A verdict is one of {choices}"),
-    "verdict-actor": ("上级节点的结论只由同步进程转达", "The verdict of an upstream is passed on by what asked for it"),
-    "verdict-filing": (
-        "该结论针对此前的一次申请；前缀{prefix}已重新申请",
-        "The verdict is about an earlier filing; the prefix {prefix} was applied for anew",
-    ),
-    "verdict-field": (
-        "须列出1至{fields}个待更正的字段，每个1至{chars}个可见字符",
-        "Name 1 to {fields} fields to be corrected, of 1 to {chars} visible characters each",
-    ),
-    # --- upstreams
-    "upstream-url": ("上级节点的网址不可用：{error}", "The address of the upstream cannot be used: {error_en}"),
-    "upstream-key": ("上级节点的公钥应为{octets}字节", "The public key of an upstream has {octets} octets"),
-    "upstream-name": (
-        "上级节点的名称最多{chars}个可见字符",
-        "The name of an upstream has {chars} visible characters at most",
-    ),
-    "upstream-count": ("最多可接入{upstreams}个上级节点", "A node is connected to {upstreams} upstreams at most"),
-    "upstream-not-found": ("没有接入上级节点{upstream}", "No upstream {upstream} is connected"),
+    **UPSTREAM_RULES,
     # --- holds
     "held": ("已依令停止解析", "It is on hold by order of the regulator"),
     "suspended": ("该前缀已暂停", "That prefix is suspended"),

@@ -20,16 +20,18 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, cast
 
 from core import limits
-from core.clock import Millis
+from core.clock import Millis, monotonic_ns
 from core.errors import Outcome, StoreError, WireError
 from core.store.engine import StorePanicError
 from registry.client import short_path
-from registry.commands import PutBatch, Request, Result
+from registry.commands import ExportPrefix, NoteAct, NoteRefusal, PutBatch, ReadContact, ReadIdentity, Request, Result
+from registry.probe import Probe
 from registry.protocol import Frames, decode_request, encode_result
 from registry.service import Registry
 
 _LOG: Final = logging.getLogger("saltern.registrar")
 _EXIT_PANIC: Final = 70
+_NO_REGISTRATION: Final = (NoteRefusal, NoteAct, Probe, ReadIdentity, ReadContact, ExportPrefix)
 _CREDENTIALS: Final = struct.Struct("iII")  # pid, uid, gid
 
 
@@ -48,15 +50,27 @@ class _Waiting(NamedTuple):
     connection: Connection
     number: int
     request: Request
+    came_ns: int
+
+
+def _unmeasured(answers: int, came_ns: int) -> None:
+    """Measure nothing."""
 
 
 class Registrar:
-    """Runs what its connections bring. ``observe``: (requests, failed) of each group."""
+    """Runs what its connections bring. ``observe``: (requests, failed) of each group.
 
-    def __init__(self, registry: Registry, now_ms: Callable[[], Millis], observe: Callable[[int, int], None]) -> None:
+    ``measure``: one request that came then, on the clock that never jumps, wrote something and is answered now.
+    """
+
+    def __init__(
+        self, registry: Registry, now_ms: Callable[[], Millis], observe: Callable[[int, int], None],
+        measure: Callable[[int, int], None] = _unmeasured,
+    ) -> None:  # fmt: skip
         self._registry = registry
         self._now_ms = now_ms
         self._observe = observe
+        self._measure = measure
         self._waiting: deque[_Waiting] = deque()
         self._scheduled = False
 
@@ -64,9 +78,9 @@ class Registrar:
         """Return the protocol of a new connection."""
         return Connection(self)
 
-    def submit(self, connection: Connection, number: int, request: Request) -> None:
-        """Take a request; it is run at the end of this turn."""
-        self._waiting.append(_Waiting(connection, number, request))
+    def submit(self, connection: Connection, number: int, request: Request, came_ns: int) -> None:
+        """Take a request; it is run at the end of this turn. ``came_ns``: when its last octets came."""
+        self._waiting.append(_Waiting(connection, number, request, came_ns))
         self._schedule()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -106,6 +120,8 @@ class Registrar:
         self._observe(len(results), sum(not result.done for result in results))
         for waiting, result in zip(group, results, strict=True):
             waiting.connection.answer(waiting.number, result)
+            if result.done and not (waiting.request.dry_run or isinstance(waiting.request.command, _NO_REGISTRATION)):
+                self._measure(1, waiting.came_ns)
         if self._waiting:
             self._schedule()
 
@@ -137,12 +153,13 @@ class Connection(asyncio.Protocol):
         self._uid = _peer_uid(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
+        came_ns = monotonic_ns()
         try:
             for body in self._frames.feed(data):
                 number, request = decode_request(body)
                 if request.actor.local:
                     request = request._replace(actor=request.actor._replace(uid=self._uid))
-                self._registrar.submit(self, number, request)
+                self._registrar.submit(self, number, request, came_ns)
         except WireError as error:
             _LOG.error("a connection is closed: %s", error.message)
             if self._transport is not None:

@@ -270,6 +270,11 @@ _LOG_ORDER: Final = {"order": _TEXT, "reason": _TEXT, "placed": _TIME, "placed_b
 _NEXT_ROW: Final[Schema] = {"type": ["string", "null"]}
 _NEXT_NUMBER: Final[Schema] = {"type": ["integer", "null"]}
 
+_MONITOR: Final[Schema] = {
+    "time": _TIME, "checked": {"type": ["string", "null"], "format": "date-time"},
+    "period_s": {"type": ["integer", "null"]}, "resolution": _FLAG, "registration": _FLAG, "stale": _FLAG,
+}  # fmt: skip
+
 SCHEMAS: Final[Schema] = {
     "PartyForm": _form(amended=False),
     "PartyAmendment": _form(amended=True),
@@ -297,6 +302,7 @@ SCHEMAS: Final[Schema] = {
         },
         "warnings",
     ),
+    "Monitor": _object(_MONITOR),
     "LogHold": _object({"log": _TEXT, "orders": _array(_object(_LOG_ORDER))}),
     "LogHolds": _page("logs", "LogHold", _NEXT_ROW),
     "Holds": _page("holds", "Hold", _NEXT_ROW),

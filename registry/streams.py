@@ -53,6 +53,10 @@ _GROUPS: Final = (
         ("upstream.connect", "upstream.disconnect"),
     ),
     _Group(
+        Stream.CHANGE, "what a top node registered while it answered for this node comes home",
+        ("takeover.change",),
+    ),
+    _Group(
         Stream.CHANGE, "what was registered says something else, or is gone",
         (RECORD_CHANGE, RECORD_DELETE, "lot.take", "lot.events", "template.publish", "template.withdraw"),
     ),
@@ -65,8 +69,16 @@ _GROUPS: Final = (
         ("party.identity", "complaint.contact", "prefix.export"),
     ),
     _Group(
-        Stream.MAINTENANCE, "an inspection was served",
-        ("report.inspection",),
+        Stream.MAINTENANCE, "an inspection was served, or a monthly report was made",
+        ("report.inspection", "report.month"),
+    ),
+    _Group(
+        Stream.MAINTENANCE, "when the node will be away, and no longer",
+        ("downtime.plan", "downtime.cancel"),
+    ),
+    _Group(
+        Stream.MAINTENANCE, "the node was copied, for itself or for an escrow agent",
+        ("backup", "escrow.deposit"),
     ),
     _Group(
         Stream.MAINTENANCE, "orders of the regulator",
@@ -77,6 +89,7 @@ _GROUPS: Final = (
         (
             "incident.open", "incident.update", "incident.report", "incident.close",
             "complaint.file", "complaint.accept", "complaint.answer", "complaint.reject", "complaint.close",
+            "node.probe",
         ),
     ),
     _Group(
@@ -85,6 +98,7 @@ _GROUPS: Final = (
             "party.show", "party.list", "prefix.show", "prefix.list", "lot.codes", "lot.show", "lot.list", "lot.blocks",
             "lot.unit", "hold.list", "token.list", "template.show", "template.list", "incident.show", "incident.list",
             "incident.form", "complaint.status", "complaint.list", "complaint.show", "change.list", "journal.list",
+            "monitor.show",
             "log.holds", "log.read",
         ),
     ),

@@ -14,9 +14,10 @@ from core.signature import PUBLIC_KEY_BYTES, key_id
 from core.store.engine import Table
 from core.store.upstream_rows import Upstream, pack_upstream, unpack_upstream
 from core.upstream_url import read_upstream_url
-from registry.commands import ConnectUpstream, DisconnectUpstream, Result
+from registry.commands import Result
 from registry.desk import Desk, told
 from registry.refusals import refusal
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream
 
 
 def connect_upstream(desk: Desk, command: ConnectUpstream) -> Result:

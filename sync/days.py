@@ -44,6 +44,7 @@ from core.ident.handle import PrefixKey
 from core.store.engine import Batch, Engine, Snapshot, Table
 from core.store.upstream_rows import (
     DAY_TABLES,
+    STATISTICS_TABLES,
     DayMark,
     day_key,
     day_of,
@@ -59,7 +60,7 @@ from sync.table import pack_row
 _DAY: Final = datetime.timedelta(days=1)
 _PREFIX_BYTES_MAX: Final = 4 * limits.PREFIX_CHARS_MAX
 _DELETED_AT_ONCE: Final = 10_000
-_T3, _T8 = DAY_TABLES
+_T3, _T8 = STATISTICS_TABLES
 
 
 class _Row(NamedTuple):
@@ -98,8 +99,10 @@ def missing_days(data: Path, engine: Engine, now_ms: Millis) -> Iterator[datetim
 
 
 def is_whole(snapshot: Snapshot, day: datetime.date) -> bool:
-    """Whether a day is made, of all tables."""
-    return all(snapshot.get(Table.SYNC_DAYS, day_key(table, day.isoformat())) is not None for table in DAY_TABLES)
+    """Whether a day is made, of both tables."""
+    return all(
+        snapshot.get(Table.SYNC_DAYS, day_key(table, day.isoformat())) is not None for table in STATISTICS_TABLES
+    )
 
 
 def _first_day(data: Path) -> datetime.date | None:
@@ -191,7 +194,7 @@ def _write(
     """Write a day, its mark last. Commits: one, or more where the rows are many. Errors: StoreError, OSError."""
     batch, octets = Batch(), 0
     with engine.snapshot() as snapshot:
-        for table in DAY_TABLES:  # of a making that was interrupted
+        for table in STATISTICS_TABLES:  # of a making that was interrupted
             for key, _ in snapshot.scan(Table.SYNC_DAYS, day_key(table, day), day_key(table, day)[:-1] + b"0"):
                 batch.put(Table.SYNC_DAYS, key, None)
     number, sources = next(top, (-1, []))
@@ -209,7 +212,7 @@ def _write(
             engine.commit(batch)
             batch, octets = Batch(), 0
     mark = pack_mark(DayMark(*queries.behind))
-    for table in DAY_TABLES:
+    for table in STATISTICS_TABLES:
         batch.put(Table.SYNC_DAYS, day_key(table, day), mark)
     engine.commit(batch)
 

@@ -1,7 +1,7 @@
 """The fields of the tables but those of subject data (``sync/subject_fields.py``).
 
 The order of the fields is the order of the values of a row: never change it, add at the end.
-Source: the national node's tables T2 to T11. Where these give no Chinese label it is ours.
+Source: the national node's tables T2 to T11, and its §2 (T12, T13). Where these give no Chinese label it is ours.
 """
 
 from __future__ import annotations
@@ -161,3 +161,53 @@ T9: Final = (
     Field("count", (), "批次单元数", "integer", "the lot", low=1, high=2**20),
 )
 """The operation (4) stands in the item that carries the row: one row says what is, each item what happened."""
+
+EVENT_STATUSES: Final = {1: "异常 anomaly", 2: "恢复正常 recovered"}
+"""What the status of an event means."""
+
+EVENT_KINDS: Final = {1: "网络 network", 2: "系统 system", 3: "攻击 attack", 4: "其他 other"}
+"""What the kind of an event means."""
+
+_SUBJECT: Final = Field(
+    "subject", (), "对象", "text", "node for this node, else the prefix of an enterprise node", _PREFIX, required=True
+)
+
+
+def _latencies(name: str, zh: str, first: int, source: str) -> tuple[Field, ...]:
+    """Return the fields of one service. ``first``: number of its mean; of registration the agreement has no peak."""
+    mean, most, least = ((first + place,) for place in range(3))
+    peak = (first + 3,) if name == "resolution" else ()
+    return (
+        Field(f"{name}_answers", (), f"{zh}应答数", "integer", source, required=True),
+        Field(f"{name}_mean_us", mean, f"{zh}时延均值（微秒）", "integer", source),
+        Field(f"{name}_max_us", most, f"{zh}时延最大值（微秒）", "integer", source),
+        Field(f"{name}_max_s", most, f"{zh}时延最大值的时刻（Unix 秒）", "integer", source),
+        Field(f"{name}_min_us", least, f"{zh}时延最小值（微秒）", "integer", source),
+        Field(f"{name}_min_s", least, f"{zh}时延最小值的时刻（Unix 秒）", "integer", source),
+        Field(f"{name}_peak", peak, f"{zh}每秒应答数最大值", "integer", source),
+        Field(f"{name}_peak_s", peak, f"{zh}每秒应答数最大值的时刻（Unix 秒）", "integer", source),
+    )
+
+
+_MEASURED: Final = "the hours of the day: of this node what was really answered, of an enterprise node probes of it"
+
+T12: Final = (
+    _SUBJECT,
+    Field("day", (), "日期", "date", "a day of Asia/Shanghai that is over", required=True),
+    *_latencies("resolution", "解析", 1, _MEASURED),
+    *_latencies("registration", "注册", 5, "the hours of the day: what the registrar wrote, each time with its fsync"),
+)
+"""The figures are numbered 1 to 7 in the order in which the agreement lists them; what nobody measured is None."""
+
+_EVENT: Final = "the anomaly or recovery, as it was found"
+
+T13: Final = (
+    Field("status", (1,), "状态", "integer", _EVENT, required=True, low=1, high=2),
+    Field("number", (2,), "事件编号", "text", _EVENT, limits.MONITOR_NUMBER_CHARS_MAX, required=True),
+    Field("ends", (3,), "所恢复的异常编号", "text", _EVENT, limits.MONITOR_NUMBER_CHARS_MAX),
+    Field("changed_s", (4,), "变化时刻（Unix 秒）", "integer", _EVENT, required=True),
+    Field("cause", (5,), "原因", "text", _EVENT, limits.MONITOR_TEXT_CHARS_MAX),
+    Field("kind", (6,), "类型", "integer", _EVENT, required=True, low=1, high=4),
+    _SUBJECT,
+    Field("condition", (), "监测项", "text", _EVENT, limits.MONITOR_TEXT_CHARS_MAX, required=True),
+)

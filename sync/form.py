@@ -143,6 +143,7 @@ _READERS.update(
         tuple[messages.Holding, ...]: partial(_several, _read_records(messages.Holding)),
         tuple[messages.Range, ...]: partial(_several, _read_records(messages.Range)),
         tuple[messages.Refused, ...]: partial(_several, _read_records(messages.Refused)),
+        tuple[messages.Made, ...]: partial(_several, _read_records(messages.Made)),
     }
 )
 

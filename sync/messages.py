@@ -135,6 +135,40 @@ class MonthFile(NamedTuple):
     last: bool
 
 
+class Deposit(NamedTuple):
+    """A deposit with the escrow agent that the top node is. ``head``: octets of its deposit.json. Answer: Wanted."""
+
+    head: bytes
+
+
+class DepositFile(NamedTuple):
+    """Part of a volume of a deposit, as MonthFile of a file. ``path``: name of the volume. Answer: Wanted."""
+
+    deposit: str
+    path: str
+    offset: int
+    data: bytes
+    last: bool
+
+
+class DepositAsk(NamedTuple):
+    """What became of a deposit? Answer: DepositVerdict."""
+
+    deposit: str
+
+
+class HandBack(NamedTuple):
+    """What was registered at the top node while it answered for this node? Answer: Handed.
+
+    ``takeover``: its id, empty where none is known yet; ``taken``: number of the last change of it that this node has,
+    0 of none; ``kept``: numbers of changes that it did not take, since it had a later one of its own.
+    """
+
+    takeover: str
+    taken: int
+    kept: tuple[int, ...]
+
+
 # --- answers ---
 class Refused(NamedTuple):
     """A row that the top node does not take, and why. ``rule``: a word that stands for the reason."""
@@ -211,7 +245,7 @@ class Cosigned(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Answer to Month and MonthFile. ``have``: the month is complete, and all of it as it was signed.
+    """Answer to Month and MonthFile, Deposit and DepositFile. ``have``: it is complete, and all of it as it was signed.
 
     ``path``, ``offset``: what comes next; empty where ``have``, or where Month is to be said first. ``fault``: why
     something was thrown away, empty where nothing was.
@@ -223,6 +257,38 @@ class Wanted(NamedTuple):
     fault: str
 
 
+class DepositVerdict(NamedTuple):
+    """Answer to DepositAsk. ``verdict``: unknown, waiting, accepted or rejected; the words say why."""
+
+    verdict: str
+    zh: str
+    en: str
+
+
+class Made(NamedTuple):
+    """A change that was registered at the top node. ``number``: from 1 in each takeover. ``values``: those of the
+    record as on the Handle wire (``core/wire/values.py``), None where it was deleted. ``before``: SHA-256 of the
+    values that it replaced, empty where there were none. ``who``: as the emergency page knew it.
+    """
+
+    number: int
+    handle: str
+    values: bytes | None
+    before: bytes
+    at_ms: int
+    who: str
+
+
+class Handed(NamedTuple):
+    """Answer to HandBack. ``takeover``: empty where the top node did not take over. ``changes``: those behind
+    ``taken``, in order. ``over``: there are no more, and the top node refers to this node again.
+    """
+
+    takeover: str
+    changes: tuple[Made, ...]
+    over: bool
+
+
 class Refusal(NamedTuple):
     """The answer to a message that is not taken at all. ``number``: the last number of a message that was."""
 
@@ -232,6 +298,11 @@ class Refusal(NamedTuple):
     number: int
 
 
-Question = Connect | Delta | Piece | Repair | CompareRanges | ListKeys | Review | Checkpoint | Month | MonthFile
-Answer = Receipt | State | Differing | Keys | Verdict | Cosigned | Wanted | Refusal
+Question = (
+    Connect | Delta | Piece | Repair | CompareRanges | ListKeys | Review | Checkpoint | Month | MonthFile
+    | Deposit | DepositFile | DepositAsk | HandBack
+)  # fmt: skip
+Answer = (
+    Receipt | State | Differing | Keys | Verdict | Cosigned | Wanted | DepositVerdict | Handed | Refusal
+)  # fmt: skip
 Message = Question | Answer

@@ -22,7 +22,7 @@ from sync.feeding import DAYS_END, gather, gather_days, last_serial
 from sync.messages import Delta, Holding, Item, Piece, Receipt, Refused, Repair
 from sync.skim import Look, read_feed
 from sync.source import Source
-from sync.table import INTEGER_MAX, Basis, Operation
+from sync.table import INTEGER_MAX, Basis, Operation, TableKind
 
 Message = Delta | Piece | Repair
 
@@ -91,6 +91,21 @@ def whole(snapshot: Snapshot, source: Source, state: TableState) -> TableState:
         at = max(1, last_serial(snapshot, source))
     return state._replace(
         piece_at=at, piece_next=b"", context=source.context(snapshot), pending=0, looked=at, fault="", ahead=0
+    )  # fmt: skip
+
+
+def anew(table: TableKind, state: TableState, serial: int) -> TableState:
+    """Return the state of a table of a node that was put back from a copy: all of it is sent, whatever is held above.
+
+    ``serial``: that the node goes on behind, which is above all that the former one gave, so that nothing held above
+    is ahead. Rows of days never change: those that are missing are sent, as ever.
+    """
+    if table.basis is Basis.DAYS:
+        return state._replace(fault="", ahead=0)
+    at = serial if table.basis is Basis.FEED else state.serial
+    return state._replace(
+        serial=at, looked=at, pending=0, piece_at=0, piece_next=b"", context=_NEVER, fault="", next_ms=Millis(0),
+        ahead=0,
     )  # fmt: skip
 
 
@@ -224,7 +239,8 @@ def _out_of_step(source: Source, state: TableState, receipt: Receipt) -> TableSt
         return state._replace(fault=AHEAD.format(held=claimed, sent=state.serial), ahead=claimed)
     if held.piece_at:
         return state._replace(serial=max(held[1:3]), pending=0, context=_NEVER, ahead=0)
-    fault = BEHIND.format(held=held.serial, sent=state.serial) if held.serial < state.serial else ""
+    lost = held.serial < state.serial and state.context != _NEVER  # all of it is sent in any case
+    fault = BEHIND.format(held=held.serial, sent=state.serial) if lost else ""
     context = _NEVER if source.table.basis is Basis.WHOLE or state.context else b""
     return state._replace(serial=held.serial, looked=held.serial, pending=0, context=context, fault=fault, ahead=0)
 

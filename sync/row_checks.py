@@ -20,9 +20,11 @@ from core.party import fields as party
 from core.party.check import check_subject
 from core.party.contacts import parse_address
 from core.party.rules import Fault, RuleError
+from core.store.monitor_rows import is_event_number
 from core.store.record_rows import record_key
 from core.wire.metadata import is_code, is_item_name, is_version, template_key
 from sync import fields
+from sync.monitor.figures import NODE as THIS_NODE
 from sync.rules import field_fault, row_fault
 from sync.subject_fields import PERSON
 from sync.table import Field, TableKind, unpack_row
@@ -268,12 +270,51 @@ def _member(table: TableKind, name: str) -> Field:
     return next(field for field in table.fields if field.name == name)
 
 
+def _figure_faults(table: TableKind, row: Named) -> Iterator[Fault]:
+    """Yield faults of the figures of a day: known together or not at all, and the least is not above the most."""
+    for name in ("resolution", "registration"):
+        answers, mean, most, most_s, least, least_s, peak, peak_s = (row[f"{name}_{each}"] for each in _FIGURES)
+        measured = (mean, most, most_s, least, least_s)
+        if any((each is None) is bool(answers) for each in measured) or (peak is None) is not (peak_s is None):
+            yield field_fault("row-figures", _member(table, f"{name}_answers"))
+        elif answers and not (least <= mean <= most and (peak is None or 0 < peak <= answers)):
+            yield field_fault("row-figures", _member(table, f"{name}_mean_us"))
+    yield from _subject_of_measure_faults(table, row)
+
+
+_FIGURES: Final = ("answers", "mean_us", "max_us", "max_s", "min_us", "min_s", "peak", "peak_s")
+
+
+def _event_faults(table: TableKind, row: Named) -> Iterator[Fault]:
+    if not is_event_number(_octets_of(row["number"])):
+        yield field_fault("row-kind", _member(table, "number"))
+    ends = row["ends"]
+    if (ends is not None) is not (row["status"] == _RECOVERED):
+        yield field_fault("row-ends", _member(table, "ends"))
+    elif ends is not None and not is_event_number(_octets_of(ends)):
+        yield field_fault("row-kind", _member(table, "ends"))
+    yield from _subject_of_measure_faults(table, row)
+
+
+_RECOVERED: Final = 2
+
+
+def _subject_of_measure_faults(table: TableKind, row: Named) -> Iterator[Fault]:
+    if row["subject"] != THIS_NODE:
+        try:
+            check_prefix(row["subject"], _PREFIX_RULES)
+        except IdentifierError:
+            yield field_fault("row-kind", _member(table, "subject"))
+
+
 _BEYOND: Final[dict[str, Callable[[TableKind, Named], Iterator[Fault]]]] = {
     **dict.fromkeys(("T1", "T6"), _subject_faults),
     **dict.fromkeys(("T2", "T7"), _route_faults),
     **dict.fromkeys(("T3", "T8", "T10"), _prefix_faults),
     **dict.fromkeys(("T4", "T11"), _template_faults),
     "T9": _identifier_faults,
+    "T12": _figure_faults,
+    "T13": _event_faults,
 }
 
 
@@ -296,6 +337,17 @@ def route_key(row: Named) -> bytes:
 def day_prefix_key(row: Named) -> bytes:
     """Return the key of a row of T3 or T8."""
     return _octets_of(row["day"]) + b"/" + _octets_of(row["prefix"]).upper()
+
+
+def day_subject_key(row: Named) -> bytes:
+    """Return the key of a row of T12."""
+    subject = _octets_of(row["subject"])
+    return _octets_of(row["day"]) + b"/" + (subject if row["subject"] == THIS_NODE else subject.upper())
+
+
+def event_key(row: Named) -> bytes:
+    """Return the key of a row of T13."""
+    return _octets_of(row["number"])
 
 
 def version_key(row: Named) -> bytes:
@@ -328,5 +380,7 @@ _FITS: Final[dict[str, Callable[[bytes, Named], bool]]] = {
     **dict.fromkeys(("T4", "T11"), _fits_version),
     **dict.fromkeys(("T5", "T10"), _fits(application_key)),
     "T6": _fits(party_key),
+    "T12": _fits(day_subject_key),
+    "T13": _fits(event_key),
     "T9": lambda key, row: _is_key_of(key, row["identifier"]),
 }

@@ -27,6 +27,11 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "{label}：批次须同时有产品标识、位数和数量，普通标识均不填写",
         "{name}: a lot has product, serial_length and count together, another identifier none of them",
     ),
+    "row-figures": ("{label}：各项数据互相矛盾", "{name}: the figures contradict one another"),
+    "row-ends": (
+        "{label}：恢复须指明所恢复的异常，异常则不填",
+        "{name}: a recovery names the anomaly that it ends, an anomaly none",
+    ),
 }
 
 

@@ -14,6 +14,7 @@ from core.changes import KIND_AT, Serial, identifier_of, unpack_change
 from core.clock import Millis, format_instant
 from core.errors import NodeError
 from core.store.engine import Snapshot, Table
+from core.store.handed_rows import handed_state, kept_of, kept_range, seen_of
 from core.store.upstream_rows import (
     LinkState,
     TableState,
@@ -101,7 +102,28 @@ def dump_standing(
         "clock_ahead_ms": link.skew_ms,
         "verified": _instant(link.verified_ms),
         "differences": link.differences if link.verified_ms else None,
+        "takeover": _dump_takeover(snapshot, upstream),
         "tables": {name: _dump_table(snapshot, upstream, source, now_ms) for name, source in sources.items()},
+    }
+
+
+def _dump_takeover(snapshot: Snapshot, upstream: str) -> dict[str, Any] | None:
+    """Return the last takeover of a top node, None where there was none. Bounds: _REFUSED_TOLD changes kept out."""
+    seen = seen_of(snapshot, upstream)
+    if seen is None:
+        return None
+    state = handed_state(snapshot, upstream)
+    kept = kept_of(snapshot.scan(Table.HANDED_BACK, *kept_range(upstream)))
+    return {
+        "takeover": seen.takeover,
+        "on": not seen.over_ms,
+        "seen": _instant(seen.seen_ms),
+        "over": _instant(seen.over_ms),
+        "taken": state.taken if state.takeover == seen.takeover else 0,
+        "kept": [
+            {"number": number, "handle": each.handle, "who": each.who, "at": _instant(each.at_ms), "why": each.why}
+            for number, each in islice(kept, _REFUSED_TOLD)
+        ],
     }
 
 

@@ -1,4 +1,4 @@
-"""What a table of the docking agreement is: number, cadence, key, fields. The eleven of them: ``sync/tables.py``.
+"""What a table of the docking agreement is: number, cadence, key, fields. All of them: ``sync/tables.py``.
 
 A row is the msgpack array of the values of the table's fields, in the order of the fields, in the one form that
 ``pack_row`` gives: both sides compare rows by their octets. What a field does not know is None: nothing is invented.
@@ -75,7 +75,7 @@ class Field(NamedTuple):
 
 
 class TableKind(NamedTuple):
-    """One table. ``name``: T1 to T11. ``personal``: its rows hold personal data, and are sealed at rest above.
+    """One table. ``name``: T1 to T13. ``personal``: its rows hold personal data, and are sealed at rest above.
 
     ``cadence``: by the docking agreement. ``sent``: how often this node sends it, never less often.
     """
@@ -92,7 +92,7 @@ class TableKind(NamedTuple):
 
     @property
     def number(self) -> int:
-        """Return 1 to 11."""
+        """Return 1 to 13."""
         return int(self.name[1:])
 
 

@@ -1,7 +1,8 @@
-"""The eleven tables of the docking agreement, by name.
+"""The tables of the docking agreement, by name.
 
-Source: the national node's tables T1 to T11 and their cadences. A table is never sent less often than by the
-agreement. T7 goes in real time where the agreement says hourly: a route that the top node learns late leads clients
+Source: the national node's tables T1 to T11 and their cadences; T12 and T13 are our numbers for the two reports of
+annex 2 (national node §2): the figures of a day, and anomalies as they happen. A table is never sent less often than by
+the agreement. T7 goes in real time where the agreement says hourly: a route that the top node learns late leads clients
 to where the prefix is not answered any more.
 """
 
@@ -63,6 +64,14 @@ TABLES: Final = {
         TableKind(
             "T11", "企业元数据模板", "metadata templates of enterprises", _C.REAL_TIME, _C.REAL_TIME, _B.FEED,
             "CODE@version", fields.T11,
+        ),
+        TableKind(
+            "T12", "监测数据日报", "figures of a day", _C.DAILY, _C.DAILY, _B.DAYS,
+            "day/subject", fields.T12,
+        ),
+        TableKind(
+            "T13", "异常与恢复事件", "anomalies and recoveries", _C.REAL_TIME, _C.REAL_TIME, _B.FEED,
+            "number", fields.T13,
         ),
     )
 }  # fmt: skip

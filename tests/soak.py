@@ -13,6 +13,8 @@ from collections import Counter
 from pathlib import Path
 
 from core.ident.unitcode import LOT_KEY_BYTES, UnitCodes
+from tests.kit import escrow_drill, takeover_drill
+from tests.kit.backup_drill import Drilled, drill
 from tests.kit.crowd import Crowded, crowd
 from tests.kit.guesses import altered_hits, guessed_hits
 from tests.kit.killing import PREFIX, KillRounds
@@ -49,6 +51,9 @@ def main() -> int:
         "--sync-kills", type=int, default=100, help="rounds that kill what sends to a top node, or that"
     )
     parser.add_argument("--connections", type=int, default=5_000, help="connections over HTTP that do nothing")
+    parser.add_argument("--answers", type=int, default=10_000, help="of a node that was put back, compared")
+    parser.add_argument("--escrow-answers", type=int, default=50_000, help="of a node put back from deposits, by each")
+    parser.add_argument("--takeovers", type=int, default=5, help="nodes killed and taken over by a top node")
     parser.add_argument("--guesses", type=int, default=1_000_000, help="guesses at unit codes")
     parser.add_argument("--bags", type=int, default=100_000, help="bags of a shift at a packing line")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
@@ -65,6 +70,13 @@ def main() -> int:
         with Node(folder / "logs", PREFIX, resolver__workers=2) as node:
             logs = endure_log_kills(node, options.log_kills, chance)
         sync = _sync_kills(folder, options.sync_kills, chance)
+        (folder / "backup").mkdir()
+        drilled = drill(folder / "backup", options.answers, chance)
+        (folder / "escrow").mkdir()
+        rebuilt = escrow_drill.drill(
+            folder / "escrow", options.escrow_answers, options.escrow_answers // 10, chance, records=20_000
+        )
+        takeovers = _takeovers(folder, options.takeovers, chance)
         with Node(folder / "crowd", PREFIX) as node:
             crowded = crowd(node, options.connections)
         shifts = _shifts(folder, options.bags, chance)
@@ -85,6 +97,10 @@ def main() -> int:
         "Then a node sends to a top node that misbehaves, and the process that sends, the node or the top node is",
         "killed between a commit and its sending, or between that and its acknowledgement: in the end every table is",
         "equal, and the top node has each change of an identifier once.",
+        "Then a node is backed up twice under full write load, put back and started; both answer the same.",
+        "Then a node with something of every kind is put back from a FULL and two DIFFs alone; both answer the same.",
+        "Then nodes are killed, and a top node that probes each second answers for them and registers, is killed, too,",
+        "and hands back to a node that is killed twice meanwhile, and to one that hung: in the end both are equal.",
         "Then a crowd of connections that do nothing, and another client that is served.",
         "Then guesses at the codes of a lot of a million units, and genuine codes of which one or two characters are",
         "others or change places. Then a shift at a packing line, once in one go, and once offline, killed and torn",
@@ -98,6 +114,8 @@ def main() -> int:
         *_kill_rows(kills),
         *_log_rows(logs),
         *_sync_rows(sync),
+        *_backup_rows(drilled),
+        *_escrow_rows(rebuilt, takeovers),
         *_crowd_rows(crowded),
         *_guess_rows(options.guesses, chance),
         *shifts,
@@ -190,6 +208,37 @@ def _sync_rows(runs: list[SyncEndured]) -> list[str]:
         f"| changes of identifiers, each at the top node once | {sum(run.changes for run in runs)} |",
         f"| rows compared in the end, none different | {sum(run.rows for run in runs)} |",
     ]
+
+
+def _backup_rows(drilled: Drilled) -> list[str]:
+    protocols = ", ".join(f"{name} {count}" for name, count in sorted(drilled.compared.items()))
+    return [
+        f"| answers of a node that was put back, none different | {protocols} |",
+        f"| changes between two backups, behind the second | {drilled.between}, {drilled.behind} |",
+    ]
+
+
+def _takeovers(folder: Path, count: int, chance: random.Random) -> list[takeover_drill.Drilled]:
+    runs = []
+    for number in range(count):
+        place = folder / f"takeover-{number}"
+        place.mkdir()
+        runs.append(takeover_drill.Drill(place, chance, 2_000, 80).run(3_000, rough=True))
+    return runs
+
+
+def _escrow_rows(rebuilt: escrow_drill.Drilled, takeovers: list[takeover_drill.Drilled]) -> list[str]:
+    protocols = ", ".join(f"{name} {count}" for name, count in sorted(rebuilt.compared.items()))
+    rows = [f"| answers of a node put back from deposits, none different | {protocols} |"]
+    if takeovers:
+        compared = sum(sum(run.compared.values()) for run in takeovers)
+        rows += [
+            f"| takeovers, and answers of the top node, none different | {len(takeovers)}, {compared} |",
+            "| longest from a kill to an answer by way of the top node, in periods of probes | "
+            f"{max(run.periods for run in takeovers):.1f} (bound 3) |",
+            f"| changes handed back, each once | {sum(run.taken for run in takeovers)} |",
+        ]
+    return rows
 
 
 def _crowd_rows(crowded: Crowded) -> list[str]:

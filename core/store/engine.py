@@ -58,6 +58,10 @@ class Table(Enum):
     SYNC_TABLES = "sync_tables"
     SYNC_REFUSED = "sync_refused"
     SYNC_DAYS = "sync_days"
+    MONITOR_HOURS = "monitor_hours"
+    MONITOR_EVENTS = "monitor_events"
+    DEPOSITS = "deposits"
+    HANDED_BACK = "handed_back"
     TOKENS = "tokens"
     TOKEN_TIMES = "token_times"  # noqa: S105 - a table's name
 

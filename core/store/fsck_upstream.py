@@ -1,8 +1,9 @@
 """Are the rows of what is owed to top nodes what they should be? A part of ``fsck.py``; reads only through a Snapshot.
 
-Checked: every row of UPSTREAMS, SYNC_TABLES, SYNC_REFUSED and SYNC_DAYS can be read, under a key of its form; an
-upstream is under the id of its key; a state and a refused row are of a table that there is (of a top node that is not
-connected, too: connected again it goes on where it was); a row of a day begins with the prefix and the day of its key.
+Checked: every row of UPSTREAMS, SYNC_TABLES, SYNC_REFUSED, SYNC_DAYS, DEPOSITS and HANDED_BACK can be read, under a
+key of its form; an upstream is under the id of its key; a state and a refused row are of a table that there is (of a
+top node that is not connected, too: connected again it goes on where it was); a row of a day begins with the prefix
+and the day of its key.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import msgpack
 
 from core.errors import StoreError
 from core.signature import KEY_ID_DIGITS, key_id
+from core.store.deposit_rows import unpack_deposit
 from core.store.engine import Snapshot, Table
+from core.store.handed_rows import check_handed
 from core.store.upstream_rows import (
     TABLES,
     day_of,
@@ -41,7 +44,7 @@ _ID = re.compile(rb"[0-9a-f]{%d}" % KEY_ID_DIGITS)
 
 
 def check_upstream(snapshot: Snapshot) -> Iterator[str]:
-    """Yield a sentence for each fault. Cost: reads all rows of the four tables."""
+    """Yield a sentence for each fault. Cost: reads all rows of the five tables."""
     for key, row in snapshot.scan(Table.UPSTREAMS, b""):
         try:
             public = unpack_upstream(row).public_key
@@ -53,6 +56,15 @@ def check_upstream(snapshot: Snapshot) -> Iterator[str]:
     yield from _states(snapshot)
     yield from _refused(snapshot)
     yield from _days(snapshot)
+    for key, row in snapshot.scan(Table.DEPOSITS, b""):
+        try:
+            unpack_deposit(row)
+        except StoreError as error:
+            yield f"deposits {key!r}: {error.message}"
+    for key, row in snapshot.scan(Table.HANDED_BACK, b""):
+        fault = check_handed(key, row, _ID.fullmatch)
+        if fault:
+            yield f"handed_back {key!r}: {fault}"
 
 
 def _states(snapshot: Snapshot) -> Iterator[str]:

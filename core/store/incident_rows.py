@@ -111,6 +111,11 @@ def incident_id(number: int) -> str:
     return f"I{number:06}"
 
 
+def incident_number(key: bytes) -> int:
+    """Return the number in the key of an incident, 0 where it has none."""
+    return int(key[1:]) if key[1:].isdigit() else 0
+
+
 def pack_last(number: int) -> bytes:
     """Return the row of the number of the last incident."""
     return number.to_bytes(_NUMBER_BYTES, "big")

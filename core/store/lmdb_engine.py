@@ -23,7 +23,7 @@ import logging
 import os
 import resource
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,7 @@ from core import limits
 from core.changes import Serial
 from core.errors import Outcome, StoreError
 from core.store.engine import Batch, ExpectationError, Statistics, StorePanicError, Table
+from core.store.restart import RESTARTED_KEY
 
 _LOG: Final = logging.getLogger("saltern.store")
 _FEED: Final = b"changes"
@@ -53,6 +54,7 @@ _LATER: Final = frozenset((
     Table.COMPLAINTS, Table.WAITING_COMPLAINTS,
     Table.TRANSFERS, Table.HISTORY,
     Table.UPSTREAMS, Table.SYNC_TABLES, Table.SYNC_REFUSED, Table.SYNC_DAYS,
+    Table.MONITOR_HOURS, Table.MONITOR_EVENTS, Table.DEPOSITS, Table.HANDED_BACK,
     Table.LOTS, Table.LOT_TALLIES, Table.LOT_BLOCKS, Table.LOT_RUNS, Table.LOT_EVENTS, Table.LOT_CONTENTS,
 ))  # fmt: skip
 """Tables that a store of an earlier version lacks: whoever may write makes them, empty."""
@@ -276,6 +278,43 @@ class LmdbEngine:
             serial = Serial(serial + len(changes))
             transaction.put(_SERIAL_KEY, _serial_key(serial), db=meta)
         return serial
+
+    def copy(self, folder: Path) -> None:
+        """Write one committed state into an empty folder, compacted; whoever reads or writes goes on meanwhile.
+
+        Errors: StoreError, with STORE_FULL where there is no room.
+        """
+        try:
+            self._environment.copy(str(folder), compact=True)
+        except lmdb.Error as error:
+            named = any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+            full = named or _no_room(folder)  # the rest of a write that was cut short is told as EINVAL
+            raise StoreError(
+                f"存储未能复制到 {folder}。The store cannot be copied to {folder}: {error}",
+                outcome=Outcome.STORE_FULL if full else Outcome.INTERNAL,
+            ) from None
+
+    def restart(self, serial: Serial, forget: Iterable[Table] = ()) -> None:
+        """Forget the change feed, and all rows of some tables: the next change is the one behind ``serial``.
+
+        For a node that is put back (``core/store/restart.py``). Errors: StoreError; ValueError for a serial that was
+        given already.
+        """
+        meta = self._tables[Table.META]
+        try:
+            with self._environment.begin(write=True) as transaction:
+                if serial < _read_serial(transaction, meta):
+                    raise ValueError(f"serial {serial} was given already")
+                transaction.drop(self._feed, delete=False)
+                for table in forget:
+                    transaction.drop(self._tables[table], delete=False)
+                transaction.put(_SERIAL_KEY, _serial_key(serial), db=meta)
+                transaction.put(RESTARTED_KEY, _serial_key(serial), db=meta)
+        except lmdb.PanicError as error:
+            raise StorePanicError(str(error)) from error
+        except lmdb.Error as error:
+            self._require_usable(error)
+            raise _failed(self._folder, error) from None
 
     def statistics(self) -> Statistics:
         with self._environment.begin() as transaction:

@@ -1,13 +1,22 @@
-"""The queue of the statutory logs, as the sequencer reads it: rows of LOG_QUEUE, in their order."""
+"""The queue of the statutory logs: rows of LOG_QUEUE in their order, as the sequencer reads them; and one more."""
 
 from __future__ import annotations
 
 from core.clock import Millis
 from core.errors import StoreError
-from core.store.engine import Batch, Engine, Table
-from core.store.log_rows import LAST_LOG_KEY, LogEntry, LogRow, log_key, unpack_log_row
+from core.store.engine import Batch, Engine, Snapshot, Table
+from core.store.log_rows import LAST_LOG_KEY, LogEntry, LogRow, log_key, pack_log_row, unpack_log_row
 from core.streams import Stream
 from core.who import NODE
+
+
+def append(batch: Batch, snapshot: Snapshot, row: LogRow) -> None:
+    """Put a row behind the last one, once a batch. The commit rests on its number: another writer may be faster."""
+    last = snapshot.get(Table.META, LAST_LOG_KEY)
+    number = int.from_bytes(last or b"", "big") + 1
+    batch.expect(Table.META, LAST_LOG_KEY, last)
+    batch.put(Table.META, LAST_LOG_KEY, log_key(number))
+    batch.put(Table.LOG_QUEUE, log_key(number), pack_log_row(row))
 
 
 class LogQueue:

@@ -24,12 +24,11 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeVar
 
-import msgpack
-
 from core.clock import Millis, read_millis
 from core.errors import StoreError
 from core.ident.unitcode import CHECK_BYTES, INDEXES_MAX, LOT_CODE_CHARS_MAX, SCHEME, SERIAL_CHARS
 from core.lots import GRADES, Level, Packaging, UnitState
+from core.store.versioned import pack_versioned, read_versioned
 
 T = TypeVar("T")
 
@@ -44,7 +43,6 @@ _INDEX: Final = struct.Struct(">I")
 _NUMBER: Final = struct.Struct(">Q")
 _STATES: Final = {state.value: state for state in UnitState}
 _EVENTS: Final = (*_STATES, PACKED)
-_DATE_CHARS: Final = 10
 
 
 class LotRow(NamedTuple):
@@ -194,7 +192,7 @@ def _last(key: bytes, form: struct.Struct) -> int:
 # --- rows ---
 def pack_lot(row: LotRow) -> bytes:
     """Return the row of a lot."""
-    return _pack((row.product, row.folded, *row.packaging, *row[3:]))
+    return pack_versioned((row.product, row.folded, *row.packaging, *row[3:]))
 
 
 def unpack_lot(row: bytes) -> LotRow:
@@ -222,7 +220,7 @@ def _lot(packed: Any) -> LotRow:
 
 def pack_tally(row: Tally) -> bytes:
     """Return the row of a tally."""
-    return _pack((row.events, {state.value: counts for state, counts in row.states.items() if any(counts)}))
+    return pack_versioned((row.events, {state.value: counts for state, counts in row.states.items() if any(counts)}))
 
 
 def unpack_tally(row: bytes | None) -> Tally:
@@ -242,7 +240,7 @@ def _counts(packed: Any) -> tuple[int, int, int]:
 
 def pack_block(row: Block) -> bytes:
     """Return the row of a block."""
-    return _pack(tuple(row))
+    return pack_versioned(tuple(row))
 
 
 def unpack_block(row: bytes) -> Block:
@@ -257,7 +255,7 @@ def _block(packed: Any) -> Block:
 
 def pack_run(row: Run) -> bytes:
     """Return the row of a run."""
-    return _pack((row.stop, row.state.value, *row[2:]))
+    return pack_versioned((row.stop, row.state.value, *row[2:]))
 
 
 @lru_cache(maxsize=4_096)
@@ -275,7 +273,7 @@ def _run(packed: Any) -> Run:
 
 def pack_event(row: LotEvent) -> bytes:
     """Return the row of an event."""
-    return _pack(tuple(row))
+    return pack_versioned(tuple(row))
 
 
 def unpack_event(row: bytes) -> LotEvent:
@@ -307,18 +305,8 @@ def unpack_contents(row: bytes) -> int:
 
 
 # --- pieces ---
-def _pack(members: tuple[Any, ...]) -> bytes:
-    packed: bytes = msgpack.packb(members)
-    return _VERSION + packed
-
-
 def _read(row: bytes, read: Callable[[Any], T]) -> T:
-    try:
-        if row[:1] != _VERSION:
-            raise ValueError(f"version {row[:1]!r}")
-        return read(msgpack.unpackb(row[1:]))
-    except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException) as error:
-        raise StoreError(f"a row of a lot cannot be read: {error}") from None
+    return read_versioned(row, "a row of a lot", read)
 
 
 def _int(value: Any) -> int:

@@ -83,6 +83,11 @@ def pack_record(handle: bytes, values: Values) -> RecordRows:
     return RecordRows(head + encode_values(values), bytes((_VERSION, answer_flags)) + dump_values(public))
 
 
+def has_private(row: bytes) -> bool:
+    """Whether a RECORDS row says that a value of it is not public."""
+    return len(row) > 1 and bool(row[1] & _PRIVATE)
+
+
 def unpack_values(row: bytes) -> Values:
     """Return the values of a RECORDS row. Errors: StoreError if it cannot be read."""
     return _unpack(row)[1]

@@ -8,9 +8,9 @@ SYNC_TABLES   key: key id, "/", name of the table (``T6``)
               key id, "/logs": 1, then msgpack of the name of each log (``change/2026-11``) and the members of LogSent
 SYNC_REFUSED  key: the same, 00, serial of the change (8), key of the row
               row: 1, then msgpack, the members of RefusedRow
-SYNC_DAYS     key: name of the table, "/", day (2026-11-22), "/", folded prefix
-              row: 1, then the row of T3 or T8 (``sync/table.py``)
-              without a prefix: 1, then msgpack [month, leaf]: the day is whole, and where the next one begins
+SYNC_DAYS     key: name of the table, "/", day (2026-11-22), "/", folded prefix; of T12 the subject
+              row: 1, then the row of T3, T8 or T12 (``sync/table.py``)
+              without a prefix: 1, then msgpack [month, leaf]: the day is whole, and where the next one begins (T3, T8)
 
 UPSTREAMS is written by the registrar, the others by whoever holds ``data/sync.lock``. Numbers are big-endian.
 """
@@ -27,12 +27,15 @@ from core.clock import Millis, parse_day, parse_month, read_millis
 from core.errors import StoreError
 from core.signature import PUBLIC_KEY_BYTES
 from core.store.engine import Snapshot, Table
+from core.store.versioned import pack_versioned, read_versioned
 from core.streams import parse_log
 
 T = TypeVar("T")
 
-TABLES: Final = frozenset(f"T{number}" for number in range(1, 12))
-DAY_TABLES: Final = ("T3", "T8")
+TABLES: Final = frozenset(f"T{number}" for number in range(1, 14))
+STATISTICS_TABLES: Final = ("T3", "T8")
+FIGURES_TABLE: Final = "T12"
+DAY_TABLES: Final = (*STATISTICS_TABLES, FIGURES_TABLE)
 
 _VERSION: Final = b"\x01"
 _SERIAL: Final = struct.Struct(">Q")
@@ -127,7 +130,7 @@ class RefusedRow(NamedTuple):
 
 def pack_upstream(row: Upstream) -> bytes:
     """Return the row of an upstream."""
-    return _pack(row)
+    return pack_versioned(row)
 
 
 def unpack_upstream(row: bytes) -> Upstream:
@@ -157,7 +160,7 @@ def table_key(upstream: str, table: str) -> bytes:
 
 def pack_table_state(row: TableState) -> bytes:
     """Return the row of a table's state."""
-    return _pack(row)
+    return pack_versioned(row)
 
 
 def unpack_table_state(row: bytes | None) -> TableState:
@@ -179,7 +182,7 @@ def link_key(upstream: str) -> bytes:
 
 def pack_link_state(row: LinkState) -> bytes:
     """Return the row of how it stands with a top node."""
-    return _pack(row)
+    return pack_versioned(row)
 
 
 def unpack_link_state(row: bytes | None) -> LinkState:
@@ -254,7 +257,7 @@ def refused_of(key: bytes) -> tuple[int, bytes]:
 
 def pack_refused(row: RefusedRow) -> bytes:
     """Return the row of a refused row."""
-    return _pack(row)
+    return pack_versioned(row)
 
 
 def unpack_refused(row: bytes) -> RefusedRow:
@@ -305,7 +308,7 @@ def day_of(key: bytes) -> tuple[str, str, bytes]:
 
 def pack_mark(mark: DayMark) -> bytes:
     """Return the mark of a day that is whole."""
-    return _pack(mark)
+    return pack_versioned(mark)
 
 
 def unpack_mark(row: bytes) -> DayMark:
@@ -321,15 +324,5 @@ def _mark(packed: Any) -> DayMark:
 
 
 # --- pieces ---
-def _pack(members: tuple[Any, ...]) -> bytes:
-    packed: bytes = msgpack.packb(members)
-    return _VERSION + packed
-
-
 def _read(row: bytes, read: Callable[[Any], T]) -> T:
-    try:
-        if row[:1] != _VERSION:
-            raise ValueError(f"version {row[:1]!r}")
-        return read(msgpack.unpackb(row[1:]))
-    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
-        raise StoreError(f"a row of what is owed upstream cannot be read: {error}") from None
+    return read_versioned(row, "a row of what is owed upstream", read)

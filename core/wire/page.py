@@ -52,20 +52,24 @@ KEPT_BY_NOBODY: Final = "no-store"
 """``cache`` of a page that shows what somebody typed, or what is his alone."""
 
 _LINKS: Final = (("/", "首页 Home"), ("/about", "服务说明 About"), ("/complaints", "投诉 Complaints"))
+_TOP_FOOT: Final = "Saltern · 参考顶级节点 Reference top node"
 _FOOT: Final = "Saltern · 工业互联网标识解析二级节点 Secondary node for industrial identifiers"
 
 
-def page(outcome: Outcome, title: str, body: str, *, cache: str = "no-cache", extra: Headers = ()) -> Response:
+def page(
+    outcome: Outcome, title: str, body: str, *, cache: str = "no-cache", extra: Headers = (), of_node: bool = True
+) -> Response:  # fmt: skip
     """Return a page; ``body`` is HTML, ``title`` is text.
 
-    ``cache``: Cache-Control; a copy that somebody keeps is asked for again, where nothing else is said.
+    ``cache``: Cache-Control; a copy that somebody keeps is asked for again, where nothing else is said. ``of_node``:
+    with the links and the foot of a node's pages; False for the reference top node.
     """
-    links = "".join(f'<a href="{path}">{name}</a>' for path, name in _LINKS)
+    links = "".join(f'<a href="{path}">{name}</a>' for path, name in _LINKS) if of_node else ""
     text = (
         f'<!doctype html><html lang="zh"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body><header><nav>{links}</nav></header>"
-        f"<main><h1>{escape(title)}</h1>{body}</main><footer>{_FOOT}</footer></body></html>"
+        f"<main><h1>{escape(title)}</h1>{body}</main><footer>{_FOOT if of_node else _TOP_FOOT}</footer></body></html>"
     )
     return Response(STATUSES[outcome].http, (*extra, *_HEADERS, ("Cache-Control", cache)), text.encode())
 

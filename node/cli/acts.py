@@ -55,6 +55,10 @@ class Desk(NamedTuple):
         actor = Actor(local=True, name=self.actor)
         with writer(self.config) as write:
             result = write(Request(command, actor, dry_run=dry_run))
+        return self.require(result, dry_run=dry_run)
+
+    def require(self, result: Result, *, dry_run: bool = False) -> Any:
+        """Return the JSON of a result. Errors: Refused."""
         told = (json.loads(result.body) if result.body else {}) | ({"dry_run": True} if dry_run else {})
         if not result.done:
             raise _refused(result, told)

@@ -26,6 +26,9 @@ from core.store.incident_rows import unpack_incident
 from core.store.lot_rows import unpack_lot
 from node import wiring
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
+from node.cli.doctor_backup import look_at_backups
+from node.cli.doctor_escrow import look_at_deposits
+from node.cli.doctor_month import look_at_month
 from node.cli.doctor_upstream import look_at_upstreams
 from node.duties import load_duties, validity
 from node.key_file import LOT_KEYS, PARTY_KEYS, KeyKind, load_keys
@@ -79,6 +82,8 @@ def doctor(deep: bool, config_file: Path, overrides: tuple[str, ...], as_json: b
             _disk,
             _node,
             _logs,
+            _month,
+            _backups,
         ):
             findings += check(config)
         findings += _store(config, deep)
@@ -257,6 +262,11 @@ def _logs(config: Config) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def _backups(config: Config) -> Iterator[Finding]:
+    """Whether there is a backup, and how old it is."""
+    yield Finding(*look_at_backups(config, clock.now_ms()))
+
+
 def _readiness(config: Config) -> Iterator[Finding]:
     """What load balancers are told; 503 where the resolution log or the store cannot be used."""
     address, port = config.text("http.address"), config.integer("http.port")
@@ -311,12 +321,28 @@ def _lots(config: Config, snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("ok", "lots", f"{number} 个批次 lots, {len(seen)} 个密钥 keys")
 
 
+def _month(config: Config) -> Iterator[Finding]:
+    """Whether the report of the last month was made."""
+    try:
+        yield from (Finding(*each) for each in look_at_month(config, clock.now_ms()))
+    except NodeError as error:
+        yield Finding("error", "report", error.message)
+
+
 def _upstreams(config: Config, snapshot: Snapshot) -> Iterator[Finding]:
     """What top nodes are owed, and whether they take it; nothing where none is connected."""
     try:
         yield from (Finding(*each) for each in look_at_upstreams(snapshot, make_sources(config), clock.now_ms()))
     except NodeError as error:
         yield Finding("error", "upstream", error.message)
+
+
+def _deposits(config: Config, snapshot: Snapshot) -> Iterator[Finding]:
+    """Whether there is a deposit, how old it is, and what became of it."""
+    try:
+        yield Finding(*look_at_deposits(config, snapshot, clock.now_ms()))
+    except StoreError as error:
+        yield Finding("error", "escrow", error.message)
 
 
 def _store(config: Config, deep: bool) -> Iterator[Finding]:
@@ -332,6 +358,7 @@ def _store(config: Config, deep: bool) -> Iterator[Finding]:
             yield from _incidents(snapshot)
             yield from _lots(config, snapshot)
             yield from _upstreams(config, snapshot)
+            yield from _deposits(config, snapshot)
         if deep:
             with store.snapshot() as snapshot:
                 faults = list(check_store(snapshot))

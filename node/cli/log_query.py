@@ -68,18 +68,21 @@ class NetworkOf(click.ParamType[Any]):
             raise click.BadParameter(error.message, ctx, param) from None
 
 
-class _Edge(Enum):
+class Edge(Enum):
+    """Which end of a range: its first millisecond; the last one, where an instant is in it; or what is behind it."""
+
     FIRST = 0
     LAST = 1
+    BEHIND = 2
 
 
-class _TimeOf(click.ParamType[Any]):
+class TimeOf(click.ParamType[Any]):
     """The first millisecond of a range, or the one behind its last."""
 
     name = "time"
 
-    def __init__(self, edge: _Edge) -> None:
-        self._last = edge is _Edge.LAST
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return Unix milliseconds. Errors: BadParameter."""
@@ -87,14 +90,14 @@ class _TimeOf(click.ParamType[Any]):
             return value
         day = parse_day(value)
         if day is not None:
-            at_ms = shanghai_midnight(day) + (DAY_MS if self._last else 0)
+            at_ms = shanghai_midnight(day) + (0 if self._edge is Edge.FIRST else DAY_MS)
             if 0 <= at_ms <= TIME_MS_END:
                 return at_ms
         at = parse_given(value)
         at = parse_instant(value) if at is None else at
         if day is not None or at is None:
             raise click.BadParameter(f"{_TIME}: {value!r}", ctx, param)
-        return at + (1 if self._last else 0)
+        return at + (1 if self._edge is Edge.LAST else 0)
 
 
 @click.command()
@@ -102,11 +105,11 @@ class _TimeOf(click.ParamType[Any]):
     "--stream", default=Stream.RESOLUTION.value, show_default=True, type=StreamName(), help="哪一种日志 Which log."
 )
 @click.option(
-    "--from", "since_ms", metavar="T", type=_TimeOf(_Edge.FIRST), default=0, show_default="最早 the first",
+    "--from", "since_ms", metavar="T", type=TimeOf(Edge.FIRST), default=0, show_default="最早 the first",
     help="起始日（上海）或时刻 First day in Shanghai, or instant.",
 )  # fmt: skip
 @click.option(
-    "--to", "until_ms", metavar="T", type=_TimeOf(_Edge.LAST), default=TIME_MS_END, show_default="最新 the newest",
+    "--to", "until_ms", metavar="T", type=TimeOf(Edge.LAST), default=TIME_MS_END, show_default="最新 the newest",
     help="截止日（含当日）或时刻 Last day, inclusive, or instant.",
 )  # fmt: skip
 @click.option(

@@ -93,6 +93,7 @@ def config_check(config_file: Path, overrides: tuple[str, ...], as_json: bool) -
     wiring.tls_context(loaded)
     wiring.server_admins(loaded)
     wiring.rate_limit_exempt(loaded)
+    wiring.trusted_proxies(loaded)
     wiring.policy(loaded)
     warning = load_duties(loaded).warning(clock.now_ms())
     if warning is not None:
@@ -152,17 +153,22 @@ _LOG: Final = (
     ("log_verify", "prove"), ("log_retention", "retention"), ("log_retention", "hold_month"),
     ("log_retention", "release_month"),
 )  # fmt: skip
+_TOPNODE: Final = tuple(
+    ("topnode_takeover", name)
+    for name in ("probes", "takeovers", "probe", "takeover", "release", "emergency_token", "emergency_tokens")
+)
 _PLACES: Final = {
     **{
         name: Place(name, name)
         for name in (
-            "record", "sync", "party", "hold", "lot", "token", "template", "incident", "complaint", "line", "report",
-            "resolve", "doctor",
+            "record", "party", "hold", "lot", "token", "template", "incident", "complaint", "line", "report",
+            "resolve", "doctor", "monitor", "backup", "restore",
         )
     },
     "prefix": Place("prefix", "prefix", _TRANSFER),
+    "sync": Place("sync", "sync", (("escrow", "escrow"),)),
     "log": Place("log", "log", _LOG),
-    "topnode": Place("topnode", "topnode"),
+    "topnode": Place("topnode", "topnode", _TOPNODE),
     "changes": Place("trail", "changes"),
     "journal": Place("trail", "journal"),
 }  # fmt: skip

@@ -17,6 +17,7 @@ from node.cli.acts import Desk, governed
 from node.cli.common import Commands
 from node.cli.log_export import Day
 from node.cli.new_file import new_file
+from node.cli.report_month import downtime, month
 from node.inspection import make_pack
 from node.signing import load_signer
 from registry.commands import NoteAct
@@ -25,7 +26,11 @@ from registry.notes import INSPECTION
 
 @click.group(cls=Commands)
 def report() -> None:
-    """报告：检查材料包。Reports for the authorities: the pack for an inspection."""
+    """报告：检查材料包、月度报告。Reports for the authorities: the pack for an inspection, the month."""
+
+
+report.add_command(month)
+report.add_command(downtime)
 
 
 @report.command()

@@ -23,7 +23,7 @@ from node.sync_lock import sync_lock
 from node.sync_sources import make_sources
 from node.syncing import Sender, Syncing, hello, make_link, put_right
 from node.topnode_keys import read_public_key
-from registry.commands import ConnectUpstream, DisconnectUpstream
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream
 from sync.messages import State
 from sync.reconcile import Comparison, compare
 from sync.standing import dump_standing, show_key
@@ -222,6 +222,7 @@ def _show_standing(each: dict[str, Any]) -> None:
             f"  两端时钟相差 {each['clock_ahead_ms'] / 1000:.0f} 秒，请核对本机时间。"
             f"The clocks differ by {each['clock_ahead_ms'] / 1000:.0f} s: check the time of this machine"
         )
+    _show_takeover(each["takeover"])
     for name, table in each["tables"].items():
         more = "+" if table["waiting_at_least"] else ""
         click.echo(
@@ -232,6 +233,17 @@ def _show_standing(each: dict[str, Any]) -> None:
             click.echo(f"       {table['fault']}")
         for row in table["refused_rows"]:
             click.echo(f"       {row['key']}: {row['zh']}。{row['en']}")
+
+
+def _show_takeover(takeover: dict[str, Any] | None) -> None:
+    if takeover is None:
+        return
+    how = "进行中 on" if takeover["on"] else f"已结束 over {takeover['over']}"
+    click.echo(
+        f"  接管 takeover {takeover['takeover']} {how}, 自 since {takeover['seen']}, 已移入 taken {takeover['taken']}"
+    )
+    for kept in takeover["kept"]:
+        click.echo(f"       第 {kept['number']} 项未移入 kept out: {kept['handle']}  {kept['who']}  {kept['why']}")
 
 
 def _due(table: dict[str, Any]) -> str:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 
 from core import clock, limits
-from core.config import Config
-from core.errors import Outcome
 from core.signature import key_id
-from node.cli.acts import person
-from node.cli.common import Commands, F, Refused, json_flag, json_option, print_json, start_logging, telling
-from node.topnode_documents import node_document, review_document, row_document, tables_document
+from node.cli.common import Commands, json_option, print_json, start_logging
+from node.cli.topnode_common import Chosen, chosen_option, config_option, node_id_of, reason_option
+from node.topnode_documents import (
+    node_document,
+    review_document,
+    row_document,
+    tables_document,
+)
 from node.topnode_settings import load_topnode
 from sync.tables import TABLES
 from sync.topnode.rows import APPROVED, ASKED, REJECTED, WAITING
-from sync.topnode.store import TopStore
 
 _VERDICTS: Final = {
     WAITING: "待审核 waiting",
@@ -29,71 +28,6 @@ _VERDICTS: Final = {
     REJECTED: "已驳回 rejected",
     ASKED: "待补正 to be corrected",
 }
-
-
-class _Chosen(NamedTuple):
-    """What every command that looks or decides is given."""
-
-    config: Config
-    actor: str
-    as_json: bool
-
-    @contextmanager
-    def store(self) -> Iterator[TopStore]:
-        """Give the store, whether the top node runs or not."""
-        from node.topnode_store import open_top_store
-
-        store = open_top_store(self.config)
-        try:
-            yield store
-        finally:
-            store.close()
-
-    def say(self, told: Any, text: str) -> None:
-        """Print a result, as JSON or for people."""
-        if self.as_json:
-            print_json(told)
-        else:
-            click.echo(text)
-
-
-def _config_option(command: F) -> F:
-    command = click.option(
-        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="覆盖一项设置 Override a setting."
-    )(command)
-    return click.option(
-        "--config", "config_file", default="topnode.toml", show_default=True, metavar="FILE",
-        type=click.Path(dir_okay=False, path_type=Path), help="顶级节点配置文件 The top node's configuration.",
-    )(command)  # fmt: skip
-
-
-def _chosen(command: F) -> F:
-    """Add --config, --set, --json and --actor; what fails ends with its reasons as JSON on standard output."""
-
-    def run(
-        *arguments: Any, config_file: Path, overrides: tuple[str, ...], as_json: bool, actor: str, **options: Any
-    ) -> Any:
-        with telling():
-            return command(_Chosen(load_topnode(config_file, overrides), actor, as_json), *arguments, **options)
-
-    run.__doc__, run.__name__ = command.__doc__, command.__name__
-    run.__dict__.update(command.__dict__)
-    actor_option = click.option(
-        "--actor", default=getpass.getuser, show_default="当前用户 the user", metavar="NAME", callback=person,
-        help="经办人姓名 Who does it.",
-    )  # fmt: skip
-    wrapped: Any = actor_option(_config_option(json_flag(run)))
-    result: F = wrapped
-    return result
-
-
-def _words(_context: click.Context, _option: click.Parameter, text: str) -> str:
-    if not 0 < len(text) <= limits.TOPNODE_TEXT_CHARS_MAX or not text.isprintable():
-        raise click.BadParameter(f"应为 1 至 {limits.TOPNODE_TEXT_CHARS_MAX} 个可显示字符 printable characters")
-    return text
-
-
-_reason_option = click.option("--reason", required=True, metavar="TEXT", callback=_words, help="理由 Why.")
 
 
 @click.group(cls=Commands)
@@ -127,7 +61,7 @@ def init(folder: Path, name: str, as_json: bool) -> None:
 
 
 @topnode.command()
-@_config_option
+@config_option
 @click.option(
     "--misbehave", "spec", metavar="SPEC",
     help="按要求出错：default 或 duplicate=0.1,delay=0.2 等 Misbehave: default, or each way with its probability: "
@@ -148,8 +82,8 @@ def serve(config_file: Path, overrides: tuple[str, ...], spec: str | None) -> No
 
 
 @topnode.command()
-@_chosen
-def nodes(chosen: _Chosen) -> None:
+@chosen_option
+def nodes(chosen: Chosen) -> None:
     """列出下级节点。List the nodes below.
 
     Example: saltern topnode nodes --config my-top/topnode.toml
@@ -162,8 +96,8 @@ def nodes(chosen: _Chosen) -> None:
 
 @topnode.command()
 @click.argument("node")
-@_chosen
-def tables(chosen: _Chosen, node: str) -> None:
+@chosen_option
+def tables(chosen: Chosen, node: str) -> None:
     """显示某节点各数据表的收到情况。Show how far each table of a node is.
 
     NODE: its id, or its prefix.
@@ -171,7 +105,7 @@ def tables(chosen: _Chosen, node: str) -> None:
     Example: saltern topnode tables 88.118 --config my-top/topnode.toml --json
     """
     with chosen.store() as store:
-        node_id = _node_id(store, node)
+        node_id = node_id_of(store, node)
         told = tables_document(node_id, store.holdings(node_id, TABLES.values()), clock.now_ms())
     lines = [
         f"{name:<4} {each['rows']:>9} 行 rows  {each['serial']:>9}  {each['told'] or '-'}  "
@@ -188,8 +122,8 @@ def tables(chosen: _Chosen, node: str) -> None:
 @click.option(
     "--count", default=100, show_default=True, type=click.IntRange(1, limits.TOPNODE_PAGE), help="行数 Rows at most."
 )
-@_chosen
-def rows(chosen: _Chosen, node: str, table: str, after: str, count: int) -> None:
+@chosen_option
+def rows(chosen: Chosen, node: str, table: str, after: str, count: int) -> None:
     """显示某节点一张数据表的行。Show rows of a table of a node.
 
     Tables of subjects hold personal data: what is shown here is for whoever may see it.
@@ -198,7 +132,7 @@ def rows(chosen: _Chosen, node: str, table: str, after: str, count: int) -> None
     """
     kind = TABLES[table]
     with chosen.store() as store:
-        found = store.rows(_node_id(store, node), kind, after.encode(), count)
+        found = store.rows(node_id_of(store, node), kind, after.encode(), count)
     shown = [row_document(kind, key, row) for key, row in found]
     lines = [f"{each['key']}  {json.dumps(each['row'], ensure_ascii=False)}" for each in shown]
     chosen.say(shown, "\n".join(lines) or "没有行 No rows")
@@ -206,8 +140,8 @@ def rows(chosen: _Chosen, node: str, table: str, after: str, count: int) -> None
 
 @topnode.command()
 @click.option("--state", type=click.Choice(list(_VERDICTS)), help="只列出此状态的 Those in this state alone.")
-@_chosen
-def reviews(chosen: _Chosen, state: str | None) -> None:
+@chosen_option
+def reviews(chosen: Chosen, state: str | None) -> None:
     """列出前缀的国家级审核。List the national reviews of prefixes.
 
     Example: saltern topnode reviews --state waiting --config my-top/topnode.toml
@@ -222,8 +156,8 @@ def reviews(chosen: _Chosen, state: str | None) -> None:
 
 @topnode.command()
 @click.argument("prefix")
-@_chosen
-def approve(chosen: _Chosen, prefix: str) -> None:
+@chosen_option
+def approve(chosen: Chosen, prefix: str) -> None:
     """通过某前缀的审核。Approve a prefix.
 
     Example: saltern topnode approve 88.118.9 --config my-top/topnode.toml
@@ -233,9 +167,9 @@ def approve(chosen: _Chosen, prefix: str) -> None:
 
 @topnode.command()
 @click.argument("prefix")
-@_reason_option
-@_chosen
-def reject(chosen: _Chosen, prefix: str, reason: str) -> None:
+@reason_option
+@chosen_option
+def reject(chosen: Chosen, prefix: str, reason: str) -> None:
     """驳回某前缀。Reject a prefix.
 
     Example: saltern topnode reject 88.118.9 --reason 名称与商标冲突 --config my-top/topnode.toml
@@ -249,8 +183,8 @@ def reject(chosen: _Chosen, prefix: str, reason: str) -> None:
     "--field", "fields", multiple=True, required=True, metavar="F=REASON",
     help="需补正的字段及理由，可重复 A field to be corrected, and why; repeatable.",
 )  # fmt: skip
-@_chosen
-def ask(chosen: _Chosen, prefix: str, fields: tuple[str, ...]) -> None:
+@chosen_option
+def ask(chosen: Chosen, prefix: str, fields: tuple[str, ...]) -> None:
     """要求补正。Ask for corrections.
 
     Example: saltern topnode ask 88.118.9 --field website=无法打开 --config my-top/topnode.toml
@@ -260,32 +194,34 @@ def ask(chosen: _Chosen, prefix: str, fields: tuple[str, ...]) -> None:
 
 @topnode.command()
 @click.argument("node")
-@_chosen
-def enrol(chosen: _Chosen, node: str) -> None:
+@chosen_option
+def enrol(chosen: Chosen, node: str) -> None:
     """接纳节点。Enrol a node, from which everything is taken then.
 
     Example: saltern topnode enrol 88.118 --config my-top/topnode.toml
     """
     with chosen.store() as store:
-        told = node_document(store.enrol(_node_id(store, node)))
+        told = node_document(store.enrol(node_id_of(store, node)))
     chosen.say(told, f"已接纳 Enrolled: {told['id']}  {told['prefix']}")
 
 
 @topnode.command()
 @click.argument("node")
-@_chosen
-def refuse(chosen: _Chosen, node: str) -> None:
-    """拒绝节点。Refuse a node: nothing more is taken from it, and nobody is referred to it.
+@chosen_option
+def refuse(chosen: Chosen, node: str) -> None:
+    """拒绝节点。Refuse a node: nothing more is taken from it, nobody is referred to it, and its copy is not served.
 
     Example: saltern topnode refuse 88.118 --config my-top/topnode.toml
     """
     with chosen.store() as store:
-        told = node_document(store.reject(_node_id(store, node)))
+        told = node_document(store.reject(node_id_of(store, node)))
+    with chosen.takeovers() as takeovers:
+        takeovers.refuse(told["id"], chosen.actor, clock.now_ms())
     chosen.say(told, f"已拒绝 Refused: {told['id']}  {told['prefix']}")
 
 
 def _decide(
-    chosen: _Chosen, prefix: str, verdict: str, reason: str = "", fields: tuple[tuple[str, str], ...] = ()
+    chosen: Chosen, prefix: str, verdict: str, reason: str = "", fields: tuple[tuple[str, str], ...] = ()
 ) -> None:
     with chosen.store() as store:
         told = review_document(store.decide(prefix, verdict, reason, fields, chosen.actor, clock.now_ms()))
@@ -297,15 +233,6 @@ def _field(text: str) -> tuple[str, str]:
     if not (name and equals and reason) or len(text) > limits.TOPNODE_TEXT_CHARS_MAX or not text.isprintable():
         raise click.UsageError("--field 应为 字段=理由 wants FIELD=REASON")
     return name, reason
-
-
-def _node_id(store: TopStore, named: str) -> str:
-    """Return the id of a node that is named by its id or its prefix. Errors: Refused."""
-    ids = [node.node_id for node in store.nodes() if named.upper() in (node.node_id.upper(), node.prefix.upper())]
-    if len(ids) != 1:
-        many = f"有 {len(ids)} 个节点，请用编号。There are several; use the id" if ids else "没有此节点。There is none"
-        raise Refused(Outcome.NOT_FOUND.value, "", f"{named}: {many}: saltern topnode nodes")
-    return ids[0]
 
 
 def _review_line(told: dict[str, Any]) -> str:

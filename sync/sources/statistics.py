@@ -1,4 +1,4 @@
-"""The rows of T3 and T8: the statistics of prefixes and days, as ``sync/days.py`` made them.
+"""The rows of T3, T8 and T12: the figures of days, as ``sync/days.py`` and ``sync/monitor/days.py`` made them.
 
 Key: ``2026-11-22/88.118.7``. A day that is not whole yet has no rows.
 """
@@ -19,7 +19,7 @@ _DAY_CHARS: Final = 10
 
 
 class StatisticsSource:
-    """See Source. ``table``: T3 or T8."""
+    """See Source. ``table``: T3, T8 or T12."""
 
     kinds: Final = frozenset[ChangeKind]()
 

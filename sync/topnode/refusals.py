@@ -21,6 +21,10 @@ RULES: Final[dict[str, tuple[str, str]]] = {
     "ranges": ("键的范围应按顺序且互不重叠", "Ranges of keys come in order, and none overlaps another"),
     "review": ("审核申请的前缀、主体或托管方式有误", "Prefix, party or hosting of the application is wrong"),
     "not-taken": ("上级节点不接收此类消息", "This top node takes no such messages"),
+    "no-escrow-key": (
+        "上级节点没有托管密钥，不接收托管数据",
+        "This top node has no escrow key (escrow.key) and takes no deposits",
+    ),
     # --- rows
     "key": ("键为空或过长", "The key is empty or too long"),
     "prefix-foreign": ("前缀不在该节点的前缀之下", "The prefix is not that of the node, and not below it"),

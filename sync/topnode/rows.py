@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgpack
 
 from core.clock import Millis, read_millis
-from core.errors import StoreError
 from core.signature import PUBLIC_KEY_BYTES, key_id
+from core.store.versioned import read_versioned
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ def unpack_refused(row: bytes) -> tuple[str, str, str]:
 
 def _refused(packed: Any) -> tuple[str, str, str]:
     rule, zh, en = packed
-    _require(str, rule, zh, en)
+    require(str, rule, zh, en)
     return rule, zh, en
 
 
@@ -140,40 +140,36 @@ def _node(packed: Any) -> Node:
     public, prefix, codes, name, software, origin, vkey, enrolment, since_ms, last_ms, number = packed
     if type(public) is not bytes or len(public) != PUBLIC_KEY_BYTES:
         raise ValueError("key")
-    _require(str, prefix, *codes, name, software, origin, vkey, enrolment)
-    _require(int, number)
+    require(str, prefix, *codes, name, software, origin, vkey, enrolment)
+    require(int, number)
     since, last = read_millis(since_ms), read_millis(last_ms)
     return Node(public, prefix, tuple(codes), name, software, origin, vkey, enrolment, since, last, number)
 
 
 def _held(packed: Any) -> Held:
     serial, piece_at, piece_next, rows, added, changed, removed, refused, last_ms = packed
-    _require(bytes, piece_next)
-    _require(int, serial, piece_at, rows, added, changed, removed, refused)
+    require(bytes, piece_next)
+    require(int, serial, piece_at, rows, added, changed, removed, refused)
     return Held(serial, piece_at, piece_next, rows, added, changed, removed, refused, read_millis(last_ms))
 
 
 def _review(packed: Any) -> ReviewRow:
     prefix, node_id, party, hosting, filed_ms, verdict, reason, fields, at_ms, by = packed
-    _require(str, prefix, node_id, party, hosting, verdict, reason, by)
-    _require(int, filed_ms)
+    require(str, prefix, node_id, party, hosting, verdict, reason, by)
+    require(int, filed_ms)
     pairs = tuple((name, why) for name, why in fields)
-    _require(str, *(text for pair in pairs for text in pair))
+    require(str, *(text for pair in pairs for text in pair))
     return ReviewRow(
         prefix, node_id, party, hosting, filed_ms, verdict, reason, pairs, read_millis(at_ms), by
     )  # fmt: skip
 
 
-def _require(kind: type, *values: Any) -> None:
+def require(kind: type, *values: Any) -> None:
+    """Errors: TypeError for values of another type, or numbers beyond what is kept."""
     for value in values:
         if type(value) is not kind or (type(value) is int and not 0 <= value <= _INT_MAX):
             raise TypeError(kind.__name__)
 
 
 def _read(row: bytes, read: Callable[[Any], T]) -> T:
-    try:
-        if row[:1] != _VERSION:
-            raise ValueError("version")
-        return read(msgpack.unpackb(row[1:]))
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise StoreError(f"a row of the top node's store cannot be read: {error}") from None
+    return read_versioned(row, "a row of the top node's store", read)

@@ -16,6 +16,7 @@ from core.records import Values
 from core.store.lmdb_engine import LmdbEngine
 from node import wiring
 from node.initialise import initialise
+from node.seconds import Seconds
 from node.serving import Fronts, make_fronts, make_rates, make_spool, open_run_store
 from node.site import Ports
 from node.telemetry import Counters
@@ -49,8 +50,9 @@ async def serving(folder: Path, records: Mapping[str, Values], *, tls: bool = Fa
         put_lot(wiring.make_registry(config, store), LOT, f"{PREFIX}/SKU01", clock.now_ms())
         run = open_run_store(config)
         counters, ports = Counters(wiring.run_folder(config), "w"), Ports(1, 2, 3, 4)
+        seconds = Seconds(wiring.run_folder(config), "w")
         fronts = make_fronts(
-            config, store, run, spool, counters, ports=ports, rates=make_rates()
+            config, store, run, spool, counters, seconds=seconds, ports=ports, rates=make_rates()
         )  # fmt: skip
         context = wiring.tls_context(load(config.path)) if tls else None
         listeners = [socket.create_server(("127.0.0.1", 0), backlog=1_024) for _ in range(2)]

@@ -24,6 +24,7 @@ from sync.tables import TABLES, values
 from tests.kit.node import SALTERN, Reply, saltern
 
 HOST = "127.0.0.1"
+QUIET: dict[str, object] = {"http.port": 0, "handle.port": 0, "probe.period": 0}
 
 
 class TopNode:
@@ -33,7 +34,7 @@ class TopNode:
         self.folder = folder
         self.config = folder / "topnode.toml"
         self.misbehave = misbehave
-        self.settings = {"http.port": 0, "handle.port": 0} | {k.replace("__", "."): v for k, v in settings.items()}
+        self.settings = QUIET | {k.replace("__", "."): v for k, v in settings.items()}
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] = {}
         if not self.config.exists():

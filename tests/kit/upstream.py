@@ -21,6 +21,7 @@ from sync.link import Link, RefusalError, UpstreamError
 from sync.messages import Connect
 from sync.reconcile import Comparison, compare
 from sync.source import Source
+from sync.sources.events import EventSource
 from sync.sources.identifiers import IdentifierSource
 from sync.sources.overview import ApplicationsFile, Overview
 from sync.sources.routes import Address, RouteSource
@@ -60,6 +61,8 @@ def sources(
         IdentifierSource(TABLES["T9"]),
         Overview(TABLES["T10"], file),
         TemplateSource(TABLES["T11"], own=False),
+        StatisticsSource(TABLES["T12"]),
+        EventSource(),
     )
     return {source.table.name: source for source in made}
 

@@ -56,7 +56,7 @@ class Kills:
         self.begun: list[Kill] = []
         self.done = 0
         self.stop = threading.Event()
-        self._others = {node.children()[name] for name in ("registrar", "keeper", "sync")}
+        self._others = {node.children()[name] for name in ("registrar", "keeper", "sync", "monitor")}
         self.workers_wanted = len(self.workers())
 
     def workers(self) -> set[int]:

@@ -70,3 +70,22 @@ def test_an_outage_of_the_top_node_stops_nothing_and_loses_nothing(told: str) ->
     assert re.search(r"T9 .* accepted 306, 拒收 refused 0, 待报 waiting 1, 将于 due ", away)
     assert "已报送 Sent: 1 行 rows" in back
     assert re.search(r"T9   307 行 rows, 不一致 different: 0\n   两端一致 Both sides are equal\n", back)
+
+
+def test_a_top_node_answers_for_a_node_that_was_killed(told: str) -> None:
+    """From the deposit, and not by a referral; what was registered there meanwhile is at the node afterwards."""
+    away, _, back = told.partition("saltern topnode takeover")[2].partition("移交 Hand-back")
+    assert "normal → takeover" in away
+    assert re.search(r"takeover  .*\n +2  DESC .*\n.*unit\n.* commissioned\n", away), "no referral stands before it"
+    assert '201 {"handle": "88.118.1/EMERGENCY", "number": 1, "outcome": "created"}' in away
+    assert re.search(r"88\.118\.1/EMERGENCY  200", back)
+    assert "returning → normal" in back
+
+
+def test_a_backup_that_is_put_back_answers_the_same(told: str) -> None:
+    """Behind a jump of the serials, and with logs of another name; the report of the month was made before."""
+    assert "report-2" in told.partition("截至目前 so far")[2].partition("10. ")[0]
+    back = told.partition("10. ")[2]
+    before, after = re.findall(r"序号由 (\d+) 改从 (\d+) 继续", back)[0]
+    assert int(after) >= int(before) + 2**32
+    assert re.search(r"logs begin anew as 88\.118\.1-\d{8}T\d{6}Z\n.*the same answer as before\n", back)

@@ -9,7 +9,8 @@ from core.records import HandleValue
 from core.store.engine import Batch, Table
 from core.store.upstream_rows import LogSent, logs_key, pack_logs, pack_table_state, table_key
 from node.cli.doctor_upstream import look_at_upstreams
-from registry.commands import ConnectUpstream, Put
+from registry.commands import Put
+from registry.upstream_commands import ConnectUpstream
 from tests.kit.governance import OPERATOR, Office
 from tests.kit.upstream import Sending, Top
 

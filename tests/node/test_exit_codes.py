@@ -27,7 +27,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 def run(node: Node, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return saltern(*arguments, "--config", str(node.config), check=False, stdin=stdin)
+    return saltern(*arguments, "--config", str(node.config), check=False, stdin=stdin, apart=True)
 
 
 def reasons(done: subprocess.CompletedProcess[bytes]) -> Any:

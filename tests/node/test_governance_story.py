@@ -433,7 +433,7 @@ def test_an_altered_identity_field_is_told(stopped: Node, parties: dict[str, str
                 unseal(ring, each, parties[PREFIX], field)
         write_party(store, key, pack_party(party._replace(sealed={**party.sealed, field: chance.choice(altered)})))
         show = ("party", "show", parties[PREFIX], "--identity", "--config", str(stopped.config))
-        done = saltern(*show, check=False)
+        done = saltern(*show, check=False, apart=True)
         assert done.returncode == 1
         assert list(told := json.loads(done.stdout)) == ["outcome", "rule", "reason"]
         assert f"({field})" in told["reason"]

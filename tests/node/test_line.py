@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 from core import limits
 from core.clock import format_instant
 from node.cli.line import line as line_commands
-from node.initialise import _make_certificate
+from node.initialise import make_certificate
 from tests.kit.line_node import LineNode, Lot, Problem
 from tests.kit.node import SALTERN
 from tests.kit.symbols import parse_zpl
@@ -946,7 +946,7 @@ def test_a_token_file_is_its_owners_alone(site: Path, node: LineNode) -> None:
 
 def test_https_is_asked_with_the_nodes_certificate(site: Path, node: LineNode, tmp_path: Path) -> None:
     """Named by --ca; without it nobody is believed, and nothing is tried again."""
-    _make_certificate(tmp_path / "tls.crt", tmp_path / "tls.key")
+    make_certificate(tmp_path / "tls.crt", tmp_path / "tls.key")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
     secure = LineNode(tmp_path / "secure", Lot("88.118.7/L1", 20))

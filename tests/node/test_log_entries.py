@@ -206,11 +206,11 @@ def test_log_ins_by_the_handle_protocol(node: Node, log: Log) -> None:
 
 def test_keys_that_the_command_line_makes(node: Node, log: Log) -> None:
     """New keys of units and of identity data are maintenance, by who made them; a dry run is nothing."""
-    saltern("lot", "rekey", "--config", str(node.config), "--actor", "王工")
+    saltern("lot", "rekey", "--config", str(node.config), "--actor", "王工", apart=True)
     row = log.one()
     assert (row.protocol, row.who.name, row.entries[0].action) == ("local", "王工", "lot.rekey")
     assert (row.entries[0].object, row.entries[0].stream) == ("key 2", "maintenance")
-    saltern("party", "rekey", "--config", str(node.config))
+    saltern("party", "rekey", "--config", str(node.config), apart=True)
     assert log.one().entries[0].action == "party.rekey"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +15,7 @@ import pytest
 from audit.frame import Entry
 from core.errors import Outcome
 from core.events import Via
+from node.seconds import read_seconds
 from tests.kit.handle_client import MEDIA_TYPE, read_message
 from tests.kit.handle_messages import Flag, Message, Op, Value, bstr
 from tests.kit.handle_node import (
@@ -24,7 +28,7 @@ from tests.kit.handle_node import (
     rsa_key,
     secret_key,
 )
-from tests.kit.node import Node, admin_value
+from tests.kit.node import Node, admin_value, saltern
 from tests.kit.spools import entries, own_name, published, told
 
 PREFIX = "88.118.7"
@@ -250,3 +254,34 @@ def test_a_node_that_is_started_again_goes_on_in_a_new_segment(node: Node) -> No
     with told(node) as new:
         assert node.get(FOUND).status == 200
     assert [entry.identifier for entry in new] == [FOUND.encode()]
+
+
+# --- how long they took ---
+def test_the_seconds_count_each_resolution_that_the_log_has(node: Node) -> None:
+    """On every way, quick and long. The monitor that is told to end has as many as the log, from before the node was
+    started again, too; and the registrations.
+    """
+
+    def answers() -> tuple[int, int]:
+        found = read_seconds(node.folder / "data" / "run", 0, 2**40)
+        assert all(0 < each.min_us <= each.max_us < 30_000_000 for of in found for each in of)
+        return sum(each.answers for each in found[0]), sum(each.answers for each in found[1])
+
+    before = len(entries(node)) - answers()[0]
+    for _, ask in WAYS.values():
+        ask(node, FOUND)
+    deadline = time.monotonic() + 20
+    while answers()[0] < len(entries(node)) - before:
+        assert time.monotonic() < deadline, "what was answered is measured behind its answer"
+        time.sleep(0.02)
+    assert answers()[0] == len(entries(node)) - before
+    monitor = node.children()["monitor"]
+    os.kill(monitor, signal.SIGTERM)
+    while node.children().get("monitor", monitor) == monitor:
+        assert time.monotonic() < deadline, "it is started again"
+        time.sleep(0.02)
+    (told,) = json.loads(saltern("monitor", "status", "--json", "--config", str(node.config)).stdout)["subjects"]
+    figures, resolution = told["today"], told["today"]["resolution"]
+    assert (told["subject"], resolution["answers"]) == ("node", len(entries(node)))
+    assert figures["registration"]["answers"] >= 2
+    assert 0 < resolution["min_us"] <= resolution["mean_us"] <= resolution["max_us"]

@@ -111,7 +111,7 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
-@pytest.mark.parametrize("name", ["worker-0", "worker-1", "registrar", "keeper", "sync"])
+@pytest.mark.parametrize("name", ["worker-0", "worker-1", "registrar", "keeper", "sync", "monitor"])
 def test_a_process_that_is_killed_is_started_again(node: Node, name: str) -> None:
     """Reads and writes go on; the restart is counted."""
     assert node.put("88.118.7/K", RECORD).status in (200, 201)
@@ -156,7 +156,7 @@ def test_a_registrar_that_hangs_at_its_start_does_not_hold_the_node(made: Node) 
 def _stop_newest(supervisor: int) -> int:
     """Stop the child that was forked last, wherever it is; return its pid."""
     pids = [int(pid) for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()]
-    assert len(pids) == 4
+    assert len(pids) == 5
     os.kill(max(pids), signal.SIGSTOP)
     return max(pids)
 

@@ -20,7 +20,6 @@ from node.telemetry import Collector, Counters, render
 from registry.commands import (
     ANONYMOUS,
     CloseIncident,
-    ConnectUpstream,
     FileComplaint,
     MoveComplaint,
     OpenIncident,
@@ -28,6 +27,7 @@ from registry.commands import (
     ReportIncident,
     UpdateIncident,
 )
+from registry.upstream_commands import ConnectUpstream
 from sync.source import Source
 from sync.standing import Waiting, waiting
 from tests.kit.governance import INCIDENT, OPERATOR, Office

@@ -10,8 +10,16 @@ from core import limits
 from core.admission import Identity
 from core.errors import Outcome
 from core.events import LogFullError, Via
+from node.arrival import ARRIVED_NS
 from node.turn import Turn
 from tests.kit.logs import MemorySpool
+
+
+@pytest.fixture(autouse=True)
+def nothing_came() -> None:
+    """Nobody said in this context when a request came, whatever another test left in it."""
+    ARRIVED_NS.set(0)
+
 
 PEER = bytes.fromhex("0fa0c0000201")
 
@@ -40,7 +48,11 @@ class Bench:
         self.now_s = 100.0
         self.counted: list[tuple[str, int]] = []
         self.failures = 0
-        self.turn = Turn(self.spool, lambda *each: self.counted.append(each), self._failed, lambda: self.now_s)
+        self.measured: list[tuple[int, int]] = []
+        self.turn = Turn(
+            self.spool, lambda *each: self.counted.append(each), self._failed, lambda: self.now_s,
+            measure=lambda *each: self.measured.append(each),
+        )  # fmt: skip
 
     def _failed(self) -> None:
         self.failures += 1
@@ -247,3 +259,63 @@ def test_a_front_that_fails_at_its_work_does_not_stop_the_turns(caplog: pytest.L
 
     asyncio.run(run())
     assert "a front that is broken" in caplog.text
+
+
+# --- how long it took ---
+def test_a_turn_is_measured_once_from_its_first_octets_to_behind_the_last_answer() -> None:
+    """All its resolutions took as long; what is no resolution is not counted."""
+
+    async def run() -> None:
+        bench, front, other, silent = Bench(), Front(), Front(), Front()
+        for each, came_ns in ((front, 7_000), (other, 9_000)):
+            bench.turn.resolved(Via.HANDLE_UDP, Outcome.OK, PEER, b"88.1/X")
+            bench.turn.leave(each, came_ns)
+        bench.turn.leave(silent)
+        front.said.append(str(bench.measured))
+        await asyncio.sleep(0)
+        assert (front.said, bench.measured) == (["[]", "gone"], [(2, 7_000)])
+        assert bench.turn.came_ns == 0
+        bench.turn.leave(silent)
+        await asyncio.sleep(0)
+        assert len(bench.measured) == 1
+
+    asyncio.run(run())
+
+
+def test_what_is_recorded_at_once_is_measured_by_itself_behind_its_answer() -> None:
+    """From when its own request came; nobody guesses where that is not known. What shares its write leaves later."""
+
+    async def run() -> None:
+        bench, front = Bench(), Front()
+        bench.turn.resolved(Via.JSON, Outcome.OK, PEER, b"88.1/X")
+        bench.turn.leave(front, 5_000)
+        ARRIVED_NS.set(3_000)
+        bench.turn.record(Via.PAGE, Outcome.OK, PEER, b"88.1/Y", None)
+        assert bench.measured == []
+        await asyncio.sleep(0)
+        assert sorted(bench.measured) == [(1, 3_000), (1, 5_000)]
+        ARRIVED_NS.set(0)
+        bench.turn.record(Via.PAGE, Outcome.OK, PEER, b"88.1/Y", None)
+        await asyncio.sleep(0)
+        assert len(bench.measured) == 2
+
+    asyncio.run(run())
+
+
+def test_what_does_not_leave_is_not_measured() -> None:
+    """Neither where its log fails, nor in the turn behind it."""
+
+    async def run() -> None:
+        bench, front = Bench(), Front()
+        bench.spool.full = True
+        bench.resolve(front)
+        ARRIVED_NS.set(3_000)
+        with pytest.raises(LogFullError):
+            bench.turn.record(Via.PAGE, Outcome.OK, PEER, b"88.1/Y", None)
+        await asyncio.sleep(0)
+        bench.spool.full = False
+        bench.turn.leave(front)
+        await asyncio.sleep(0)
+        assert (bench.measured, bench.spool.rows) == ([], [])
+
+    asyncio.run(run())

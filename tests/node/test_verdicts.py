@@ -17,7 +17,8 @@ from node import wiring
 from node.lock import DataLock
 from node.verdicts import tell_verdict
 from node.writing import writer
-from registry.commands import OPERATOR, ConnectUpstream, DisconnectUpstream, Request, Result
+from registry.commands import OPERATOR, Request, Result
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream
 from sync.messages import Review, Verdict
 from sync.reviews import waiting
 from tests.kit.node import Node, saltern

@@ -25,6 +25,7 @@ from core.store.party_rows import Verified
 from core.wire.admin import encode_admin
 from core.wire.codepoints import VERSION, OpCode, OpFlag
 from core.wire.cursor import text
+from core.wire.values import encode_values
 from registry.commands import (
     ANONYMOUS,
     AbandonImport,
@@ -37,10 +38,8 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
-    ConnectUpstream,
     CreateLot,
     Delete,
-    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     HoldLog,
@@ -79,7 +78,9 @@ from registry.commands import (
     WithdrawTemplate,
 )
 from registry.handle_api import HandleApi
+from registry.probe import Probe
 from registry.service import Registry
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream, TakeChange
 from tests.kit.governance import (
     ADMIN,
     ANNA,
@@ -185,6 +186,12 @@ CASES: dict[type, list[Command]] = {
     ],
     ConnectUpstream: [ConnectUpstream("https://top.example.cn", b"x" * 32, "x")],
     DisconnectUpstream: [DisconnectUpstream(top) for top in TOPS],
+    TakeChange: [
+        TakeChange(top, "T1", 1, f"{prefix}/X", deleted, encode_values(()), b"", NOW, "eve")
+        for prefix in (*PREFIXES, OWN, "0.NA")
+        for top in TOPS
+        for deleted in (False, True)
+    ],
     SitePrefix: [SitePrefix(prefix, SITE) for prefix in PREFIXES],
     MovePrefix: [MovePrefix(prefix, event, "because", EVIDENCE) for prefix in PREFIXES for event in EVENTS],
     IssueBearer: [IssueBearer("operator", "eve"), IssueBearer("enterprise", "eve", "P000001")],
@@ -206,6 +213,7 @@ CASES: dict[type, list[Command]] = {
     AbandonImport: [AbandonImport(prefix) for prefix in (*PREFIXES, OWN)],
     NoteRefusal: [NoteRefusal("prefix.apply", PREFIXES[0], "ok", "", "")],
     NoteAct: [NoteAct("lot.rekey", PREFIXES[0]), NoteAct("prefix.apply", PREFIXES[0])],
+    Probe: [Probe()],
     AddTemplate: [AddTemplate(template_form(code=PREFIXES[0])), AddTemplate(template_form(party="P000001"))],
     PublishTemplate: [PublishTemplate(PREFIXES[0]), PublishTemplate("SALT-PRODUCT")],
     WithdrawTemplate: [WithdrawTemplate(PREFIXES[0])],

@@ -31,8 +31,6 @@ from registry.commands import (
     AmendParty,
     ApplyPrefix,
     Command,
-    ConnectUpstream,
-    DisconnectUpstream,
     MovePrefix,
     NationalVerdict,
     ReviewPrefix,
@@ -42,6 +40,7 @@ from registry.commands import (
 from registry.policy import Policy
 from registry.prefixes import move
 from registry.staging import Staging
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream
 from tests.kit.governance import ANNA, BEN, CARLA, DORA, EVIDENCE, NOW, OWN, RULES, SITE, Office, person, plain_sites
 
 PREFIX = "88.118.7"

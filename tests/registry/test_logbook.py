@@ -62,6 +62,7 @@ from registry.commands import (
     VerifyParty,
     WithdrawTemplate,
 )
+from registry.probe import PROBE_KEY, Probe
 from registry.roles import CALLS
 from registry.service import Registry
 from registry.staging import Staging
@@ -205,6 +206,7 @@ def test_a_batch_is_one_row_with_an_entry_for_each_record_and_one_for_all_that_w
 # --- acts -----------------------------------------------------------------------
 
 
+DOWNTIME = "2023-11-15T01:00:00Z/2023-11-15T02:00:00Z"
 LOT = "88.118.7/L1"
 LOT_FORM = json.dumps({"lot": LOT, "product": "88.118.7/OLD", "count": 60}).encode()
 EVENTS = json.dumps([{"event": "encoded", "from": 0, "count": 5, "time": at(1)}]).encode()
@@ -228,6 +230,9 @@ STORY: tuple[tuple[Command, Actor, str], ...] = (
     (TakeBlock(LOT, "L4", 10), ANNA, "lot.take"),
     (RecordEvents(LOT, EVENTS, False), ANNA, "lot.events"),
     (NoteAct("lot.rekey", "key 2"), ANNA, "lot.rekey"),
+    (NoteAct("downtime.plan", DOWNTIME, "检修"), ANNA, "downtime.plan"),
+    (NoteAct("downtime.cancel", DOWNTIME), ANNA, "downtime.cancel"),
+    (NoteAct("report.month", "2026-11"), ANNA, "report.month"),
     (PlaceHold("88.118.7/OLD", "令1", "查处"), ANNA, "hold.place"),
     (LiftHold("88.118.7/OLD", "令1"), ANNA, "hold.lift"),
     (AddTemplate(template_form()), ANNA, "template.add"),
@@ -240,7 +245,10 @@ STORY: tuple[tuple[Command, Actor, str], ...] = (
     (FileComplaint("service", "太慢", phone="13800138000"), ANONYMOUS, "complaint.file"),
     (NoteAct(LOGIN, "300:0.NA/88.118"), Actor(ADMIN), LOGIN),
 )
-SILENT = {"party.identity", "prefix.export", "lot.rekey", "party.rekey", LOGIN}
+SILENT = {
+    "party.identity", "prefix.export", "lot.rekey", "party.rekey", LOGIN, "report.month", "downtime.plan",
+    "downtime.cancel",
+}  # fmt: skip
 """Acts that change no row, here."""
 
 
@@ -555,3 +563,16 @@ def test_a_group_that_is_decided_again_counts_once(monkeypatch: pytest.MonkeyPat
     office.now = Millis(office.now + 1_000)
     run(office, [Request(Put("88.118.7/N", URL), ANNA)])
     assert [reason.split()[0] for _, _, reason in counted(office.log()[known:])] == ["2"]
+
+
+def test_a_probe_is_one_row_and_no_entry() -> None:
+    """Of META alone, another one each time, so that there is something to commit: no change, no journal, no log."""
+    office = office_of_records()
+    for _ in range(2):
+        before = office.dump()
+        office.now = Millis(office.now + 1)
+        assert office.ask(Probe(), Actor(local=True, name="node")).done
+        after = office.dump()
+        assert {name for name in before if before[name] != after[name]} == {"meta"}
+        written = dict(set(after["meta"].items()) - set(before["meta"].items()))
+        assert written == {PROBE_KEY: office.now.to_bytes(8, "big")}

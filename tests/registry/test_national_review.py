@@ -22,8 +22,6 @@ from registry.commands import (
     Actor,
     AmendParty,
     ApplyPrefix,
-    ConnectUpstream,
-    DisconnectUpstream,
     Home,
     MovePrefix,
     NationalVerdict,
@@ -37,6 +35,7 @@ from registry.opening import WITHOUT_LICENCE
 from registry.policy import Policy
 from registry.service import Registry
 from registry.streams import stream_of
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream
 from tests.kit.governance import ANNA, BEN, CARLA, DORA, EVIDENCE, NOW, OWN, RULES, SITE, Office, person, plain_sites
 from tests.kit.transfers import export, take_over
 

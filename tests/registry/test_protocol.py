@@ -27,10 +27,8 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
-    ConnectUpstream,
     CreateLot,
     Delete,
-    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     HoldLog,
@@ -70,7 +68,9 @@ from registry.commands import (
     VerifyParty,
     WithdrawTemplate,
 )
+from registry.probe import Probe
 from registry.protocol import Frames, decode_request, decode_result, encode_request, encode_result
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream, TakeChange
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 INDEX = st.integers(-(2**31), 2**31 - 1)
@@ -113,6 +113,7 @@ COMMANDS: dict[type, st.SearchStrategy[Command]] = {
     ),
     ConnectUpstream: st.builds(ConnectUpstream, TEXT, OCTETS, TEXT),
     DisconnectUpstream: st.builds(DisconnectUpstream, TEXT),
+    TakeChange: st.builds(TakeChange, TEXT, TEXT, INDEX, TEXT, st.booleans(), OCTETS, OCTETS, INDEX, TEXT),
     SitePrefix: st.builds(SitePrefix, TEXT, OCTETS),
     MovePrefix: st.builds(MovePrefix, TEXT, TEXT, TEXT, OCTETS),
     IssueBearer: st.builds(IssueBearer, TEXT, TEXT, TEXT, INDEX),
@@ -125,7 +126,8 @@ COMMANDS: dict[type, st.SearchStrategy[Command]] = {
     MoveComplaint: st.builds(MoveComplaint, TEXT, TEXT, TEXT),
     ReadContact: st.builds(ReadContact, TEXT),
     NoteRefusal: st.builds(NoteRefusal, TEXT, TEXT, TEXT, TEXT, TEXT),
-    NoteAct: st.builds(NoteAct, TEXT, TEXT),
+    NoteAct: st.builds(NoteAct, TEXT, TEXT, TEXT),
+    Probe: st.builds(Probe),
     AddTemplate: st.builds(AddTemplate, OCTETS),
     PublishTemplate: st.builds(PublishTemplate, TEXT, TEXT),
     WithdrawTemplate: st.builds(WithdrawTemplate, TEXT, TEXT),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from core import limits
 from core.clock import Millis
+from core.downtime import PLAN_ACT
 from core.errors import AdmissionError, NodeError, Outcome, RecordError
 from core.party.fields import BY_NAME, identity_names
 from core.records import HandleValue
@@ -31,9 +32,7 @@ from registry.commands import (
     CloseIncident,
     Command,
     ConfirmParty,
-    ConnectUpstream,
     CreateLot,
-    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     HoldLog,
@@ -44,6 +43,7 @@ from registry.commands import (
     MoveComplaint,
     MovePrefix,
     NationalVerdict,
+    NoteAct,
     NoteRefusal,
     OpenIncident,
     PlaceHold,
@@ -65,6 +65,7 @@ from registry.commands import (
 )
 from registry.refusals import RULES, fault, refusal
 from registry.roles import CALL_NAMED
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream, TakeChange
 from tests.kit.governance import ANNA, BEN, EVIDENCE, INCIDENT, OWN, ROWS, SITE, Office, form, person
 from tests.kit.templates import CODE, template_form
 from tests.kit.transfers import altered, begin, export, signed
@@ -75,6 +76,7 @@ TREES = [ast.parse(path.read_text("utf-8")) for path in (*sorted(REGISTRY.glob("
 CJK = re.compile("[\u4e00-\u9fff]")
 LATIN = re.compile("[A-Za-z]")
 IDENTITY = sorted(identity_names(person=True) & set(ROWS[0]))
+BACKWARDS = "2023-11-15T02:00:00Z/2023-11-15T01:00:00Z"
 URL = (HandleValue(1, "URL", b"https://a.example"),)
 
 
@@ -158,6 +160,7 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         "own-party": (ConfirmParty(first), enterprise, first),
         "separation-of-duties": (approve, ANNA, "88.118.8"),
         "actor": (ConfirmParty(first), person("x" * 101), first),
+        "downtime": (NoteAct(PLAN_ACT, BACKWARDS, "x"), ANNA, BACKWARDS),
         "token-not-known": (ConfirmParty(first), Actor(bearer="f" * 12), first),
         "authentication-needed": (ConfirmParty(first), ANONYMOUS, first),
         "party-not-found": (ConfirmParty("P999999"), ANNA, "P999999"),
@@ -218,12 +221,16 @@ def refused_reviews(office: Office, party: str) -> dict[str, tuple[Command, Acto
     office.do(ReviewPrefix("88.118.71", approve=True), BEN)
     by = person(f"upstream:{ids[0]}")
     verdict = NationalVerdict("88.118.71", ids[0], "approved", "", (), office.application("88.118.71").filed_ms)
+    change = TakeChange(ids[0], "T1", 1, "88.118/X", True, b"", b"", office.now, "eve")
     return {
         "national-review": (ReviewPrefix("88.118.71", approve=True), BEN, "88.118.71"),
         "verdict": (verdict._replace(verdict="waiting"), by, "88.118.71"),
         "verdict-actor": (verdict, BEN, "88.118.71"),
         "verdict-filing": (verdict._replace(filed_ms=1), by, "88.118.71"),
         "verdict-field": (verdict._replace(verdict="asked"), by, "88.118.71"),
+        "upstream-actor": (change, BEN, change.handle),
+        "handed-number": (change._replace(number=2), by, change.handle),
+        "handed-change": (change._replace(at_ms=2**62), by, change.handle),
         "upstream-url": (ConnectUpstream("http://top.example.cn", bytes(32)), ANNA, ""),
         "upstream-key": (ConnectUpstream("https://top.example.cn", b"x"), ANNA, ""),
         "upstream-name": (ConnectUpstream("https://top.example.cn", bytes(32), "x" * 101), ANNA, ""),

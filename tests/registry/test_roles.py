@@ -21,9 +21,7 @@ from registry.commands import (
     AddTemplate,
     ApplyPrefix,
     Command,
-    ConnectUpstream,
     CreateLot,
-    DisconnectUpstream,
     ExportPrefix,
     FileComplaint,
     HoldLog,
@@ -46,7 +44,9 @@ from registry.commands import (
     VerifyParty,
 )
 from registry.management import OPERATIONS
+from registry.probe import Probe
 from registry.roles import CALL_NAMED, CALLS, allows
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream, TakeChange
 from tests.kit.governance import INCIDENT, LOT_RING
 from tests.kit.management import ADMIN, DIGEST, FORMS, Answer, Desk, person
 from tests.kit.templates import template_form, template_members
@@ -109,6 +109,7 @@ ASK: dict[str, tuple[str, str, Any]] = {
     "lot.codes": ("GET", f"/v1/lots/{LOT}/codes", None),
     "lot.events": ("POST", f"/v1/lots/{LOT}/events", [{"event": "scrapped", "time": TIME, "from": 0, "count": 1}]),
     "lot.unit": ("GET", f"/v1/units/{UNIT}", None),
+    "monitor.show": ("GET", "/v1/monitor", None),
     "change.list": ("GET", "/v1/changes", None),
     "journal.list": ("GET", "/v1/journal", None),
 }
@@ -116,8 +117,10 @@ ASK: dict[str, tuple[str, str, Any]] = {
 
 NOT_OVER_HTTP = {
     "party.identity", "party.rekey", "record.write", "complaint.contact", "prefix.export", "prefix.import",
-    "prefix.abandon", "lot.rekey", "report.inspection", "log.read",
-    "prefix.verdict", "upstream.connect", "upstream.disconnect",
+    "prefix.abandon", "lot.rekey", "report.inspection", "report.month", "downtime.plan", "downtime.cancel",
+    "backup", "escrow.deposit", "log.read",
+    "prefix.verdict", "upstream.connect", "upstream.disconnect", "node.probe",
+    "takeover.change",
 }  # fmt: skip
 FOR_ALL_OWN = ("party.list", "prefix.list", "lot.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
@@ -252,12 +255,15 @@ def test_a_record_is_written(world: World, asker: Asker) -> None:
         assert result.done or result.outcome is Outcome.FORBIDDEN
 
 
+NOTED = ("lot.rekey", "report.inspection", "report.month", "backup", "escrow.deposit")
+
+
 @every_asker
-@pytest.mark.parametrize("action", ["lot.rekey", "report.inspection", "party.add", "", "x" * 100])
+@pytest.mark.parametrize("action", [*NOTED, "party.add", "", "x" * 100])
 def test_an_act_that_is_only_noted_is_one_of_this_machine(world: World, asker: Asker, action: str) -> None:
     """New keys of unit codes and packs for inspectors are; nothing else is noted but log-ins, by who logs in."""
     result = world.desk.run(NoteAct(action, "1"), asker.actor(world))
-    noted = action in ("lot.rekey", "report.inspection")
+    noted = action in NOTED
     wrong = Outcome.FORBIDDEN if noted else Outcome.INVALID_VALUE
     assert result.outcome in (wrong, Outcome.AUTHENTICATION_NEEDED)
     assert world.desk.run(NoteAct(action, "1"), person("本机")).done is noted
@@ -291,7 +297,15 @@ def test_a_prefix_is_transferred_at_this_machine_alone(world: World, asker: Aske
 
 
 @every_asker
-@pytest.mark.parametrize("kind", [ConnectUpstream, DisconnectUpstream, NationalVerdict])
+def test_the_node_probes_itself_alone(world: World, asker: Asker) -> None:
+    """A commit each: nobody may ask for it from elsewhere."""
+    result = world.desk.run(Probe(), asker.actor(world))
+    assert result.outcome in (Outcome.FORBIDDEN, Outcome.AUTHENTICATION_NEEDED)
+    assert world.desk.run(Probe(), person("node")).done
+
+
+@every_asker
+@pytest.mark.parametrize("kind", [ConnectUpstream, DisconnectUpstream, NationalVerdict, TakeChange])
 def test_upstreams_are_this_machines_alone(world: World, asker: Asker, kind: type) -> None:
     """To connect one, to end that, and to say what one has decided."""
     top = world.desk.done(ConnectUpstream("https://top.example.cn", bytes(32)))["id"]
@@ -299,6 +313,7 @@ def test_upstreams_are_this_machines_alone(world: World, asker: Asker, kind: typ
         ConnectUpstream: ("https://other.example.cn", bytes(32), ""),
         DisconnectUpstream: (top,),
         NationalVerdict: (WAITING, top, "rejected", "no", (), world.desk.now),
+        TakeChange: (top, "T1", 1, f"{WAITING}/X", True, b"", b"", world.desk.now, "eve"),
     }
     command: Command = kind(*about[kind])
     if kind is NationalVerdict:

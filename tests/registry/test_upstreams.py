@@ -10,7 +10,7 @@ from core.errors import Outcome
 from core.signature import key_id
 from core.store.engine import Table
 from core.store.upstream_rows import Upstream, upstreams
-from registry.commands import ConnectUpstream, DisconnectUpstream
+from registry.upstream_commands import ConnectUpstream, DisconnectUpstream
 from tests.kit.governance import ANNA, Office, person
 
 KEY = bytes(range(32))

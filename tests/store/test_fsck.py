@@ -47,6 +47,7 @@ from core.store.journal_rows import LAST_ENTRY_KEY, Entry, entry_key, pack_entry
 from core.store.lmdb_engine import LmdbEngine
 from core.store.log_rows import LAST_LOG_KEY, LogEntry, LogRow, log_key, pack_log_row
 from core.store.memory_engine import MemoryEngine
+from core.store.monitor_rows import EventRow, HourRow, hour_key, pack_event, pack_hour
 from core.store.party_rows import PartyRow, number_key, pack_number, pack_party
 from core.store.prefix_rows import HomedPrefix, pack_count, pack_prefix
 from core.store.record_rows import pack_record, record_key
@@ -108,6 +109,10 @@ TOP = key_id(SIGNER.public_key)
 UPSTREAM = pack_upstream(Upstream("http://127.0.0.1:8100", SIGNER.public_key, "top", AT))
 REFUSED = pack_refused(RefusedRow(1, "rule", "zh", "en", AT))
 COUNTED = pack_day(msgpack.packb(["88.118.7", "2026-11-22", 1, 2, 3, 2, [["192.0.2.7", 2]], 1]))
+HOUR = HourRow(True, 9, (2, 30, 20, 5, 10, 4, 1, 4), (0,) * 8, (15, 240, 240, 240, 240))
+OPEN_HOUR = pack_hour(HOUR._replace(closed=False))
+DISK = EventRow(1, "node", "disk", 2, AT, "", "full")
+ANOMALY, RECOVERED = pack_event(DISK), pack_event(DISK._replace(status=2, ends="E00000001"))
 LOGGED = pack_log_row(LogRow(AT, ANNA, "local", b"", (LogEntry("registration", "party.add", PARTY.decode()),)))
 ENTRY = pack_entry(Entry(AT, ANNA, "party.add", PARTY.decode(), "created"))
 
@@ -152,6 +157,10 @@ def clean() -> Batch:
     batch.put(Table.SYNC_REFUSED, refused_key(TOP, "T9", 3, SHORT), REFUSED)
     batch.put(Table.SYNC_DAYS, day_key("T8", "2026-11-22"), pack_mark(DayMark("2026-11", 9)))
     batch.put(Table.SYNC_DAYS, day_key("T8", "2026-11-22", PREFIX), COUNTED)
+    for hour, closed in (("2026-11-22T07", True), ("2026-11-22T08", False), ("2026-11-22T09", False)):
+        batch.put(Table.MONITOR_HOURS, hour_key("node", hour), pack_hour(HOUR._replace(closed=closed)))
+    batch.put(Table.MONITOR_EVENTS, b"E00000001", ANOMALY)
+    batch.put(Table.MONITOR_EVENTS, b"E00000002", RECOVERED)
     for number in (1, 2, 3):
         batch.put(Table.JOURNAL, entry_key(number), ENTRY)
     batch.put(Table.META, LAST_ENTRY_KEY, entry_key(3))
@@ -480,7 +489,7 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
     "garbage state of a top node": (Table.SYNC_TABLES, link_key(TOP), b"\x01\x90", "sync_tables"),
     "garbage state of logs": (Table.SYNC_TABLES, logs_key(TOP), b"\x01\x90", "sync_tables"),
     "refused row of a link": (Table.SYNC_REFUSED, refused_key(TOP, "link", 1, b""), REFUSED, "there is no such table"),
-    "state of no table": (Table.SYNC_TABLES, table_key(TOP, "T12"), pack_table_state(TableState()), "no such table"),
+    "state of no table": (Table.SYNC_TABLES, table_key(TOP, "T14"), pack_table_state(TableState()), "no such table"),
     "state under no key": (Table.SYNC_TABLES, b"\xff", pack_table_state(TableState()), "under no id of a key"),
     "garbage refused row": (Table.SYNC_REFUSED, refused_key(TOP, "T9", 3, SHORT), b"", "sync_refused"),
     "refused row under no key": (Table.SYNC_REFUSED, table_key(TOP, "T9"), REFUSED, "a key of sync_refused cannot be"),
@@ -492,6 +501,24 @@ DAMAGE: dict[str, tuple[Table, bytes, bytes | None, str]] = {
     "row of no day": (Table.SYNC_DAYS, day_key("T8", "2026-11-31", PREFIX), COUNTED, "a key of sync_days cannot be"),
     "day of another table": (Table.SYNC_DAYS, day_key("T9", "2026-11-22", PREFIX), COUNTED, "a key of sync_days"),
     "garbage mark of a day": (Table.SYNC_DAYS, day_key("T8", "2026-11-22"), COUNTED, "sync_days"),
+    "garbage hour": (Table.MONITOR_HOURS, hour_key("node", "2026-11-22T08"), b"\x01\x90", "monitor_hours"),
+    "hour of no day": (Table.MONITOR_HOURS, hour_key("node", "2026-11-31T08"), OPEN_HOUR, "a key of monitor_hours"),
+    "hour that was left open": (Table.MONITOR_HOURS, hour_key("node", "2026-11-22T07"), OPEN_HOUR, "it is open, and"),
+    "latencies that contradict": (
+        Table.MONITOR_HOURS,
+        hour_key("node", "2026-11-22T07"),
+        pack_hour(HOUR._replace(resolution=(2, 30, 9, 5, 10, 4, 1, 4))),
+        "contradict one another",
+    ),
+    "garbage event": (Table.MONITOR_EVENTS, b"E00000001", b"\x01\xc1", "monitor_events"),
+    "event under no number": (Table.MONITOR_EVENTS, b"E1", ANOMALY, "it is under no number"),
+    "anomaly that is ended twice": (Table.MONITOR_EVENTS, b"E00000003", RECOVERED, "E00000001 was ended before"),
+    "recovery of something else": (
+        Table.MONITOR_EVENTS,
+        b"E00000001",
+        pack_event(DISK._replace(condition="x")),
+        "E00000001 is not what it ends",
+    ),
     "record under a key that is not folded": (
         Table.RECORDS,
         PREFIX + b"/lower",

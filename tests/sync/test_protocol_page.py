@@ -23,7 +23,7 @@ NODE, TOP = (Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(start, star
 NUMBER = 1_795_317_514_126_000
 ITEMS = (Item(5, 2, b"88.118.7/SKU01", None),)
 MESSAGE = Delta("T9", 4, 5, items_digest(ITEMS), ITEMS)
-RECORDS = (messages.Item, messages.Range, messages.Holding, messages.Refused)
+RECORDS = (messages.Item, messages.Range, messages.Holding, messages.Refused, messages.Made)
 
 
 def octets(name: str) -> bytes:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from core import limits
 from core.signature import key_id
-from registry.commands import ApplyPrefix, ConnectUpstream, NationalVerdict, ReviewPrefix
+from registry.commands import ApplyPrefix, NationalVerdict, ReviewPrefix
+from registry.upstream_commands import ConnectUpstream
 from sync.messages import Review, Verdict
 from sync.reviews import fitted, waiting
 from tests.kit.governance import BEN, Office, person

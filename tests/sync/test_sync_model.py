@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from core.changes import ChangeKind
 from core.records import HandleValue
 from core.store.engine import Batch, Table
-from core.store.upstream_rows import DAY_TABLES, DayMark, day_key, pack_day, pack_mark
+from core.store.upstream_rows import DAY_TABLES, FIGURES_TABLE, DayMark, day_key, pack_day, pack_mark
 from registry.commands import (
     AddTemplate,
     AmendParty,
@@ -138,6 +138,8 @@ class Outage(RuleBasedStateMachine):
             for number in range(rows):
                 prefix = f"88.118.{number}"
                 row = pack_row((prefix, day, 1, 2, 5, 4, [("192.0.2.1", 3)], 2))
+                if table == FIGURES_TABLE:
+                    row = pack_row((prefix, day, 2, 7, 9, 1, 5, 2, 1, 1, 0, *[None] * 7))
                 batch.put(Table.SYNC_DAYS, day_key(table, day, prefix.encode()), pack_day(row))
             batch.put(Table.SYNC_DAYS, day_key(table, day), pack_mark(DayMark(day[:7], 0)))
         self.office.store.commit(batch)

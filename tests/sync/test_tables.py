@@ -1,4 +1,4 @@
-"""The eleven tables are those of the docking agreement, and a row that a receiver checks is right or told why not."""
+"""The tables are those of the docking agreement, and a row that a receiver checks is right or told why not."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ IDENTIFIER = {"identifier": "88.118.7/A", "created": "2026-11-22", "brand": "海
 LOT = {"identifier": "88.118.7/L1", "created": "2026-11-22", "product": "88.118.7/P", "serial_length": 10,
        "count": 1_000_000}  # fmt: skip
 
+FIGURES = {
+    "subject": "node", "day": "2026-11-21", "resolution_answers": 9, "resolution_mean_us": 200,
+    "resolution_max_us": 900, "resolution_max_s": 1_795_000_000, "resolution_min_us": 80,
+    "resolution_min_s": 1_795_000_001, "resolution_peak": 4, "resolution_peak_s": 1_795_000_000,
+    "registration_answers": 0,
+}  # fmt: skip
+EVENT = {"status": 2, "number": "E00000002", "ends": "E00000001", "changed_s": 1_795_000_000, "cause": "恢复",
+         "kind": 2, "subject": "88.118.9", "condition": "resolution"}  # fmt: skip
+
 RIGHT: dict[str, tuple[bytes, dict[str, Any]]] = {
     "T1": (b"operator", SUBJECT | {"certificate_image": b"\x89PNG"}),
     "T2": (b"Handle/88.118.7", ROUTE),
@@ -56,6 +65,8 @@ RIGHT: dict[str, tuple[bytes, dict[str, Any]]] = {
     "T9": (b"88.118.7/A", IDENTIFIER),
     "T10": ("88.118.7/扫码".encode(), OVERVIEW | {"prefix": "88.118.7"}),
     "T11": (template_key("salt", "V1.0"), TEMPLATE | {"party": "P000001"}),
+    "T12": (b"2026-11-21/node", FIGURES),
+    "T13": (b"E00000002", EVENT),
 }
 
 
@@ -67,9 +78,9 @@ def told(name: str, key: bytes | None = None, /, **changes: Any) -> list[tuple[s
 
 
 # --- the tables ---
-def test_there_are_eleven_and_none_is_sent_less_often_than_agreed() -> None:
+def test_there_are_eleven_and_two_reports_and_none_is_sent_less_often_than_agreed() -> None:
     """T7 is the one that goes earlier."""
-    assert list(TABLES) == [f"T{number}" for number in range(1, 12)] and all(
+    assert list(TABLES) == [f"T{number}" for number in range(1, 14)] and all(
         len(each.fields) for each in TABLES.values()
     )
     order = list(Cadence)
@@ -175,6 +186,17 @@ def test_what_an_imported_party_lacks_is_no_fault() -> None:
         ("T11", {"state": "draft"}, [("state", "row-choice")]),
         ("T10", {"type": 6}, [("type", "row-range")]),
         ("T10", {"resolvers": ["ok", 1]}, [("resolvers[2]", "row-kind")]),
+        ("T12", {"resolution_mean_us": None}, [("resolution_answers", "row-figures")]),
+        ("T12", {"resolution_mean_us": 901}, [("resolution_mean_us", "row-figures")]),
+        ("T12", {"resolution_peak": 10}, [("resolution_mean_us", "row-figures")]),
+        ("T12", {"resolution_peak_s": None}, [("resolution_answers", "row-figures")]),
+        ("T12", {"registration_min_s": 7}, [("registration_answers", "row-figures")]),
+        ("T12", {"subject": "88..7"}, [("subject", "row-kind"), ("", "row-key")]),
+        ("T13", {"status": 1}, [("ends", "row-ends")]),
+        ("T13", {"ends": None}, [("ends", "row-ends")]),
+        ("T13", {"ends": "1"}, [("ends", "row-kind")]),
+        ("T13", {"number": "7"}, [("number", "row-kind"), ("", "row-key")]),
+        ("T13", {"kind": 5}, [("kind", "row-range")]),
         ("T5", {"name": "another"}, [("", "row-key")]),
     ],
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What a node tells of itself: latencies, availability, anomalies (docking agreement, annex 2)."""
