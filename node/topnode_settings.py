@@ -1,4 +1,7 @@
-"""The settings of the reference top node: ``topnode.toml``. One table, read by the loader of ``core/config.py``."""
+"""The settings of the reference top node: ``topnode.toml``. One table, read by the loader of ``core/config.py``.
+
+What it has in common with a node stands in the table of the node.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Final
 
 from core import limits
 from core.config import Config, read_settings
+from core.settings import BY_NAME as NODE
 from core.settings import Setting
 
 SETTINGS: Final[tuple[Setting, ...]] = (
@@ -51,47 +55,25 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "打开各节点托管数据的私钥（X25519，PEM），权限 0600；节点以公钥 keys/escrow.pub 加密。"
         "无此文件则不接收托管数据。",
     ),
-    Setting(
-        "http.address", "text", "127.0.0.1",
-        "Address that HTTP and HTTPS listen on; 0.0.0.0 or :: for all.",
-        "HTTP 与 HTTPS 监听地址；0.0.0.0 或 :: 表示全部。",
-    ),
-    Setting(
-        "http.port", "integer", 8100, "HTTP port; 0 is any free one.", "HTTP 端口；0 表示任一空闲端口。",
-        "port", 0, 65_535,
-    ),
-    Setting(
-        "https.port", "integer", 8543, "HTTPS port; 0 is any free one.", "HTTPS 端口；0 表示任一空闲端口。",
-        "port", 0, 65_535,
-    ),
-    Setting(
-        "https.certificate", "path", "",
-        "PEM certificate chain; HTTPS is off while this is empty.",
-        "PEM 证书链；为空则不启用 HTTPS。",
-    ),
-    Setting("https.key", "path", "", "PEM private key of the certificate, mode 0600.", "证书私钥（PEM），权限 0600。"),
+    NODE["http.address"],
+    NODE["http.port"]._replace(default=8100),
+    NODE["https.port"]._replace(default=8543),
+    NODE["https.certificate"],
+    NODE["https.key"],
     Setting(
         "https.client_ca", "path", "",
         "PEM certificates of the authorities of clients: HTTPS takes none without such a certificate (mutual TLS). "
         "Empty: none is asked for.",
         "客户端证书的签发机构（PEM）：设置后 HTTPS 只接受持有此类证书的客户端（双向 TLS）；为空则不要求。",
     ),
-    Setting(
-        "handle.address", "text", "127.0.0.1",
-        "Address that the Handle protocol listens on; 0.0.0.0 or :: for all.",
-        "Handle 协议监听地址；0.0.0.0 或 :: 表示全部。",
-    ),
+    NODE["handle.address"],
     Setting(
         "handle.site_address", "text", "",
         "Address that clients are sent to while this node answers for another one, where it is not handle.address: an "
         "IPv4 or IPv6 address.",
         "代为解析期间告知客户端的地址（IPv4 或 IPv6）；为空则为 handle.address。",
     ),
-    Setting(
-        "handle.port", "integer", 3641,
-        "Handle protocol port, UDP and TCP; 0 is any free one.",
-        "Handle 协议端口（UDP 与 TCP）；0 表示任一空闲端口。", "port", 0, 65_535,
-    ),
+    NODE["handle.port"]._replace(default=3641),
     # Probes of the nodes below, and takeover (docking agreement of the national node, §4).
     Setting(
         "probe.period", "integer", limits.TOPNODE_PROBE_PERIOD_S,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import hashlib
 import json
@@ -31,6 +32,8 @@ from node.cli.common import (
 from node.writing import writer
 from registry.bearers import require_name
 from registry.commands import Actor, Governance, Request, Result
+
+_Prepare = Callable[[Path, tuple[str, ...], str, bool], object]
 
 reason_option = click.option("--reason", required=True, metavar="TEXT", help="理由 Why.")
 
@@ -90,27 +93,38 @@ def _refused(result: Result, told: dict[str, Any]) -> Refused:
     return Refused(result.outcome.value, result.rule, result.message, told)
 
 
-def governed(command: F) -> F:
-    """Add --config, --set, --json and --actor; the command receives ``desk`` as its first argument.
+def acting(
+    prepare: Callable[[Path, tuple[str, ...], str, bool], object], configured: Callable[[F], F], command: F
+) -> F:
+    """Add --json, --actor and what ``configured`` adds; the command receives first what ``prepare`` returns.
 
-    Whatever refuses it or fails in it ends with exit code 1 and its reasons as JSON on standard output.
+    ``prepare`` is given file, overrides, actor, and whether JSON is asked for. Whatever refuses the command or fails
+    in it ends with exit code 1 and its reasons as JSON on standard output.
     """
 
+    @functools.wraps(command)
     def run(
         *arguments: Any, config_file: Path, overrides: tuple[str, ...], as_json: bool, actor: str, **options: Any
     ) -> Any:
         with telling():
-            return command(Desk(load_config(config_file, overrides), actor, as_json), *arguments, **options)
+            return command(prepare(config_file, overrides, actor, as_json), *arguments, **options)
 
-    run.__doc__, run.__name__ = command.__doc__, command.__name__
-    run.__dict__.update(command.__dict__)
     actor_option = click.option(
         "--actor", default=getpass.getuser, show_default="当前用户 the user", metavar="NAME", callback=person,
         help="经办人姓名 On whose behalf.",
     )  # fmt: skip
-    wrapped: Any = actor_option(config_option(json_flag(run)))
-    result: F = wrapped
+    flagged: Any = json_flag(run)
+    result: F = actor_option(configured(flagged))
     return result
+
+
+def governed(command: F) -> F:
+    """Add --config, --set, --json and --actor; the command receives ``desk`` as its first argument."""
+    return acting(_desk, config_option, command)
+
+
+def _desk(file: Path, overrides: tuple[str, ...], actor: str, as_json: bool) -> Desk:
+    return Desk(load_config(file, overrides), actor, as_json)
 
 
 def person(_context: click.Context, _option: click.Parameter, name: str) -> str:

@@ -145,15 +145,22 @@ def telling() -> Iterator[None]:
     raise failure from None
 
 
-def config_option(command: F) -> F:
-    """Add --config and --set; the command receives ``config``."""
-    command = click.option(
-        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="覆盖一项设置 Override a setting."
-    )(command)
-    return click.option(
-        "--config", "config_file", default="node.toml", show_default=True, metavar="FILE",
-        type=click.Path(dir_okay=False, path_type=Path), help="节点配置文件 The node's configuration.",
-    )(command)  # fmt: skip
+def configuration_options(default: str, what: str) -> Callable[[F], F]:
+    """Return --config and --set: the command receives ``config_file`` and ``overrides``."""
+
+    def add(command: F) -> F:
+        command = click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="覆盖一项设置 Override a setting."
+        )(command)
+        return click.option(
+            "--config", "config_file", default=default, show_default=True, metavar="FILE",
+            type=click.Path(dir_okay=False, path_type=Path), help=what,
+        )(command)  # fmt: skip
+
+    return add
+
+
+config_option = configuration_options("node.toml", "节点配置文件 The node's configuration.")
 
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="以 JSON 输出 Print JSON.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,8 @@ import click
 from core import limits
 from core.config import Config
 from core.errors import Outcome
-from node.cli.acts import person
-from node.cli.common import F, Refused, json_flag, print_json, telling
+from node.cli.acts import acting
+from node.cli.common import F, Refused, configuration_options, print_json
 from node.topnode_settings import load_topnode
 from sync.topnode.rows import APPROVED, ASKED, REJECTED, WAITING
 from sync.topnode.store import TopStore
@@ -65,35 +64,16 @@ class Chosen(NamedTuple):
             click.echo(text)
 
 
-def config_option(command: F) -> F:
-    """Add --config and --set."""
-    command = click.option(
-        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="覆盖一项设置 Override a setting."
-    )(command)
-    return click.option(
-        "--config", "config_file", default="topnode.toml", show_default=True, metavar="FILE",
-        type=click.Path(dir_okay=False, path_type=Path), help="顶级节点配置文件 The top node's configuration.",
-    )(command)  # fmt: skip
+config_option = configuration_options("topnode.toml", "顶级节点配置文件 The top node's configuration.")
 
 
 def chosen_option(command: F) -> F:
-    """Add --config, --set, --json and --actor; what fails ends with its reasons as JSON on standard output."""
+    """Add --config, --set, --json and --actor; the command receives ``chosen`` as its first argument."""
+    return acting(_chosen, config_option, command)
 
-    def run(
-        *arguments: Any, config_file: Path, overrides: tuple[str, ...], as_json: bool, actor: str, **options: Any
-    ) -> Any:
-        with telling():
-            return command(Chosen(load_topnode(config_file, overrides), actor, as_json), *arguments, **options)
 
-    run.__doc__, run.__name__ = command.__doc__, command.__name__
-    run.__dict__.update(command.__dict__)
-    actor_option = click.option(
-        "--actor", default=getpass.getuser, show_default="当前用户 the user", metavar="NAME", callback=person,
-        help="经办人姓名 Who does it.",
-    )  # fmt: skip
-    wrapped: Any = actor_option(config_option(json_flag(run)))
-    result: F = wrapped
-    return result
+def _chosen(file: Path, overrides: tuple[str, ...], actor: str, as_json: bool) -> Chosen:
+    return Chosen(load_topnode(file, overrides), actor, as_json)
 
 
 def words(_context: click.Context, _option: click.Parameter, text: str) -> str:
