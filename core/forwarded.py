@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from core import limits
 from core.peer import UNKNOWN, address_of, pack_peer
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -30,7 +31,7 @@ class TrustedProxies:
 
     def __init__(self, networks: Sequence[Network] = ()) -> None:
         self._networks = tuple(networks)
-        self._is_trusted = lru_cache(maxsize=4_096)(self._look)
+        self._is_trusted = lru_cache(maxsize=limits.RATE_SOURCES_KEPT)(self._look)
 
     def _look(self, address: bytes) -> bool:
         found = _read(address)
@@ -61,7 +62,7 @@ def _read(address: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
     return None if address == UNKNOWN else ipaddress.ip_address(address)
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=limits.RATE_SOURCES_KEPT)
 def _packed(entry: str) -> bytes | None:
     """Return the octets of an address as proxies write it: also with a port, also in brackets."""
     host = entry

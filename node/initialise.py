@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
-import os
 import secrets
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,7 @@ from core import clock
 from core.config import Config, load
 from core.errors import ConfigError
 from core.ident.handle import check_prefix
+from core.newfile import write_new_file
 from core.records import (
     ADMIN_PERMISSIONS_ALL,
     AdminRecord,
@@ -92,11 +92,11 @@ def initialise(folder: Path, prefixes: tuple[str, ...]) -> Config:
         admin_key = make_rsa_key(folder / "keys" / "admin.pem")
         make_rsa_key(folder / "keys" / "server.pem")
         secret = secrets.token_urlsafe(_SECRET_OCTETS)
-        _write_private(folder / "keys" / "admin.secret", f"{secret}\n".encode())
+        write_new_file(folder / "keys" / "admin.secret", f"{secret}\n".encode())
         make_certificate(folder / "keys" / "tls.crt", folder / "keys" / "tls.key")
         add_key(folder / "keys" / "identity.keys", PARTY_KEYS)
         add_key(folder / "keys" / "lots.keys", LOT_KEYS)
-        _write_private(folder / "keys" / "node.pem", signing_key_pem(Ed25519PrivateKey.generate()))
+        write_new_file(folder / "keys" / "node.pem", signing_key_pem(Ed25519PrivateKey.generate()))
         # A JSON string is a basic string of TOML.
         file.write_text(_TOML.format(prefix=json.dumps(prefixes[0]), admin=_PUBLIC_KEY_INDEX), "utf-8")
         (folder / "data").mkdir(mode=0o700)
@@ -149,7 +149,7 @@ def administrator_record(prefix: str, first: str, key: RsaKey, secret: str, now_
 def make_rsa_key(path: Path) -> RsaKey:
     """Make a private key of a Handle server or administrator, mode 0600; return its public part. Errors: OSError."""
     key = rsa.generate_private_key(65_537, _RSA_BITS)
-    _write_private(path, _pem(key))
+    write_new_file(path, _pem(key))
     numbers = key.public_key().public_numbers()
     return RsaKey(numbers.n, numbers.e)
 
@@ -182,13 +182,5 @@ def make_certificate(certificate: Path, key_path: Path) -> None:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    _write_private(key_path, _pem(key))
+    write_new_file(key_path, _pem(key))
     certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

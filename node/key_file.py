@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from core.errors import ConfigError
 from core.keyring import KEY_BYTES, KEY_ID_MAX, KeyRing
+from core.newfile import write_new_file
 
 
 class KeyKind(NamedTuple):
@@ -101,11 +102,7 @@ def _add(path: Path, kind: KeyKind) -> int:
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         beside.unlink(missing_ok=True)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new_file(beside, text.encode())
         beside.replace(path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

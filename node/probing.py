@@ -1,8 +1,8 @@
 """The rounds of probes: this node asks itself over its own ports, and the sites of delegated prefixes (annex 2).
 
 1. Every ``monitor.probe_interval`` a round of its own: UDP, TCP, HTTP for ``0.NA/<prefix>``, the registrar for a row
-   that says nothing. What it found stands in ``data/run/monitor.json`` when the round is over. The first one is an
-   interval after the start.
+   that says nothing. What it found stands in ``data/run/monitor.json`` when the round is over. The first one begins
+   with the process.
 2. Beside it, never at the same time twice, a round of PROBE_SITES_PER_ROUND delegated prefixes; where there are more,
    the next round goes on behind. Of each site that server is asked that the prefix handle hashes to, by what it offers;
    one answer of any site is enough for a way. Each probe ends with its time: a site that hangs holds up no other.

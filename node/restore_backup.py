@@ -30,6 +30,7 @@ from core.changes import Serial
 from core.clock import Millis
 from core.config import Config, load
 from core.errors import ConfigError, NodeError
+from core.newfile import write_new_file
 from core.settings import BY_NAME, SETTINGS, Value
 from core.store.engine import Batch, Snapshot, Table
 from core.store.lmdb_engine import LmdbEngine
@@ -64,7 +65,7 @@ from node.backup_file import (
     require_whole,
 )
 from node.former import skip_numbers, withhold_units
-from node.restored import building, require_empty, restored_values, write_private, write_settings
+from node.restored import building, require_empty, restored_values, write_settings
 from sync.outbox import anew
 from sync.tables import TABLES
 
@@ -153,7 +154,7 @@ def _copy(backup: Path, manifest: Manifest, folder: Path) -> None:
             place = entry.name
         path = folder / place
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(path, b"")
+        write_new_file(path, b"")
         shutil.copyfile(backup / entry.name, path)
         if file_digest(path) != entry.sha256:
             raise BackupError(f"备份在读取时被更改。The backup was altered while it was read: {entry.name}")

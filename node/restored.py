@@ -18,6 +18,7 @@ from core import clock, limits
 from core.clock import Millis
 from core.config import Config
 from core.errors import ConfigError
+from core.newfile import write_new_file
 from core.settings import BY_NAME, Value
 from node.wiring import log_host
 
@@ -97,16 +98,7 @@ def dump_settings(values: Mapping[str, Value]) -> str:
 
 def write_settings(path: Path, values: Mapping[str, Value]) -> None:
     """Write a new ``node.toml``, mode 0600. Errors: OSError."""
-    write_private(path, dump_settings(values).encode())
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a new file of mode 0600, durably. Errors: OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    write_new_file(path, dump_settings(values).encode())
 
 
 def toml_value(value: Value) -> str:

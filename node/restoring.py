@@ -23,6 +23,7 @@ from core.clock import Millis
 from core.config import load
 from core.ident.handle import HandleRules
 from core.keyring import KeyRing
+from core.newfile import write_new_file
 from core.party.seal import NONCE_BYTES
 from core.settings import Value
 from core.store.bounds_row import stored_rules
@@ -39,7 +40,7 @@ from node.former import skip_numbers, withhold_units
 from node.initialise import make_certificate, make_rsa_key
 from node.key_file import LOT_KEYS, PARTY_KEYS, add_key, load_keys
 from node.lot_keys import LotKeys
-from node.restored import building, new_origin, require_empty, write_private, write_settings
+from node.restored import building, new_origin, require_empty, write_settings
 from node.signing import signing_key_pem
 from sync.escrow.applying import NewKeys, apply_items
 from sync.escrow.chain import find_chain
@@ -109,7 +110,7 @@ def _make_keys(folder: Path) -> KeyRing:
     make_certificate(keys / "tls.crt", keys / "tls.key")
     add_key(keys / "identity.keys", PARTY_KEYS)
     add_key(keys / "lots.keys", LOT_KEYS)
-    write_private(keys / "node.pem", signing_key_pem(Ed25519PrivateKey.generate()))
+    write_new_file(keys / "node.pem", signing_key_pem(Ed25519PrivateKey.generate()))
     return load_keys(keys / "identity.keys", PARTY_KEYS)
 
 

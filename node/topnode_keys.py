@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +16,7 @@ from audit.note import NoteError, NoteKey, witness_key
 from core import limits
 from core.config import Config
 from core.errors import ConfigError
+from core.newfile import write_new_file
 from core.signature import PUBLIC_KEY_BYTES, Signer, key_id
 from node.key_file import TOP_KEYS, load_keys
 from node.signing import read_private_key, signing_key_pem
@@ -68,11 +68,7 @@ def make_signing_key(private: Path, public: Path, vkey: Path, name: str) -> None
     Errors: OSError, also where one is.
     """
     key = Ed25519PrivateKey.generate()
-    descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(signing_key_pem(key))
-        file.flush()
-        os.fsync(file.fileno())
+    write_new_file(private, signing_key_pem(key))
     octets = key.public_key().public_bytes_raw()
     write_public_key(public, octets)
     vkey.write_text(f"{witness_key(name, octets).vkey}\n", "utf-8")

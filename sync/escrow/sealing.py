@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from core import limits
 from core.errors import ConfigError
+from core.newfile import write_new_file
 from core.signature import key_id
 from sync.escrow.faults import DepositError
 
@@ -206,12 +207,8 @@ ALGORITHMS: Final[dict[str, Algorithm]] = {DEFAULT: Algorithm(_load_public, _loa
 def make_escrow_key(private: Path, public: Path, algorithm: str = DEFAULT) -> None:
     """Make a key: PKCS8 in PEM of mode 0600, SubjectPublicKeyInfo in PEM. Errors: OSError, also where one is."""
     secret, shown = ALGORITHMS[algorithm].make()
-    for path, pem, mode in ((private, secret, 0o600), (public, shown, 0o644)):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
+    write_new_file(private, secret)
+    write_new_file(public, shown, 0o644)
 
 
 def load_recipient(path: Path, algorithm: str = DEFAULT) -> Recipient:
