@@ -43,6 +43,7 @@ from audit.query import LogReader
 from audit.question import Found, Question
 from audit.reading import MonthLog
 from core.clock import DAY_MS, format_instant, shanghai_midnight
+from core.durable import sync_path
 from core.errors import NodeError, Outcome
 from core.signature import Signer
 from core.streams import Stream
@@ -150,7 +151,7 @@ def export(
         }
         signed = signer.sign_document(PURPOSE, document)
         _write(folder / MANIFEST, json.dumps(signed, ensure_ascii=False, indent=2).encode() + b"\n")
-        _sync_folder(folder)
+        sync_path(folder)
     except BaseException:
         for path in list(folder.iterdir()):
             path.unlink()
@@ -192,11 +193,3 @@ def _write(path: Path, octets: bytes) -> None:
         file.write(octets)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

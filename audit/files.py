@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from core.durable import sync_path
 from core.errors import NodeError
 
 _BESIDE: Final = ".new"
@@ -46,11 +47,7 @@ class Files:
 
     def sync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable."""
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_path(folder)
 
     def make_folder(self, folder: Path, mode: int = 0o755) -> None:
         """Make a folder that may be there already; the name of one that is made is durable."""

@@ -30,6 +30,7 @@ from audit.frame import Entry, Row, decode_frame, encode_frame
 from core import clock, limits
 from core.clock import Millis
 from core.disk import always
+from core.durable import sync_path
 from core.errors import WireError
 
 _LOG: Final = logging.getLogger("saltern.log")
@@ -205,7 +206,7 @@ class _Syncer:
                     if descriptor >= 0:
                         os.fdatasync(descriptor)
                 if self._folder is not None:
-                    _sync_folder(self._folder)
+                    sync_path(self._folder)
                     self._folder = None
             except OSError as error:
                 _LOG.critical("the resolution log cannot be synced: %s", error.strerror)
@@ -256,11 +257,3 @@ def _close(descriptor: int) -> None:
         os.close(descriptor)
     except OSError as error:
         _LOG.critical("a segment of the resolution log was closed with an error: %s", error.strerror)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

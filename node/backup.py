@@ -33,6 +33,7 @@ from core.changes import Serial
 from core.clock import Millis, format_instant
 from core.config import Config
 from core.disk import free_bytes
+from core.durable import sync_path
 from core.errors import Outcome, StoreError
 from core.settings import SETTINGS
 from core.signature import Signer
@@ -178,7 +179,7 @@ class _Making:
             digest = hashlib.sha256(octets).hexdigest()
             note(f"{name} serial {serial} sha256 {digest}")
             self._folder.rename(self._to / name)
-            _sync_folder(self._to)
+            sync_path(self._to)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
         total = sum(each.octets for each in self._entries)
@@ -269,11 +270,3 @@ def _read_all(store: LmdbEngine) -> tuple[dict[str, int], int]:
 def _log(checkpoint: Checkpoint) -> dict[str, Any]:
     root = base64.b64encode(checkpoint.root).decode()
     return {"origin": checkpoint.origin, "size": checkpoint.size, "root": root}
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

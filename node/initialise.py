@@ -20,9 +20,9 @@ from cryptography.x509.oid import NameOID
 
 from core import clock
 from core.config import Config, load
+from core.durable import write_new_file
 from core.errors import ConfigError
 from core.ident.handle import check_prefix
-from core.newfile import write_new_file
 from core.records import (
     ADMIN_PERMISSIONS_ALL,
     AdminRecord,

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from core.durable import sync_path, write_new_file
 from core.errors import ConfigError
 from core.keyring import KEY_BYTES, KEY_ID_MAX, KeyRing
-from core.newfile import write_new_file
 
 
 class KeyKind(NamedTuple):
@@ -104,11 +104,7 @@ def _add(path: Path, kind: KeyKind) -> int:
         beside.unlink(missing_ok=True)
         write_new_file(beside, text.encode())
         beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_path(path.parent)
     except OSError as error:
         raise ConfigError(f"{kind.setting}: 无法写入 {path}。Cannot write {path}: {error.strerror}") from None
     return number

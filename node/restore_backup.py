@@ -29,8 +29,8 @@ from audit.side import FOLDER as CLIENTS
 from core.changes import Serial
 from core.clock import Millis
 from core.config import Config, load
+from core.durable import write_new_file
 from core.errors import ConfigError, NodeError
-from core.newfile import write_new_file
 from core.settings import BY_NAME, SETTINGS, Value
 from core.store.engine import Batch, Snapshot, Table
 from core.store.lmdb_engine import LmdbEngine

@@ -17,8 +17,8 @@ from typing import Final
 from core import clock, limits
 from core.clock import Millis
 from core.config import Config
+from core.durable import sync_path, write_new_file
 from core.errors import ConfigError
-from core.newfile import write_new_file
 from core.settings import BY_NAME, Value
 from node.wiring import log_host
 
@@ -61,7 +61,7 @@ def building(target: Path) -> Iterator[Path]:
         yield beside
         sync_tree(beside)
         beside.rename(target)  # which an empty folder does not hinder
-        _sync(target.parent)
+        sync_path(target.parent)
     except OSError as error:
         raise ConfigError(f"未能恢复到 {target}。Cannot put a node back into {target}: {error.strerror}") from None
     finally:
@@ -116,13 +116,5 @@ def sync_tree(folder: Path) -> None:
     """Have a folder and all in it on the disk. Errors: OSError."""
     for each, _, files in os.walk(folder):
         for name in files:
-            _sync(Path(each) / name)
-        _sync(Path(each))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync_path(Path(each) / name)
+        sync_path(Path(each))

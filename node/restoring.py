@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from core import clock
 from core.clock import Millis
 from core.config import load
+from core.durable import write_new_file
 from core.ident.handle import HandleRules
 from core.keyring import KeyRing
-from core.newfile import write_new_file
 from core.party.seal import NONCE_BYTES
 from core.settings import Value
 from core.store.bounds_row import stored_rules

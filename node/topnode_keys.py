@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from audit.note import NoteError, NoteKey, witness_key
 from core import limits
 from core.config import Config
+from core.durable import write_new_file
 from core.errors import ConfigError
-from core.newfile import write_new_file
 from core.signature import PUBLIC_KEY_BYTES, Signer, key_id
 from node.key_file import TOP_KEYS, load_keys
 from node.signing import read_private_key, signing_key_pem

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from core.durable import sync_path
 from core.errors import NodeError, Outcome
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -35,7 +36,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 beside.unlink()
-        _sync_folder(path.parent)
+        sync_path(path.parent)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
@@ -77,7 +78,7 @@ def write_new_files(folder: Path, files: Mapping[str, bytes]) -> None:
             path = folder / name
             path.hardlink_to(part)  # a rename would overwrite
             named.append(path)
-        _sync_folder(folder)
+        sync_path(folder)
     except OSError as error:
         for each in named:
             each.unlink(missing_ok=True)
@@ -85,14 +86,6 @@ def write_new_files(folder: Path, files: Mapping[str, bytes]) -> None:
     finally:
         for each in beside:
             each.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _exists(path: Path) -> NodeError:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from core import clock, limits
+from core.durable import sync_path
 from core.errors import NodeError, Outcome, StoreError, WireError
 from node.line.frames import FRAME_HEAD_BYTES_MAX, decode_frame, encode_frame, is_later_frame
 
@@ -36,16 +37,7 @@ def make_folder(path: Path) -> None:
         for each in reversed(missing):
             with contextlib.suppress(FileExistsError):
                 each.mkdir(0o700)
-            sync_folder(each.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Put the names of a folder on the disk. Errors: OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync_path(each.parent)
 
 
 def write_whole(path: Path, octets: bytes) -> None:
@@ -58,7 +50,7 @@ def write_whole(path: Path, octets: bytes) -> None:
             file.flush()
             os.fsync(descriptor)
         beside.replace(path)
-        sync_folder(path.parent)
+        sync_path(path.parent)
 
 
 @contextmanager
@@ -163,7 +155,7 @@ class Appender:
             os.ftruncate(self._descriptor, tail.size_bytes)
             os.lseek(self._descriptor, tail.size_bytes, os.SEEK_SET)
             os.fsync(self._descriptor)  # also what a process that was killed wrote and had not synced
-            sync_folder(path.parent)
+            sync_path(path.parent)
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Append lines; they are on the disk when this returns. Errors: NodeError, after which nothing is appended."""

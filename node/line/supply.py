@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple, Protocol
 
 from core import limits
+from core.durable import sync_path
 from core.errors import NodeError, Outcome, WireError
 from node.line import durable
 from node.line.client import Block
@@ -105,7 +106,7 @@ def _fetch(site: Site, source: Source, held: Held) -> tuple[int, str]:
                 os.fsync(descriptor)
                 done += span.size
             os.fsync(descriptor)
-        durable.sync_folder(path.parent)
+        sync_path(path.parent)
     return done, digest.hexdigest()
 
 

@@ -33,8 +33,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from core import limits
+from core.durable import write_new_file
 from core.errors import ConfigError
-from core.newfile import write_new_file
 from core.signature import key_id
 from sync.escrow.faults import DepositError
 

@@ -86,10 +86,10 @@ def span_of(month: str, now_ms: Millis) -> Span:
 def month_figures(gathered: Gathered, span: Span) -> Figures:
     """Add up the hours of a month."""
     first = min(gathered.hours, default="")
-    found, hours, running, planned = Figures(span.month, 0, 0, 0, *(_NO_SHARE,) * 3, Latency(), Latency()), 0, 0, 0
+    hours = running = planned = 0
     away = [(plan.from_ms, plan.until_ms) for plan in join_plans(gathered.plans.values())]
-    both, resolution, registration = _NO_SHARE, _NO_SHARE, _NO_SHARE
-    slow_resolution, slow_registration = Latency(), Latency()
+    both = resolution = registration = Share(0, 0)
+    resolved = registered = Latency()
     for at_ms in range(span.begin_ms, span.until_ms, HOUR_MS):
         name = format_shanghai(at_ms)[:13]
         if not first or name < first:
@@ -105,15 +105,9 @@ def month_figures(gathered: Gathered, span: Span) -> Figures:
         running += seconds_of(probes, probes.periods)
         if hour is not None:
             hours += 1
-            slow_resolution = join(slow_resolution, hour.resolution)
-            slow_registration = join(slow_registration, hour.registration)
-    return found._replace(
-        hours=hours, running_s=running, planned_s=planned, both=both, resolution=resolution, registration=registration,
-        resolution_latency=slow_resolution, registration_latency=slow_registration,
-    )  # fmt: skip
-
-
-_NO_SHARE: Final = Share(0, 0)
+            resolved = join(resolved, hour.resolution)
+            registered = join(registered, hour.registration)
+    return Figures(span.month, hours, running, planned, both, resolution, registration, resolved, registered)
 
 
 def _add(share: Share, probes: Probes, periods: int, owed_s: int) -> Share:

@@ -1,4 +1,4 @@
-"""A file that is new and whole: keys, secrets, settings."""
+"""What is on the disk for good: new files (keys, secrets, settings), and the names in a folder."""
 
 from __future__ import annotations
 
@@ -13,3 +13,12 @@ def write_new_file(path: Path, content: bytes, mode: int = 0o600) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def sync_path(path: Path) -> None:
+    """Sync what a file says, or the names in a folder. Errors: OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
