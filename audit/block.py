@@ -97,6 +97,7 @@ class Columns(NamedTuple):
     """
 
     runs: list[tuple[int, int]]
+    vias: bytes
     names: list[str]
     codes: bytes
     clients: int
@@ -208,19 +209,20 @@ def read_columns(leaf: bytes) -> Columns:
     """Read what of a block is counted. Cost: 0.2 µs an entry, a half of reading all of it. Errors: BlockError."""
     head, body = read_head(leaf), open_body(leaf)
     try:
-        _, _, runs, _, (names, codes), (_, networks), which, _, identifiers, _ = msgpack.unpackb(
+        _, _, runs, vias, (names, codes), (_, networks), which, _, identifiers, _ = msgpack.unpackb(
             body, strict_map_key=False
         )
         columns = Columns(
-            [(since, count) for since, count in runs], names, codes, len(networks),
+            [(since, count) for since, count in runs], vias, names, codes, len(networks),
             struct.unpack(f">{head.rows}H", which), identifiers,
         )  # fmt: skip
         known = set(columns.which) - {NOBODY}
-        if not all(type(each) is int for run in columns.runs for each in run) or type(codes) is not bytes:
-            raise TypeError("a time or an outcome is none")
+        if not all(type(each) is int for run in columns.runs for each in run) or {type(codes), type(vias)} != {bytes}:
+            raise TypeError("a time, a protocol or an outcome is none")
         if type(names) is not list or type(identifiers) is not list or set(map(type, names)) != {str}:
             raise TypeError("a column is none")
-        if sum(count for _, count in columns.runs) != head.rows or not {len(codes), len(identifiers)} == {head.rows}:
+        lengths = {len(codes), len(vias), len(identifiers)}
+        if sum(count for _, count in columns.runs) != head.rows or lengths != {head.rows}:
             raise ValueError("the columns do not fit each other")
         if max(codes) >= len(names) or not known <= set(range(len(networks))) or set(map(type, identifiers)) != {bytes}:
             raise ValueError("a column is not possible")

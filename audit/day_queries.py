@@ -24,6 +24,7 @@ from audit.source_tally import SourceTally
 from core import limits
 from core.clock import shanghai_month
 from core.errors import Outcome
+from core.events import Via
 from core.ident.handle import PREFIX_HANDLES
 from core.streams import Stream
 
@@ -107,7 +108,7 @@ class _Counting:
         return later
 
     def _count(self, columns: Columns, addresses: Sequence[bytes]) -> None:
-        groups = self._groups.of(columns.identifiers)
+        groups = self._groups.of(columns.identifiers, columns.vias)
         answers = bytes(name in ANSWERED for name in columns.names[:256]).ljust(256, b"\0")
         for group, count in Counter(compress(groups, columns.codes.translate(answers))).items():
             for row in self._groups.rows[group]:
@@ -143,13 +144,15 @@ class _Groups(dict[bytes, int]):
             self.rows.append(rows)
         return number
 
-    def of(self, identifiers: Sequence[bytes]) -> list[int]:
-        """Return the group of each. Without "/" it is a prefix, and counts for that."""
+    def of(self, identifiers: Sequence[bytes], vias: bytes) -> list[int]:
+        """Return the group of each. Without "/" it is a prefix, and counts for that; a GS1 key has no prefix."""
         groups = [self[each.partition(b"/")[0]] for each in identifiers]
         if _NAMED in groups:
             for at, group in enumerate(groups):
                 if group == _NAMED:
                     groups[at] = max(self[identifiers[at].partition(b"/")[2]], _NOWHERE)
+        if Via.DIGITAL_LINK in vias:
+            groups = [_NOWHERE if via == Via.DIGITAL_LINK else group for group, via in zip(groups, vias, strict=True)]
         return groups
 
 
@@ -187,6 +190,7 @@ def _within(columns: Columns, since: int, until: int) -> Columns:
     """Return the entries of some time, in milliseconds since the earliest of the block."""
     inside = [since <= at < until for at, count in columns.runs for _ in range(count)]
     return columns._replace(
+        vias=bytes(compress(columns.vias, inside)),
         codes=bytes(compress(columns.codes, inside)),
         which=tuple(compress(columns.which, inside)),
         identifiers=list(compress(columns.identifiers, inside)),

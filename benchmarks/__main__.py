@@ -16,6 +16,7 @@ from benchmarks import (
     crowd,
     flood,
     latency,
+    links,
     log_cost,
     log_reading,
     log_verify,
@@ -24,6 +25,7 @@ from benchmarks import (
     records,
     register,
     resolve,
+    resolve_dns,
     resolve_tcp,
     resolve_udp,
     store,
@@ -34,9 +36,9 @@ from benchmarks.load import NO_COMPILER, compile_programs
 from benchmarks.table import Row, render
 
 _OUT = Path("bench-out")
-_NAMES = ("register", "store", "http", "udp", "tcp", "load", "flood", "lots", "log", "verify", "logs", "upstream")
+_WITH_NODE = frozenset(("register", "http", "udp", "tcp", "load", "flood", "log"))
+_NAMES = (*sorted(_WITH_NODE), "store", "lots", "verify", "logs", "upstream", "links", "dns")
 _STORED_A_LEAF = 50  # a log of so many leaves less than records are stored
-_WITH_NODE = frozenset(_NAMES) - {"store", "lots", "verify", "logs", "upstream"}
 _BUSY = 0.5
 
 
@@ -114,6 +116,14 @@ def _measure(folder: Path, plan: Plan, only: tuple[str, ...]) -> list[Row]:
         place = folder / "lots"
         for row in lots.measure(place, cores, stored=plan.records, rounds=plan.rounds, seconds=plan.seconds):
             done(row)
+        shutil.rmtree(place)
+    if "links" in only:
+        place = folder / "links"
+        done(links.measure(place, cores, rounds=plan.rounds, seconds=plan.seconds))
+        shutil.rmtree(place)
+    if "dns" in only:
+        place = folder / "dns"
+        done(*resolve_dns.measure(place, cores, names=plan.records, rounds=plan.rounds, seconds=plan.seconds))
         shutil.rmtree(place)
     _measure_logs(folder, plan, only, cores, done)
     if _WITH_NODE & set(only):

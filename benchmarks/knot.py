@@ -1,4 +1,4 @@
-"""The reference of resolution over UDP and TCP: Knot DNS, one worker each, answering TXT from a zone.
+"""The reference of resolution over UDP, TCP and DNS: Knot DNS, one worker each, answering from a zone file.
 
 A process of its own in a folder of its own: nothing of the system's configuration, no
 log but errors on standard error, the control socket in its folder.
@@ -11,10 +11,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from benchmarks.machine import free_port, on_core
 from benchmarks.questions import ZONE, ask_datagram, dns_name, dns_question
@@ -52,26 +53,49 @@ def find() -> str | None:
     return shutil.which("knotd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-class Knot:
-    """A server of a zone with a name for each handle, its answers so many octets long; `with` ends it."""
+class ZoneFile(NamedTuple):
+    """A zone: its name, the lines of its file, and a question that it answers."""
 
-    def __init__(self, program: str, folder: Path, handles: Sequence[str], answer_bytes: int, core: int) -> None:
+    name: str
+    lines: Iterable[str]
+    question: bytes
+
+
+def handles_zone(handles: Sequence[str], answer_bytes: int) -> ZoneFile:
+    """Return a zone with a name for each handle, of one TXT record, its answers so many octets long."""
+    name_bytes = len(dns_name(handles[0])) + 1
+    text = _text(answer_bytes - _ANSWER_HEAD_BYTES - name_bytes)
+    records = (f"{dns_name(handle)} 3600 TXT {text}\n" for handle in handles)
+    lines = chain([f"$ORIGIN {ZONE}.\n{_APEX}"], records)
+    return ZoneFile(ZONE, lines, dns_question(dns_name(handles[0]), over_tcp=False))
+
+
+class Knot:
+    """A server of a zone; `with` ends it. ``answer``: to the question of the zone."""
+
+    def __init__(self, program: str, folder: Path, zone: ZoneFile, core: int) -> None:
         self.port = free_port()
         folder.mkdir()
-        _write_zone(folder / "zone", handles, answer_bytes)
+        with (folder / "zone").open("w") as file:
+            file.writelines(zone.lines)
         path = folder / "knot.conf"
-        path.write_text(_CONFIGURATION.format(folder=folder, port=self.port, zone=ZONE))
+        path.write_text(_CONFIGURATION.format(folder=folder, port=self.port, zone=zone.name))
         with on_core(core):
             self._process = subprocess.Popen([program, "-c", str(path)], stdout=subprocess.DEVNULL)
-        self.answer_bytes = self._await_answer(dns_question(dns_name(handles[0]), over_tcp=False))
+        self.answer = self._await_answer(zone.question)
 
     @property
     def pid(self) -> int:
         """Its process id; all workers are its threads."""
         return self._process.pid
 
-    def _await_answer(self, question: bytes) -> int:
-        """Ask until the zone is loaded; return how long the answer is. Errors: RuntimeError."""
+    @property
+    def answer_bytes(self) -> int:
+        """How long it is."""
+        return len(self.answer)
+
+    def _await_answer(self, question: bytes) -> bytes:
+        """Ask until the zone is loaded; return the answer. Errors: RuntimeError."""
         deadline = time.monotonic() + _READY_S
         while True:
             try:
@@ -79,7 +103,7 @@ class Knot:
             except OSError:
                 answer = b""
             if answer[3:4] and not answer[3] & _RCODE:
-                return len(answer)
+                return answer
             if time.monotonic() > deadline or self._process.poll() is not None:
                 self._process.kill()
                 raise RuntimeError("Knot does not answer")
@@ -97,15 +121,6 @@ class Knot:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(_END_S)
-
-
-def _write_zone(path: Path, handles: Sequence[str], answer_bytes: int) -> None:
-    """Write one TXT record a handle, its answers as long as wanted."""
-    name_bytes = len(dns_name(handles[0])) + 1
-    text = _text(answer_bytes - _ANSWER_HEAD_BYTES - name_bytes)
-    with path.open("w") as file:
-        file.write(f"$ORIGIN {ZONE}.\n{_APEX}")
-        file.writelines(f"{dns_name(handle)} 3600 TXT {text}\n" for handle in handles)
 
 
 def _text(size: int) -> str:

@@ -1,4 +1,4 @@
-"""The reference of resolution: nginx with one worker that answers a static body from memory."""
+"""The reference of resolution: nginx with one worker that answers a static body, or a redirect, from memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ http {{
     default_type "application/json;charset=utf-8";
     server {{
         listen 127.0.0.1:{port};
-        location / {{ return 200 "{body}"; }}
+        location / {{ return {answer}; }}
     }}
 }}
 """
@@ -47,11 +47,12 @@ def find() -> str | None:
 class Nginx:
     """A server of its own, with nothing of the system's configuration; `with` ends it."""
 
-    def __init__(self, program: str, folder: Path, body_bytes: int, core: int) -> None:
+    def __init__(self, program: str, folder: Path, body_bytes: int, core: int, *, redirect: str = "") -> None:
         self.port = free_port()
         folder.mkdir()
         path = folder / "nginx.conf"
-        path.write_text(_CONFIGURATION.format(folder=folder, port=self.port, body="x" * body_bytes))
+        answer = f"307 {redirect}" if redirect else f'200 "{"x" * body_bytes}"'
+        path.write_text(_CONFIGURATION.format(folder=folder, port=self.port, answer=answer))
         with on_core(core):
             self._process = subprocess.Popen(
                 [program, "-p", str(folder), "-c", str(path), "-e", "stderr"], stdout=subprocess.DEVNULL

@@ -26,7 +26,7 @@ _SALTERN = (sys.executable, "-m", "node.cli.main")
 _UNLOGGED = (sys.executable, "-m", "benchmarks.unlogged")
 _PORTS = ("http.port", "https.port", "handle.port", "dns.port", "management.port")
 _END_S = 30
-UNLIMITED = {"http.rate_limit": "0", "handle.rate_limit": "0"}
+UNLIMITED = {"http.rate_limit": "0", "handle.rate_limit": "0", "dns.rate_limit": "0"}
 
 
 def has_settings(names: Iterable[str]) -> bool:

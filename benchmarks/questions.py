@@ -34,10 +34,10 @@ def dns_name(handle: str) -> str:
     return f"{handle.partition('/')[2].lower()}.{ZONE}."
 
 
-def dns_question(name: str, *, over_tcp: bool) -> bytes:
-    """Return a DNS message that asks for TXT, over TCP behind its length (RFC 1035 §4)."""
+def dns_question(name: str, *, over_tcp: bool, type_: int = _TXT) -> bytes:
+    """Return a DNS message that asks for TXT or another type, over TCP behind its length (RFC 1035 §4)."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-    message = struct.pack(">6H", 0, 0, 1, 0, 0, 0) + labels + struct.pack(">2H", _TXT, _INTERNET)
+    message = struct.pack(">6H", 0, 0, 1, 0, 0, 0) + labels + struct.pack(">2H", type_, _INTERNET)
     return len(message).to_bytes(2, "big") + message if over_tcp else message
 
 

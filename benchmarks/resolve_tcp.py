@@ -31,8 +31,8 @@ def measure(bench: Bench) -> list[Row]:
         }
         why = "one core only" if not bench.cores.apart else "Knot is not installed" if program is None else ""
         if program is not None and not why:
-            place, size = bench.folder / "knot-tcp", len(answer_octets(bench))
-            server = servers.enter_context(knot.Knot(program, place, bench.handles, size, bench.cores.server))
+            place, zone = bench.folder / "knot-tcp", knot.handles_zone(bench.handles, len(answer_octets(bench)))
+            server = servers.enter_context(knot.Knot(program, place, zone, bench.cores.server))
             traffic = Traffic("tcp", "dns-tcp", server.port, bench.requests("dns-tcp"), TCP_CONNECTIONS)
             sides["knot"] = bench.flat_out(traffic, server.pid)
         found = take_turns(sides, bench.rounds)

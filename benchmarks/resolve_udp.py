@@ -34,7 +34,8 @@ def measure(bench: Bench) -> list[Row]:
         sides["echo"] = bench.flat_out(bench.udp(port=echo.port), echo.pid)
         if program is not None:
             place = bench.folder / "knot-udp"
-            server = servers.enter_context(knot.Knot(program, place, bench.handles, len(answer), bench.cores.server))
+            zone = knot.handles_zone(bench.handles, len(answer))
+            server = servers.enter_context(knot.Knot(program, place, zone, bench.cores.server))
             traffic = Traffic("udp", "dns-udp", server.port, bench.requests("dns-udp"), depth=UDP_DEPTH)
             sides["knot"] = bench.flat_out(traffic, server.pid)
         found = take_turns(sides, bench.rounds)

@@ -65,7 +65,7 @@ def take_turns(sides: Mapping[str, Callable[[], Load]], rounds: int) -> dict[str
 
 
 def ratio_row(
-    what: str, floor: Floor, prototype: str, found: Mapping[str, Rounds], names: tuple[str, str], reference: str
+    what: str, floor: Floor | None, prototype: str, found: Mapping[str, Rounds], names: tuple[str, str], reference: str
 ) -> Row:
     """Return the row of a ratio between two sides; ``names``: ours, and the reference, which is described."""
     ours, theirs = (found[name] for name in names)
@@ -82,7 +82,7 @@ def ratio_row(
     )
 
 
-def alone_row(what: str, floor: Floor, prototype: str, ours: Rounds, why: str) -> Row:
+def alone_row(what: str, floor: Floor | None, prototype: str, ours: Rounds, why: str) -> Row:
     """Return the row of a ratio whose reference is missing."""
     return Row(
         what, None, floor=floor, prototype=prototype, ours=str(ours), note=f"no ratio: {why}",

@@ -60,6 +60,9 @@ class ChangeKind(IntEnum):
     LOT_ABANDONED = 66  # came by an import that was given up: it is not here any more
     TEMPLATE_PUBLISHED = 80
     TEMPLATE_WITHDRAWN = 81
+    ALIAS_ADDED = 88  # the identifier is the alias, KIND:VALUE
+    ALIAS_REMOVED = 89
+    ZONE_SETTINGS = 90  # the zones of DNS are made otherwise: the identifier is "dns"
     MONITOR_EVENT = 96  # an anomaly or a recovery of this node, or of an enterprise node below it
 
     __hash__ = int.__hash__  # Enum's own hash is computed in Python

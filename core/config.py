@@ -143,7 +143,7 @@ def _check(setting: Setting, value: object) -> Value:
                 )
             return value
         case (("text" | "path"), str()):
-            if not value and setting.default:
+            if not value and setting.default and not setting.empty:
                 raise ConfigError(
                     f"{setting.name} 不能为空。{setting.name} must not be empty; default {setting.default!r}",
                     setting=setting.name,

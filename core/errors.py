@@ -48,6 +48,7 @@ class Outcome(Enum):
     REGISTRATION_CLOSED = "registration-closed"  # the licence of the node is not in force (Measures art. 6)
     STORE_FULL = "store-full"
     LOG_FULL = "log-full"  # the resolution log cannot be written; an answer without it is unlawful (Measures art. 13)
+    NO_ANSWER = "no-answer"  # who was asked elsewhere, for somebody, gave no answer of use
     RATE_LIMITED = "rate-limited"  # too many requests from one source
     INTERNAL = "internal"
     CONFLICT = "conflict"

@@ -22,6 +22,10 @@ class Via(IntEnum):
     HANDLE_HTTP = 3
     JSON = 4
     PAGE = 5
+    DNS_UDP = 6
+    DNS_TCP = 7
+    DIGITAL_LINK = 8
+    ALIAS = 9  # /v1/resolve, /oid/…
 
 
 PROTOCOLS: Final = {
@@ -30,6 +34,10 @@ PROTOCOLS: Final = {
     Via.HANDLE_HTTP: "http/handle",
     Via.JSON: "http/json",
     Via.PAGE: "http/page",
+    Via.DNS_UDP: "udp/dns",
+    Via.DNS_TCP: "tcp/dns",
+    Via.DIGITAL_LINK: "http/gs1",
+    Via.ALIAS: "http/alias",
 }
 """What the logs call them. What is before the slash is the transport, and names all behind it."""
 
@@ -60,5 +68,9 @@ class LogFullError(NodeError):
 
     outcome = Outcome.LOG_FULL
 
-    def __init__(self, message: str = "The resolution log cannot be written just now; try again later") -> None:
+    def __init__(
+        self,
+        message: str = "解析日志暂时无法写入，请稍后再试。"
+        "The resolution log cannot be written just now; try again later",
+    ) -> None:
         super().__init__(message)

@@ -52,6 +52,68 @@ TEMPLATE_WORK_MAX: Final = (
     20_000_000  # units of about 10 ns in one resolution; resolver/template.py says what costs how much
 )
 
+# --- aliases ----------------------------------------------------------------
+ALIAS_CHARS_MAX: Final = 128  # of a value; a key of the store has room for it
+ALIASES_PER_HANDLE_MAX: Final = 64
+OID_ARCS_MAX: Final = 32  # ORS: labels of one name in DNS, with room for the suffix
+OID_CHARS_MAX: Final = 127  # so that ors-dummy, arcs and a suffix of 110 octets fit a name of 255
+
+# --- GS1 Digital Link -------------------------------------------------------
+DIGITAL_LINK_CHARS_MAX: Final = 2_048  # of path and query together
+GS1_MEMBERS_MAX: Final = 64  # AIs and other members of the query of one link, as GS1's Syntax Engine
+GS1_LINKS_MAX: Final = 64  # link values of one record that are looked at
+GS1_LINK_BYTES_MAX: Final = 4_096  # of one link value
+GS1_LINK_ITEMS_MAX: Final = 16  # languages of one link value, and words of its context
+GS1_MULTI_MAX: Final = 16  # links that a linkset tells as gs1:defaultLinkMulti; each is tried among all of them
+NEGOTIATED_MAX: Final = 64  # members of Accept and of Accept-Language that are looked at, the first ones
+LINK_TITLE_CHARS_MAX: Final = 256  # of what a linkset takes from a DESC value
+QUICK_LINKS_MAX: Final = 16_384  # redirects that a worker remembers for one state of the store: 16 MiB
+
+# --- DNS --------------------------------------------------------------------
+DNS_UDP_BYTES: Final = 1_232  # of an answer by UDP, whatever the client can take (DNS flag day 2020)
+DNS_UDP_BYTES_MAX: Final = 4_096
+DNS_PLAIN_UDP_BYTES: Final = 512  # without EDNS (RFC 1035 §2.3.4)
+DNS_AMPLIFICATION_MAX: Final = 16  # an answer by UDP is at most so many times as long as its question, else TC
+DNS_MESSAGE_BYTES_MAX: Final = 65_535  # by TCP (RFC 1035 §4.2.2)
+DNS_QUERY_BYTES_MAX: Final = 1_024  # of a question; one name, EDNS, TSIG
+DNS_NAME_BYTES_MAX: Final = 255
+DNS_LABEL_BYTES_MAX: Final = 63
+DNS_ANSWERS_KEPT_MAX: Final = 65_536  # ready answers of one worker by UDP, and by TCP, until a zone changes
+DNS_ANSWERS_KEPT_BYTES: Final = 33_554_432  # of them, with their questions and identifiers
+DNS_TTL_S: Final = 3_600
+DNS_NEGATIVE_TTL_S: Final = 300
+DNS_TTL_S_MAX: Final = 604_800
+DNS_TCP_IDLE_S: Final = 10.0
+DNS_CONNECTIONS_MAX: Final = 512  # by TCP, of one worker
+DNS_TRANSFERS_MAX: Final = 4  # zone transfers under way in one worker
+DNS_TRANSFER_MESSAGE_BYTES: Final = 16_384
+DNS_TRANSFER_ROWS: Final = 100  # of aliases that are not answered, between two turns of the event loop
+DNS_TRANSFER_S: Final = 1_800.0  # of one transfer: its state of the store keeps old pages from being reused
+DNS_SECONDARIES_MAX: Final = 16
+TSIG_KEYS_MAX: Final = 16
+TSIG_FILE_BYTES_MAX: Final = 16_384
+TSIG_SECRET_BYTES_MIN: Final = 16
+TSIG_FUDGE_S: Final = 300  # that the clocks of both sides may differ, as we sign (RFC 8945 §10)
+DNS_LABELS_MAX: Final = 256  # entries of dns.oid_labels
+DNS_CNAMES_MAX: Final = 5  # aliases of one answer (DNAME), as many as Knot follows; whoever asks goes on by himself
+DNS_HIDDEN_MAX: Final = 1_000  # rows of aliases that are not answered, looked at for one question
+DNS_HIDDEN_KEPT_MAX: Final = 4_096  # places behind such rows that a worker remembers
+OID_CHILDREN_MAX: Final = 1_000  # rows of aliases that the document of what is below an OID is made of
+NOTIFY_S: Final = 5.0  # a NOTIFY that is not answered is sent again after this, then twice as long (RFC 1996 §3.6)
+NOTIFY_S_MAX: Final = 3_600.0
+NOTIFY_LATE_S: Final = 600  # from when a secondary that has not heard of a change is told to whoever asks
+NOTIFY_FILE_BYTES_MAX: Final = 65_536  # of who has heard of which zone
+
+# --- resolution for others (resolver.recursive) ------------------------------
+RECURSION_S: Final = 10.0  # of one question, all of its steps
+RECURSION_DEPTH_MAX: Final = 8  # referrals, redirects
+RECURSIONS_MAX: Final = 256  # questions under way in one worker
+RECURSION_KEPT_MAX: Final = 10_000  # answers that are remembered
+RECURSION_TTL_S_MAX: Final = 86_400
+RECURSION_KEPT_BYTES_MAX: Final = 33_554_432  # of all of them together
+RECURSION_UNSAID_S: Final = 60  # an answer, or that there is none, holds so long where it does not say how long
+RECURSION_ANSWER_BYTES_MAX: Final = 524_288  # of one answer as it comes: a whole record, a linkset
+
 # --- labels ----------------------------------------------------------------
 LABELS_MAX: Final = 10_000  # of one command: files in one folder; whole lots go to a printer as text
 LABEL_TEXT_BYTES_MAX: Final = 512  # octets in one symbol: QR version 17, more than a label has room for
@@ -70,7 +132,7 @@ UDP_ASSEMBLIES_MAX: Final = 64  # requests in several packets that one worker pu
 UDP_ASSEMBLY_S: Final = 5
 HANDLE_ANSWER_S: Final = 43_200  # from now to an answer's expiration; as the reference server
 HANDLE_LIST_COUNT: Final = 50  # handles in one message of a list; as the reference server
-HANDLE_CONNECTIONS_MAX: Final = 8_192  # TCP connections of one worker; half its descriptors if these are fewer
+HANDLE_CONNECTIONS_MAX: Final = 8_192  # TCP connections of one worker; 3/8 of its descriptors if these are fewer
 DESCRIPTORS_MAX: Final = 65_536  # what a node raises its own limit to
 HANDLE_IDLE_S: Final = 75  # a connection without a request is closed
 HANDLE_MESSAGE_S: Final = 30  # a message that takes longer to come is given up

@@ -88,6 +88,7 @@ STATUSES: dict[Outcome, Status] = {
     Outcome.REGISTRATION_CLOSED: Status(403, 403, _C.OPERATION_DENIED, 5),
     Outcome.STORE_FULL: Status(503, 503, _C.SERVER_BUSY, 2),
     Outcome.LOG_FULL: Status(503, 503, _C.SERVER_BUSY, 2),
+    Outcome.NO_ANSWER: Status(502, 502, _C.ERROR, 2),
     Outcome.RATE_LIMITED: Status(429, 429, _C.SERVER_BUSY, 5),
     Outcome.INTERNAL: Status(500, 500, _C.ERROR, 2),
     Outcome.CONFLICT: Status(409, 409, _C.ERROR, 5),
@@ -100,8 +101,11 @@ STATUSES: dict[Outcome, Status] = {
 }
 
 # Statuses that no Outcome ends with: pieces of the HTTP dialogue itself.
+HTTP_MULTIPLE_CHOICES = 300
 HTTP_FOUND = 302
 HTTP_SEE_OTHER = 303
+HTTP_TEMPORARY_REDIRECT = 307
+HTTP_REDIRECTS = (301, 302, 303, 307, 308)  # that lead a client on by themselves
 HTTP_NO_CONTENT = 204
 HTTP_UNPROCESSABLE = 422  # of a witness: the proof of consistency is wrong
 HTTP_SERVER_ERRORS = 500  # from here on the other side failed, not the request

@@ -15,7 +15,10 @@ Kind = Literal["integer", "flag", "text", "path", "list", "day"]
 
 
 class Setting(NamedTuple):
-    """One row of the table. ``low`` and ``high`` bound integers, both included. A day is kept as YYYY-MM-DD."""
+    """One row of the table. ``low`` and ``high`` bound integers, both included. A day is kept as YYYY-MM-DD.
+
+    ``empty``: whether a text may be that although its default is not.
+    """
 
     name: str
     kind: Kind
@@ -26,6 +29,7 @@ class Setting(NamedTuple):
     low: int = 0
     high: int = 2**63 - 1
     choices: tuple[str, ...] = ()
+    empty: bool = False
 
 
 SETTINGS: Final[tuple[Setting, ...]] = (
@@ -262,8 +266,72 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "dns.port", "integer", 5300,
-        "DNS port. Reserved: this version has no DNS front yet.",
-        "DNS 端口。预留：本版本尚无 DNS 前端。", "port", 0, 65_535,
+        "DNS port, UDP and TCP; 0 is any free one.", "DNS 端口（UDP 与 TCP）；0 表示任一空闲端口。", "port", 0, 65_535,
+    ),
+    Setting(
+        "dns.address", "text", "127.0.0.1",
+        "Address that DNS listens on; 0.0.0.0 or :: for all.", "DNS 监听地址；0.0.0.0 或 :: 表示全部。",
+    ),
+    Setting(
+        "dns.ors_suffix", "text", "oid-res.org",
+        "Name below which OIDs are answered by DNS (ITU-T X.672), the apex of a zone. Empty: none are.",
+        "OID 在 DNS 中的后缀（ITU-T X.672），即区的顶点；为空则不以 DNS 应答 OID。", empty=True,
+    ),
+    Setting(
+        "dns.ons_suffix", "text", "gs1.id.onsepc.com",
+        "Name below which GTINs are answered by DNS (GS1 ONS), the apex of a zone. Empty: none are.",
+        "GTIN 在 DNS 中的后缀（GS1 ONS），即区的顶点；为空则不以 DNS 应答 GTIN。", empty=True,
+    ),
+    Setting(
+        "dns.ors_services", "list", ("COID", "CINF", "RINF", "UINF"),
+        "Types of service that an OID is answered with, of COID, CINF, RINF and UINF; NAME=TEXT puts TEXT "
+        "in the place of ORS+NAME.",
+        "OID 应答的服务类型，取自 COID、CINF、RINF、UINF；NAME=TEXT 表示以 TEXT 代替 ORS+NAME。",
+    ),
+    Setting(
+        "dns.ons_service", "text", "https://www.gs1.org/voc/pip",
+        "Service that a GTIN is answered with.", "GTIN 应答的服务标识。",
+    ),
+    Setting(
+        "dns.oid_labels", "list", ("0=itu-t", "1=iso", "2=joint-iso-itu-t", "1.2=member-body", "1.2.156=cn"),
+        "Names of arcs, OID=LABEL, that lead to the numbers (DNAME); a label may be Chinese.",
+        "OID 弧的名称（OID=名称），以 DNAME 指向数字形式；名称可用中文。",
+    ),
+    Setting(
+        "dns.nameservers", "list", (),
+        "Name servers that the zones are published by, the first of them the primary; empty: ns.<apex>, at "
+        "node.public_addresses.",
+        "公开这些区的域名服务器，首个为主服务器；为空则为 ns.<顶点>，地址取自 node.public_addresses。",
+    ),
+    Setting(
+        "dns.ttl", "integer", limits.DNS_TTL_S, "TTL of what DNS answers.", "DNS 应答的 TTL。",
+        "s", 0, limits.DNS_TTL_S_MAX,
+    ),
+    Setting(
+        "dns.negative_ttl", "integer", limits.DNS_NEGATIVE_TTL_S,
+        "How long others remember that there is none.", "否定应答的缓存时间。", "s", 0, limits.DNS_TTL_S_MAX,
+    ),
+    Setting(
+        "dns.udp_answer_max", "integer", limits.DNS_UDP_BYTES,
+        "Longest answer over UDP; of a longer one the client is told to come by TCP.",
+        "UDP 应答的最大长度；更长的应答提示改用 TCP。", "bytes", limits.DNS_PLAIN_UDP_BYTES, limits.DNS_UDP_BYTES_MAX,
+    ),
+    Setting(
+        "dns.rate_limit", "integer", limits.RATE_PER_S,
+        "As http.rate_limit, over DNS; UDP is counted apart from TCP.",
+        "同 http.rate_limit，适用于 DNS；UDP 与 TCP 分别计数。", "requests", 0, limits.RATE_PER_S_MAX,
+    ),
+    Setting(
+        "dns.tsig_file", "path", "",
+        "File of the keys (TSIG) that zone transfers are asked with, mode 0600: as keymgr -t or tsig-keygen prints "
+        "them, or NAME ALGORITHM BASE64. Empty: no zone is transferred.",
+        "区传送所用 TSIG 密钥文件，权限 0600：keymgr -t 或 tsig-keygen 的输出，或每行 名称 算法 BASE64；为空则不允许"
+        "区传送。",
+    ),
+    Setting(
+        "dns.secondaries", "list", (),
+        "Secondaries that are told of a changed zone (NOTIFY), ADDRESS or ADDRESS@PORT.",
+        "区有变化时通知（NOTIFY）的从服务器：地址，或 地址@端口。",
     ),
     Setting(
         "management.port", "integer", 8001,
@@ -333,6 +401,27 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Networks and addresses that no rate limit holds for: this machine, a proxy that limits by itself, a "
         "platform of your own.",
         "不受速率限制的网段与地址：本机、自行限速的代理、自有平台。",
+    ),
+    Setting(
+        "resolver.recursive", "flag", False,
+        "Resolve identifiers of other nodes, too, for `saltern resolve` and GET /v1/resolve: by the top node or "
+        "resolver.roots, resolver.name_servers, resolver.gs1.",
+        "是否也为 `saltern resolve` 和 GET /v1/resolve 解析其他节点的标识（经上级节点或 resolver.roots、"
+        "resolver.name_servers、resolver.gs1）。",
+    ),
+    Setting(
+        "resolver.roots", "list", (),
+        "Handle servers asked for handles of others, ADDRESS:PORT; empty: the connected top nodes, port 2641.",
+        "解析其他节点 Handle 时所问的服务器（地址:端口）；为空则问已连接的上级节点，端口 2641。",
+    ),
+    Setting(
+        "resolver.name_servers", "list", (),
+        "DNS resolvers asked for OIDs of others, and for names in redirects: ADDRESS[@PORT]; empty: this machine's.",
+        "解析其他节点 OID 及重定向中的域名时所问的 DNS 服务器：地址，或 地址@端口；为空则用本机设置。",
+    ),
+    Setting(
+        "resolver.gs1", "text", "https://id.gs1.org",
+        "GS1 resolver that is asked for GS1 keys of others.", "解析其他节点 GS1 标识时所问的解析器。",
     ),
     Setting(
         "store.map_size", "integer", limits.MAP_SIZE_BYTES,

@@ -15,22 +15,20 @@ from typing import Final, NamedTuple
 from core import clock, limits
 from core.errors import WireError
 from core.outcomes import HandleCode
-from core.records import InterfaceKind, InterfaceProtocol, Values
+from core.records import InterfaceProtocol, Values
 from core.wire import body as bodies
 from core.wire.codepoints import SITE_SERIAL_UNKNOWN, VERSION, OpCode, OpFlag
 from core.wire.cursor import Cursor
 from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelope, encode_envelope
 from core.wire.message import Header, Message, decode_message, encode_message
-from core.wire.site import PORTS, address_of
-from core.wire.valuetypes import HS_SITE, HS_SITE_6, HS_SITE_PREFIX
-from resolver.referral import server_of
+from resolver.referral import door_of
 
 _WAITS_S: Final = (0.5, 1.0, 2.0)
 _TCP_S: Final = 10.0
 _FLAGS: Final = OpFlag.RECURSIVE | OpFlag.CACHE_CERTIFIED | OpFlag.PUBLIC_ONLY
-_REFERRALS: Final = (HandleCode.SERVICE_REFERRAL, HandleCode.PREFIX_REFERRAL)
-_WITH_VALUES: Final = (HandleCode.SUCCESS, *_REFERRALS)
-_SITES: Final = (HS_SITE, HS_SITE_6, HS_SITE_PREFIX)
+REFERRALS: Final = (HandleCode.SERVICE_REFERRAL, HandleCode.PREFIX_REFERRAL)
+"""Codes of an answer that says where to ask."""
+_WITH_VALUES: Final = (HandleCode.SUCCESS, *REFERRALS)
 _PROTOCOLS: Final = {"udp": InterfaceProtocol.UDP, "tcp": InterfaceProtocol.TCP}
 
 
@@ -63,30 +61,22 @@ def resolve(host: str, port: int, handle: str, over: str) -> Found:
 
 def _onward(handle: str, reply: Reply, over: str) -> tuple[str, int] | None:
     """Return where a referral leads; None where it is none, or names no server that can be asked so."""
-    if reply.code not in _REFERRALS:
-        return None
-    for value in reply.values or ():
-        server = server_of(handle, value.data) if value.type in _SITES else None
-        address = None if server is None else address_of(server.address)
-        if server is None or address is None or address.is_unspecified or address.is_multicast:
-            continue
-        for door in server.interfaces:
-            if door.protocol == _PROTOCOLS[over] and door.kind & InterfaceKind.QUERY and door.port in PORTS:
-                return str(address), door.port
-    return None
+    door = door_of(handle, reply.values or (), _PROTOCOLS[over]) if reply.code in REFERRALS else None
+    return None if door is None else (str(door[0]), door[1])
 
 
 def ask(host: str, port: int, handle: str, over: str) -> Reply:
     """Resolve a handle over udp or tcp. Errors: OSError, WireError."""
-    envelope, payload = _question(handle)
+    envelope, payload = question(handle)
     if over == "udp":
         answer = _over_udp(host, port, envelope, payload)
         if answer is not None:
-            return _read(handle, answer)
-    return _read(handle, _over_tcp(host, port, envelope, payload))
+            return read_reply(handle, answer)
+    return read_reply(handle, _over_tcp(host, port, envelope, payload))
 
 
-def _question(handle: str) -> tuple[Envelope, bytes]:
+def question(handle: str) -> tuple[Envelope, bytes]:
+    """Return envelope and message of a question for the public values of a handle."""
     expiration = clock.now_s() + limits.HANDLE_ANSWER_S
     header = Header(OpCode.RESOLUTION, 0, _FLAGS, SITE_SERIAL_UNKNOWN, 0, expiration)
     payload = encode_message(Message(header, bodies.encode_question(bodies.Question(handle, (), ()))))
@@ -150,8 +140,8 @@ def _exactly(receive: Callable[[int], bytes], count: int) -> bytes:
     return octets
 
 
-def _read(handle: str, payload: bytes) -> Reply:
-    """Errors: WireError."""
+def read_reply(handle: str, payload: bytes) -> Reply:
+    """Read the message that answers a question for a handle. Errors: WireError."""
     message = decode_message(payload)
     cursor = Cursor(message.body)
     if message.header.has(OpFlag.RETURN_DIGEST):

@@ -47,6 +47,7 @@ STORE: Final = "store/data.mdb"
 
 KEYS: Final = (
     "node.signing_key", "party.keys", "lots.keys", "https.key", "handle.server_key", "sync.client_key",
+    "dns.tsig_file",
 )  # fmt: skip
 """Settings that name a file with a secret."""
 

@@ -25,7 +25,6 @@ Received = tuple[bytes, Address, bytes]
 
 _BATCH: Final = limits.UDP_BATCH
 _READ_BYTES: Final = limits.UDP_DATAGRAM_BYTES_MAX + 1  # one more shows that a datagram is too long
-_SEND_BYTES: Final = limits.UDP_PACKET_BYTES
 _IPV4_NAME_BYTES: Final = 16  # sockaddr_in
 _IPV6_NAME_BYTES: Final = 28  # sockaddr_in6
 _WORDS: Final = 8  # of a struct mmsghdr on a 64-bit system: name, its length, iovec, its length,
@@ -44,10 +43,10 @@ class Datagrams(Protocol):
         """Send datagrams; those that the system does not take just now are dropped."""
 
 
-def open_datagrams(channel: socket.socket) -> Datagrams:
-    """Return the quickest way to use a bound socket that does not block."""
+def open_datagrams(channel: socket.socket, send_bytes: int = limits.UDP_PACKET_BYTES) -> Datagrams:
+    """Return the quickest way to use a bound socket that does not block. ``send_bytes``: at most, of one datagram."""
     if sys.platform == "linux" and sys.maxsize > 2**32 and sys.byteorder == "little":
-        return BatchedDatagrams(channel)
+        return BatchedDatagrams(channel, send_bytes)
     return PlainDatagrams(channel)
 
 
@@ -80,14 +79,15 @@ class PlainDatagrams:
 class BatchedDatagrams:
     """recvmmsg and sendmmsg, over buffers that are made once. Its addresses are the kernel's structures."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, send_bytes: int = limits.UDP_PACKET_BYTES) -> None:
         self._descriptor = channel.fileno()
+        self._send_bytes = send_bytes
         library = ctypes.CDLL(None)
         self._recvmmsg, self._sendmmsg = library.recvmmsg, library.sendmmsg
         vector = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
         self._recvmmsg.argtypes, self._sendmmsg.argtypes = (*vector, ctypes.c_void_p), vector
         name_bytes = _IPV4_NAME_BYTES if channel.family == socket.AF_INET else _IPV6_NAME_BYTES
-        self._in, self._out = _Vector(_READ_BYTES, name_bytes), _Vector(_SEND_BYTES, name_bytes)
+        self._in, self._out = _Vector(_READ_BYTES, name_bytes), _Vector(send_bytes, name_bytes)
 
     def receive(self) -> list[Received]:
         """See Datagrams."""
@@ -116,8 +116,10 @@ class BatchedDatagrams:
         lengths = [len(octets) for octets, _ in datagrams]
         octets = b"".join([octets for octets, _ in datagrams])
         names = b"".join([cast("bytes", address) for _, address in datagrams])
-        if max(lengths) > _SEND_BYTES or len(names) != len(datagrams) * vector.name_bytes:
-            raise ValueError(f"one of {len(datagrams)} datagrams has more than {_SEND_BYTES} octets, or no address")
+        if max(lengths) > self._send_bytes or len(names) != len(datagrams) * vector.name_bytes:
+            raise ValueError(
+                f"one of {len(datagrams)} datagrams has more than {self._send_bytes} octets, or no address"
+            )
         vector.fill(octets, names, lengths)
         sent = 0
         while sent < len(datagrams):

@@ -20,11 +20,13 @@ from urllib.parse import quote
 
 from core import clock
 from node.demo_copies import back_up, deposit, hand_back, put_back, stand_in
+from node.demo_names import show_other_names
 from node.demo_stage import Api, chapter, command, http_call, output, running, say
 from node.demo_upstream import top_node
 
 _ANY_PORT: Final = (
     "--set", "http.port=0", "--set", "https.port=0", "--set", "handle.port=0", "--set", "management.port=0",
+    "--set", "dns.port=0",
 )  # fmt: skip
 _SHOWN: Final = 3
 
@@ -186,6 +188,7 @@ def _tell_of_lots(ready: dict[str, Any], config: Path, products: list[Product]) 
     command("lot", "check", bag, other, false, "--config", str(config))
     for identifier in (other, false):
         _refused(ready, "GET", f"/api/handles/{identifier}")
+    show_other_names(ready, config, bag, first.product, packed[first.product].gtin)
     return bag
 
 

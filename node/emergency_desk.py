@@ -122,6 +122,8 @@ class EmergencyDesk:
             else:
                 staging.put_record(key, old, new, now_ms)
             batch = staging.batch()
+            for table in (Table.ALIASES, Table.ALIASES_OF):
+                batch.rows.pop(table, None)  # aliases are the node's: they end there, once it has this change
             was = was_key(record_key(key))
             if snapshot.get(Table.HANDED_BACK, was) is None:
                 batch.put(Table.HANDED_BACK, was, pack_was(snapshot.get(Table.RECORDS, record_key(key))))
@@ -137,7 +139,7 @@ class EmergencyDesk:
         made = MadeChange(asked.handle, values, handed_digest(old), now_ms, f"{token.name} ({token.token})")
         batch.put(Table.HANDED_BACK, MADE_KEY, pack(state))
         batch.put(Table.HANDED_BACK, made_key(state.last), pack(made))
-        batch.changes.clear()
+        batch.forget_changes()
         engine.commit(batch)
         return Registered(state.last, asked.handle, outcome)
 

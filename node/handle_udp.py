@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -27,7 +26,8 @@ from core.peer import address_of
 from core.wire.envelope import ENVELOPE_BYTES, Assembly, Envelope, decode_envelope, packets
 from core.wire.message import HEADER_BYTES, peek_header
 from node.arrival import ARRIVED_NS
-from node.datagrams import Address, Datagram, Datagrams, Received, open_datagrams
+from node.datagram_front import DatagramFront
+from node.datagrams import Address, Received
 from node.handle_service import NO_QUICK_WAY, Answers, HandleService, Quick
 from node.turn import Turn
 from resolver.ratelimit import Admits
@@ -42,7 +42,7 @@ class _Partial(NamedTuple):
     until_s: float
 
 
-class UdpFront:
+class UdpFront(DatagramFront):
     """One worker's datagrams. ``observe`` counts the messages; ``quick`` answers what is common."""
 
     def __init__(
@@ -50,8 +50,8 @@ class UdpFront:
         answer_bytes: int, observe: Callable[[int], None], *,
         now_s: Callable[[], float] = clock.monotonic_s, quick: Quick = NO_QUICK_WAY,
     ) -> None:  # fmt: skip
+        super().__init__(turn, limits.UDP_PACKET_BYTES)
         self._service = service
-        self._turn = turn
         self._admits = admits
         self._answer_bytes = answer_bytes
         self._observe = observe
@@ -60,24 +60,10 @@ class UdpFront:
         self._quick_bytes = min(answer_bytes, limits.UDP_PACKET_BYTES)
         self._partials: dict[_Place, _Partial] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._datagrams: Datagrams | None = None
-        self._descriptor = -1
-        self._out: list[Datagram] = []
-        self._leaving = False
         self._came_ns = 0
 
-    def listen(self, channel: socket.socket) -> None:
-        """Serve on a socket that is bound and does not block."""
-        self._descriptor = channel.fileno()
-        self.serve(open_datagrams(channel))
-        asyncio.get_running_loop().add_reader(self._descriptor, self.take)
-
-    def serve(self, datagrams: Datagrams) -> None:
-        """Take and send by these."""
-        self._datagrams = datagrams
-
     def take(self) -> None:
-        """Answer what waits, at most one batch; all answers that need not wait go out together."""
+        """See DatagramFront."""
         datagrams = self._datagrams
         if datagrams is None:
             return
@@ -141,28 +127,7 @@ class UdpFront:
         """Receive nothing more, give up what waits."""
         for task in self._tasks:
             task.cancel()
-        if self._leaving:
-            self._turn.end()
-        if self._descriptor >= 0:
-            asyncio.get_running_loop().remove_reader(self._descriptor)
-        self._datagrams = None
-
-    def let_go(self) -> None:
-        """See Leaving."""
-        self._leaving = False
-        out, self._out = self._out, []
-        if self._datagrams is not None:
-            self._datagrams.send(out)
-
-    def hold_back(self) -> None:
-        """See Leaving. The clients ask again."""
-        self._leaving = False
-        self._out = []
-
-    def _leave(self, came_ns: int = 0) -> None:
-        if self._out and not self._leaving:
-            self._leaving = True
-            self._turn.leave(self, came_ns)
+        super().close()
 
     async def _answer(self, envelope: Envelope, payload: bytes, addr: Address, peer: bytes) -> None:
         self._send(await self._service.answer(envelope, payload, Transport.UDP, peer), addr)

@@ -1,9 +1,9 @@
-"""The connections of one worker over HTTP, quick or handed over: how many, for how long, and their end.
+"""The connections of one worker over HTTP, quick or handed over, or those of DNS: how many, for how long, their end.
 
-1. A connection waits HTTP_IDLE_S for a request, then HEAD_S for the rest of its head.
+1. A connection waits ``idle_s`` for a request, then ``begun_s`` for the rest of its head (DNS: of the question).
    While a request is answered, what answers it has bounds of its own.
 2. One whose client must take octets first, because writing is paused or it is being closed,
-   lasts as long as the client takes some; WRITE_STALL_S without one end it.
+   lasts as long as the client takes some; ``stall_s`` without one end it.
 3. At ``connections_max``, HTTP_EVICTED of those go that have waited longest for a request;
    if none waits, the new one is refused. nginx frees reusable connections in the same way.
 """
@@ -30,7 +30,7 @@ _UNACKNOWLEDGED_AT, _TAKEN_AT, _UNSENT_AT = 24, 120, 144  # struct tcp_info of l
 
 
 async def serve(
-    listener: socket.socket, tls: ssl.SSLContext | None, protocol: Callable[[], asyncio.Protocol]
+    listener: socket.socket, tls: ssl.SSLContext | None, protocol: Callable[[], asyncio.BaseProtocol]
 ) -> asyncio.Server:
     """Serve on a socket that is bound and listening. Bounds: HEAD_S for a TLS handshake, TLS_CLOSE_S for its end."""
     loop = asyncio.get_running_loop()
@@ -43,13 +43,17 @@ async def serve(
 
 
 class Connections:
-    """All connections of one worker. ``now_s``: a clock that never jumps."""
+    """All connections of one worker and protocol. ``now_s``: a clock that never jumps."""
 
     def __init__(
-        self, now_s: Callable[[], float] = clock.monotonic_s, connections_max: int = limits.HTTP_CONNECTIONS_MAX
-    ) -> None:
+        self, now_s: Callable[[], float] = clock.monotonic_s, connections_max: int = limits.HTTP_CONNECTIONS_MAX, *,
+        idle_s: float = limits.HTTP_IDLE_S, begun_s: float = limits.HEAD_S, stall_s: float = limits.WRITE_STALL_S,
+    ) -> None:  # fmt: skip
         self.now_s = now_s
         self.connections_max = connections_max
+        self.idle_s = idle_s
+        self.begun_s = begun_s
+        self.stall_s = stall_s
         self.peers: set[Peer] = set()
         self._full = False  # and none of them waits; looked at anew by each sweep
         self._sweeper: asyncio.TimerHandle | None = None
@@ -142,12 +146,12 @@ class Peer:
     def await_request(self) -> None:
         """Nothing of the next request has come."""
         self.waiting = True
-        self.until_s = self.connections.now_s() + limits.HTTP_IDLE_S
+        self.until_s = self.connections.now_s() + self.connections.idle_s
 
     def await_head(self) -> None:
         """A head has begun."""
         self.waiting = False
-        self.until_s = self.connections.now_s() + limits.HEAD_S
+        self.until_s = self.connections.now_s() + self.connections.begun_s
 
     def await_nothing(self) -> None:
         """Whole requests are there; who answers them has bounds of its own."""
@@ -175,13 +179,13 @@ class Peer:
                 self.transport.abort()
 
     def _look_at_output(self, now_s: float) -> None:
-        """Abort one that takes nothing for WRITE_STALL_S, or has taken everything and is not gone, as under TLS.
+        """Abort one that takes nothing for ``stall_s``, or has taken everything and is not gone, as under TLS.
 
         Everything at two looks: the loop fills the kernel from buffers that are not seen under TLS.
         """
         before, self._output = self._output, output_of(self.transport)
         if before is None or before.progress != self._output.progress:
-            self._stalled_s = now_s + limits.WRITE_STALL_S
+            self._stalled_s = now_s + self.connections.stall_s
         elif self._stalled_s <= now_s or (self.transport.is_closing() and self._output.all_taken):
             self.transport.abort()
 

@@ -138,14 +138,16 @@ class HttpFront:
         headers = {name.lower(): _as_utf8(value) for name, value in raw.headers.items()}
         peer = _peer_of(raw)
         client = self._proxies.client(peer, _joined(raw, "X-Forwarded-For"), _joined(raw, "X-Forwarded-Proto"))
+        secure = raw.secure or (client is not None and client.secure)
         return Request(
             raw.method,
             path,
             _as_utf8(raw.raw_path.partition("?")[2].partition("#")[0]),
             headers,
             b"",
-            raw.secure or (self._plain_auth and _from_this_machine(raw)) or (client is not None and client.secure),
+            secure or (self._plain_auth and _from_this_machine(raw)),
             peer=peer if client is None else client.peer,
+            secure=secure,
         )
 
     async def _refusal_by_head(self, raw: web.BaseRequest, head: Request) -> Response | None:

@@ -2,7 +2,8 @@
 
 1. It answers a request only if that is a GET of ``/api/handles/…`` without a query, in
    HTTP/1.1, complete, with exactly one Host and no header but those of _HARMLESS, for a
-   record that is public or missing. Its answers are those of aiohttp, octet by octet.
+   record that is public or missing; or of ``/01/…``, a GS1 Digital Link that is redirected whatever
+   the client accepts. Its answers are those of aiohttp, octet by octet.
 2. With anything else it hands the connection over for good, from that head on: aiohttp
    gets the transport and the octets that were not answered, at a message boundary and
    behind the answers before.
@@ -33,6 +34,8 @@ from resolver.quick import refusal
 from resolver.ratelimit import Admits
 
 _START: Final = b"GET /api/handles/"
+_LINK_START: Final = b"GET /01/"
+_METHOD: Final = b"GET "
 _END: Final = b" HTTP/1.1"
 _HEAD_END: Final = b"\r\n\r\n"
 _HEADER: Final = re.compile(rb"([A-Za-z-]+):[ \t]*([ -~]*)")
@@ -62,7 +65,15 @@ class Quick(Protocol):
         """Answer for any handle, in the same way."""
 
 
-_SLOW, _PLAIN, _GZIP = 0, 1, 2
+class QuickLinks(Protocol):
+    """Redirects GS1 Digital Links that need no second look. See ``resolver.gs1.quick.QuickRedirects``."""
+
+    def redirect(self, path: bytes, peer: bytes) -> tuple[bytes, ...] | None:
+        """Answer for a path of _UNRESERVED without a query, between ``begin`` and ``end`` of Quick, in the same way."""
+
+
+# What headers say, bits: they change nothing else; gzip is taken; whatever there is of an object is taken.
+_SLOW, _PLAIN, _GZIP, _ANY_FORM = 0, 1, 2, 4
 # What a turn left: nothing or a head that is not whole; a head that needs a second look; what it did not look at;
 # what it did not look at because its sender asks too much.
 _PART, _SECOND_LOOK, _UNSEEN, _OVER = 0, 1, 2, 3
@@ -73,10 +84,11 @@ class QuickFront:
     """One worker's listeners. ``slow`` makes the protocol that takes over."""
 
     def __init__(
-        self, quick: Quick, admits: Admits, turn: Turn,
-        slow: Callable[[Peer], asyncio.Protocol], connections: Connections, *, count_refusal: Callable[[], None],
+        self, quick: Quick, links: QuickLinks, admits: Admits, turn: Turn,
+        slow: Callable[[Peer], asyncio.Protocol], *, connections: Connections, count_refusal: Callable[[], None],
     ) -> None:  # fmt: skip
         self.quick = quick
+        self.links = links
         self.admits = admits
         self.count_refusal = count_refusal
         self.turn = turn
@@ -97,7 +109,7 @@ class QuickFront:
         await self.connections.drain()
 
     def verdict(self, headers: bytes) -> int:
-        """Return _PLAIN or _GZIP where the headers behind a request line change nothing else, _SLOW where they may.
+        """Return bits where the headers behind a request line change nothing else, _SLOW where they may.
 
         Shape: from the CRLF of the request line to the last one before the empty line.
         """
@@ -230,7 +242,7 @@ class QuickConnection(asyncio.Protocol):
 
     def _answer_heads(self, data: bytes, quick: Quick) -> tuple[int, int]:
         front, out, peer, source = self._front, self._out, self._address, self._source
-        verdicts, admits, plain = front.verdicts, front.admits, quick.plain
+        verdicts, admits, plain, links = front.verdicts, front.admits, quick.plain, front.links
         start = size = 0
         for _ in range(limits.HTTP_TURN_REQUESTS):
             end = data.find(_HEAD_END, start)
@@ -238,7 +250,12 @@ class QuickConnection(asyncio.Protocol):
                 return start, _PART
             line_end = data.find(b"\r\n", start)
             path_start, path_end = start + len(_START), line_end - len(_END)
-            if path_end <= path_start or not data.startswith(_START, start) or data[path_end:line_end] != _END:
+            is_link = data.startswith(_LINK_START, start)
+            if is_link:
+                path_start = start + len(_METHOD)
+            elif path_end <= path_start or not data.startswith(_START, start):
+                return start, _SECOND_LOOK
+            if data[path_end:line_end] != _END:
                 return start, _SECOND_LOOK
             headers = data[line_end : end + 2]
             verdict = verdicts[headers] if headers in verdicts else front.verdict(headers)
@@ -249,11 +266,14 @@ class QuickConnection(asyncio.Protocol):
                 front.count_refusal()
                 return end + len(_HEAD_END), _OVER
             path = data[path_start:path_end]
-            if path.translate(None, _UNRESERVED) or path.endswith(b"/"):
+            if is_link:
+                plain_link = verdict & _ANY_FORM and not path.translate(None, _UNRESERVED)
+                answer = links.redirect(path, peer) if plain_link else None
+            elif path.translate(None, _UNRESERVED) or path.endswith(b"/"):
                 handle = _decoded(path)
-                answer = None if handle is None else quick.any(handle, verdict == _GZIP, peer)
+                answer = None if handle is None else quick.any(handle, verdict & _GZIP != 0, peer)
             else:
-                answer = plain(path, verdict == _GZIP, peer)
+                answer = plain(path, verdict & _GZIP != 0, peer)
             if answer is None:
                 self._admitted = True  # the second look is at the same request
                 return start, _SECOND_LOOK
@@ -337,7 +357,7 @@ def _decoded(path: bytes) -> str | None:
 
 
 def _judge(headers: bytes) -> int:
-    verdict, hosts = _PLAIN, 0
+    verdict, hosts = _PLAIN | _ANY_FORM, 0
     lines = headers[2:-2].split(b"\r\n")
     if len(lines) > limits.HTTP_HEADERS_MAX:
         return _SLOW
@@ -351,7 +371,9 @@ def _judge(headers: bytes) -> int:
             if _HOST.fullmatch(value) is None:
                 return _SLOW
         elif name == b"accept-encoding":
-            verdict = _GZIP
+            verdict |= _GZIP
+        elif name == b"accept" and b"json" in value.lower():  # the set of links, maybe
+            verdict &= ~_ANY_FORM
         elif name == b"connection":
             if value.lower() != b"keep-alive":
                 return _SLOW

@@ -11,12 +11,14 @@ from core.errors import ConfigError
 _PORT_TRIES: Final = 16
 
 
-def handle_sockets(address: str, port: int, count: int) -> tuple[list[socket.socket], list[socket.socket]]:
-    """Open ``count`` sockets of TCP and of UDP for the Handle protocol: one number for both. Errors: ConfigError."""
+def paired_listeners(
+    address: str, port: int, count: int, setting: str
+) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Open ``count`` sockets of TCP and of UDP: one number for both. Errors: ConfigError that names the setting."""
     for left in reversed(range(_PORT_TRIES)):
-        tcp = listeners(address, port, count, "handle.port")
+        tcp = listeners(address, port, count, setting)
         try:
-            return tcp, listeners(address, port_of(tcp[0]), count, "handle.port", socket.SOCK_DGRAM)
+            return tcp, listeners(address, port_of(tcp[0]), count, setting, socket.SOCK_DGRAM)
         except ConfigError:
             for listener in tcp:
                 listener.close()
@@ -52,7 +54,7 @@ def listeners(
                 _widen(listener)
             listener.setblocking(False)
     except socket.gaierror as error:
-        named = "handle.address" if setting == "handle.port" else "http.address"
+        named = "http.address" if setting == "https.port" else setting.replace(".port", ".address")
         raise ConfigError(f"{named}: {address!r} 不是 IP 地址 is no IP address: {error.strerror}") from None
     except OSError as error:
         for listener in sockets:

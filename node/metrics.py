@@ -40,8 +40,22 @@ METRICS: Final[tuple[MetricKind, ...]] = (
         "Messages of the Handle protocol; transport: udp, tcp, http", "transport",
     ),
     _counter(
+        "saltern_dns_answers", "按应答码统计的 DNS 应答数",
+        "Answers of DNS; transport: udp, tcp; rcode: noerror, nxdomain, …", "transport", "rcode",
+    ),
+    _counter(
+        "saltern_dns_transfers", "区传送请求数",
+        "Questions for a transfer of a zone; ending: whole, current (nothing newer), refused, cut", "ending",
+    ),
+    _gauge("saltern_dns_zone_serial", "区的序号", "Serial of the zones; absent without secondaries"),
+    _gauge(
+        "saltern_dns_notified_serial", "从服务器已确认的序号",
+        "Serial of a zone that a secondary has acknowledged to have heard of", "secondary", "zone",
+    ),
+    _gauge("saltern_dns_notify_waiting", "从服务器尚未确认时为 1", "1 until it has heard of it", "secondary", "zone"),
+    _counter(
         "saltern_rate_limited", "因来源超速被拒绝的请求数",
-        "Requests of sources that made too many; front: http, handle", "front",
+        "Requests of sources that made too many; front: http, handle, dns", "front",
     ),
     _counter(
         "saltern_log_failures", "解析日志写入失败的次数，相应请求被拒绝",

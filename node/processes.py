@@ -17,7 +17,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import uvloop
 from aiohttp import web
@@ -33,8 +33,10 @@ from core.outcomes import STATUSES
 from core.store.engine import StorePanicError
 from core.store.lmdb_engine import LmdbEngine
 from core.store.run_store import RunStore
+from core.store.zone_row import adopt_zone_settings
 from node import serving, telemetry, wiring
 from node.backing_up import Backups
+from node.dns_settings import settings_digest
 from node.duties import load_duties
 from node.escrowing import Deposits
 from node.http_front import PlainResponse
@@ -56,6 +58,9 @@ from node.telemetry import Counters
 from node.watching import make_watching
 from node.witness import LogWitness, load_witness
 from registry.registrar import bind_socket
+
+if TYPE_CHECKING:
+    from node.notify import Notifier
 
 _LOG: Final = logging.getLogger("saltern.node")
 _PR_SET_PDEATHSIG: Final = 1
@@ -113,6 +118,7 @@ class Child:
 async def run_registrar(child: Child, config: Config) -> None:
     """The one process that writes business data."""
     store = wiring.open_store(config)
+    adopt_zone_settings(store, settings_digest(config), clock.now_ms())
     run = wiring.run_folder(config)
     registrar = serving.make_registrar(config, store, Counters(run, child.name), Seconds(run, child.name))
     listener = bind_socket(run)
@@ -133,6 +139,8 @@ class Sockets(NamedTuple):
     https: socket.socket | None
     handle_tcp: socket.socket
     handle_udp: socket.socket
+    dns_tcp: socket.socket | None
+    dns_udp: socket.socket | None
 
 
 async def run_worker(child: Child, config: Config, ports: Ports, sockets: Sockets, rates: Rates) -> None:
@@ -148,10 +156,16 @@ async def run_worker(child: Child, config: Config, ports: Ports, sockets: Socket
         await fronts.quick.listen(sockets.https, wiring.tls_context(config))
     await fronts.tcp.listen(sockets.handle_tcp)
     fronts.udp.listen(sockets.handle_udp)
+    if sockets.dns_tcp is not None and sockets.dns_udp is not None:
+        await fronts.dns_tcp.listen(sockets.dns_tcp)
+        fronts.dns_udp.listen(sockets.dns_udp)
     child.tell()
     await child.stopping.wait()
     fronts.udp.close()
-    await asyncio.gather(fronts.quick.drain(), fronts.http.drain(), fronts.tcp.drain())
+    fronts.dns_udp.close()
+    if fronts.recursion is not None:
+        await fronts.recursion.close()
+    await asyncio.gather(fronts.quick.drain(), fronts.http.drain(), fronts.tcp.drain(), fronts.dns_tcp.drain())
     spool.close()
     run.close()
     store.close()
@@ -195,7 +209,9 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
     probed = ProbeMetrics(wiring.run_folder(config), clock.now_ms)
     backups = Backups(config, clock.now_ms, keeping.note)
     escrow = Deposits(config, store, clock.now_ms)
-    watched = (keeping, upstream, measured, probed, backups, escrow, *(() if witness is None else (witness,)))
+    notifier = _load_notifier(config, store)
+    others = (each for each in (witness, notifier) if each is not None)
+    watched = (keeping, upstream, measured, probed, backups, escrow, *others)
     run = serving.open_run_store(config)
     runner = web.ServerRunner(web.Server(_management(config, store, *watched), access_log=None))
     await runner.setup()
@@ -209,6 +225,8 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
         asyncio.create_task(backups.keep(child.stopping)),
         asyncio.create_task(escrow.keep(child.stopping)),
     ]
+    if notifier is not None:
+        duties.append(asyncio.create_task(notifier.keep(child.stopping)))
     if witness is not None:
         keeping.published = partial(_tell_published, witness)
         duties.append(asyncio.create_task(witness.run(child.stopping)))
@@ -226,6 +244,15 @@ async def run_keeper(child: Child, config: Config, management: socket.socket) ->
     sequencer.close()
     run.close()
     store.close()
+
+
+def _load_notifier(config: Config, store: LmdbEngine) -> Notifier | None:
+    """Return what tells secondaries of DNS, None where there are none: then nothing that it needs is imported."""
+    if not config.items("dns.secondaries"):
+        return None
+    from node.notify import make_notifier
+
+    return make_notifier(config, store)
 
 
 def _tell_published(witness: LogWitness, done: Round) -> None:

@@ -5,6 +5,7 @@
 /api/sessions, /api/verifications  the same
 POST of application/x-hdl-message  a message of the Handle protocol, whatever the path
 /v1/records:batch              our own API: many records
+/v1/resolve                    our own API: any identifier, of other nodes as well
 /v1/…                          our own API: parties, prefixes, lots, tokens, complaints, changes
 /openapi.json                  its description
 /log/…                         the statutory logs, for those who may read them
@@ -14,6 +15,9 @@ POST of application/x-hdl-message  a message of the Handle protocol, whatever th
 /healthz, /readyz              for load balancers
 /                              home page, ?identifier=… leads to the page of that identifier
 /about                         services, time limits, fees, licence, who is responsible: HTML, or JSON by Accept
+/{AI}/…                        GS1 Digital Link, where the first segment is a key of GS1; also a compressed one
+/.well-known/gs1resolver       the resolver of GS1, described
+/oid/{oid}…                    where DNS leads for an OID
 /{prefix}/{suffix}             browser address
 """
 
@@ -33,6 +37,8 @@ from node.handle_http import Messages, is_message
 from node.log_api import START as LOGS
 from node.log_api import LogApi
 from node.public_pages import PublicPages, lost, unread
+from node.recursion.api import PATH as RESOLVE
+from node.recursion.api import ResolveApi
 from node.sessions_api import SessionsApi
 from registry.batch_api import BatchApi, admit
 from registry.complaint_pages import PATH as COMPLAINTS
@@ -44,7 +50,10 @@ from registry.notes import Notes
 from registry.rdap_api import SEGMENT as PREFIXES
 from registry.rdap_api import RegistrationData
 from resolver.browser import Browser
+from resolver.gs1.front import RESOLVER, DigitalLinks
 from resolver.json_api import JsonApi as ReadingApi
+from resolver.oid_pages import SEGMENT as OIDS
+from resolver.oid_pages import OidPages
 
 BATCH_PATH: Final = "/v1/records:batch"
 _HANDLES: Final = "/api/handles"
@@ -65,6 +74,7 @@ _OWN_SEGMENTS: Final = frozenset(
         "openapi.json",
         ".well-known",
         "favicon.ico",
+        OIDS,
     )
 )
 _BODY_BYTES: Final = {
@@ -105,6 +115,8 @@ class Routes:
         writing: WritingApi,
         batches: BatchApi,
         browser: Browser,
+        digital_links: DigitalLinks,
+        oids: OidPages,
         public: PublicPages,
         sessions: SessionsApi,
         callers: Callers,
@@ -113,6 +125,7 @@ class Routes:
         notes: Notes,
         registrations: RegistrationData,
         complaints: ComplaintPages,
+        resolving: ResolveApi,
         logs: LogApi,
         description: bytes,
         ready: Callable[[], bool],
@@ -121,14 +134,15 @@ class Routes:
         self._writing = writing
         self._batches = batches
         self._browser = browser
+        self._digital_links = digital_links
         self._public = public
         self._sessions = sessions
         self._callers = callers
         self._messages = messages
         self._management = management
         self._notes = notes
-        self._registrations = registrations
-        self._complaints = complaints
+        self._below = {PREFIXES: registrations.answer, f"/{OIDS}/": oids.answer}
+        self._alone = {COMPLAINTS: complaints.answer, RESOLVE: resolving.answer}
         self._logs = logs
         self._description = description
         self._ready = ready
@@ -173,8 +187,12 @@ class Routes:
         if path == "/api" or path.startswith("/api/"):
             return await self._api(request)
         first = path[1:].partition("/")[0]
+        if path == RESOLVER:
+            return self._digital_links.description(request)
         if first in _OWN_SEGMENTS:
             return await self._own(request)
+        if self._digital_links.takes(path):
+            return await self._digital_links.answer(request)
         return await self._page(request)
 
     async def _api(self, request: Request) -> Response:
@@ -210,10 +228,11 @@ class Routes:
     async def _own(self, request: Request) -> Response:
         if request.path == "/openapi.json":
             return _told(request, self._description)
-        if request.path.startswith(PREFIXES):
-            return self._registrations.answer(request)
-        if request.path == COMPLAINTS:
-            return await self._complaints.answer(request)
+        below = next((answer for start, answer in self._below.items() if request.path.startswith(start)), None)
+        if below is not None:
+            return below(request)
+        if request.path in self._alone:
+            return await self._alone[request.path](request)
         if request.path.startswith(LOGS):
             return await self._logs.answer(request)
         if _is_ours(request.path) and request.path != BATCH_PATH:

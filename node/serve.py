@@ -28,8 +28,9 @@ from core import clock, limits
 from core.config import Config
 from core.errors import ConfigError
 from node import serving, wiring
+from node.dns_settings import require_dns
 from node.duties import load_duties
-from node.listening import handle_sockets, listeners, port_of
+from node.listening import listeners, paired_listeners, port_of
 from node.lock import DataLock
 from node.processes import (
     READY,
@@ -42,8 +43,9 @@ from node.processes import (
     run_sync,
     run_worker,
 )
+from node.recursion.places import require_places
 from node.signing import load_signer
-from node.site import Ports, keep_ports, site_info
+from node.site import Ports, answers_dns, configured_ports, keep_ports, site_info
 from node.telemetry import Counters
 
 _LOG: Final = logging.getLogger("saltern.supervisor")
@@ -73,6 +75,8 @@ def serve(config: Config) -> int:
     _raise_descriptors()
     wiring.tls_context(config)  # a certificate that cannot be used is found before anything starts
     load_signer(config)  # and a key to sign the logs with
+    require_dns(config, configured_ports(config))
+    require_places(config)
     warning = load_duties(config).warning(clock.now_ms())  # so is what a node in production lacks
     if warning is not None:
         _LOG.warning("%s", warning)
@@ -92,6 +96,11 @@ def _raise_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _paired(config: Config, front: str, workers: int) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Open the sockets of TCP and of UDP of a protocol that has both."""
+    return paired_listeners(config.text(f"{front}.address"), config.integer(f"{front}.port"), workers, f"{front}.port")
+
+
 class _Supervisor:
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -102,22 +111,22 @@ class _Supervisor:
         https: list[socket.socket] | None = None
         if config.file("https.certificate") is not None:
             https = listeners(address, config.integer("https.port"), workers, "https.port")
-        tcp, udp = handle_sockets(config.text("handle.address"), config.integer("handle.port"), workers)
+        tcp, udp = _paired(config, "handle", workers)
+        dns = _paired(config, "dns", workers) if answers_dns(config) else None
+        off = [None] * workers
         management = listeners("127.0.0.1", config.integer("management.port"), 1, "management.port")[0]
         self._ports = Ports(
-            port_of(http[0]), None if https is None else port_of(https[0]), port_of(tcp[0]), port_of(management)
-        )
+            port_of(http[0]), None if https is None else port_of(https[0]), port_of(tcp[0]), port_of(management),
+            None if dns is None else port_of(dns[0][0]),
+        )  # fmt: skip
         site_info(config, self._ports)
         wiring.server_admins(config)
         wiring.rate_limit_exempt(config)
         wiring.trusted_proxies(config)
         self._rates = serving.make_rates()
         self._workers = [
-            Process(
-                f"worker-{number}",
-                self._worker(Sockets(http[number], https[number] if https else None, tcp[number], udp[number])),
-            )
-            for number in range(workers)
+            Process(f"worker-{number}", self._worker(Sockets(*each)))
+            for number, each in enumerate(zip(http, https or off, tcp, udp, *(dns or (off, off)), strict=True))
         ]
         self._registrar = Process("registrar", lambda child: run_registrar(child, config))
         self._keeper = Process("keeper", lambda child: run_keeper(child, config, management))
@@ -241,7 +250,7 @@ class _Supervisor:
                 "http": self._ports.http,
                 "https": self._ports.https,
                 "handle": self._ports.handle,
-                "dns": None,
+                "dns": self._ports.dns,
                 "management": self._ports.management,
                 "pid": os.getpid(),
             }

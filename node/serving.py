@@ -17,18 +17,24 @@ from core.caller import Callers
 from core.config import Config
 from core.disk import DiskGuard
 from core.errors import NodeError
+from core.events import Via
 from core.hdl.dialogues import Dialogues
 from core.hdl.exchange import Transport
 from core.hdl.logins import Logins
 from core.hdl.prover import Prover
 from core.ident.handle import HandleRules
 from core.monitor import read_round
+from core.outcomes import HTTP_TEMPORARY_REDIRECT
 from core.records import SiteInfo
 from core.source_limit import SourceLimit
 from core.store.lmdb_engine import LmdbEngine
 from core.store.run_store import RunStore
 from core.wire.codepoints import VERSION as PROTOCOL
 from node import VERSION, wiring
+from node.dns_service import DnsService
+from node.dns_settings import make_zones, node_url
+from node.dns_tcp import DnsTcpFront
+from node.dns_udp import DnsUdpFront
 from node.duties import load_duties
 from node.handle_http import HttpMessages
 from node.handle_service import HandleService
@@ -39,6 +45,8 @@ from node.http_front import HttpFront
 from node.http_quick import QuickFront
 from node.log_api import LogApi
 from node.public_pages import PublicPages
+from node.recursion.api import ResolveApi
+from node.recursion.service import Recursion, make_recursion
 from node.routes import Routes
 from node.seconds import Seconds
 from node.sessions_api import SessionsApi
@@ -60,18 +68,24 @@ from registry.rdap_api import RegistrationData
 from registry.registrar import Registrar
 from resolver.browser import Browser
 from resolver.failures import LoginFailures
+from resolver.gs1.front import DigitalLinks
+from resolver.gs1.quick import QuickRedirects
 from resolver.handle_api import HandleApi as ReadingHandleApi
 from resolver.handle_quick import QuickHandles
 from resolver.json_api import JsonApi as ReadingApi
+from resolver.names import Names
+from resolver.oid_documents import Operator
+from resolver.oid_pages import OidPages
 from resolver.plain import PlainReads
 from resolver.quick import QuickResolver
 from resolver.ratelimit import RateLimit, shared_table
 from resolver.service import Resolver
 from resolver.units import Units
+from resolver.zone import Zones
 
 
 def rate_limit(config: Config, front: Front, table: memoryview, refused: Callable[[Front], None]) -> RateLimit:
-    """The limit of one front: ``http.rate_limit`` or ``handle.rate_limit``. Errors: ConfigError.
+    """The limit of one front: ``http.rate_limit``, ``handle.rate_limit`` or ``dns.rate_limit``. Errors: ConfigError.
 
     ``table``: of Rates, one for each front. ``refused`` counts.
     """
@@ -122,6 +136,8 @@ class Rates(NamedTuple):
     logins: memoryview  # of failures to log in
     lookups: memoryview  # of registration data and tickets
     complaints: memoryview  # that were filed
+    dns_tcp: memoryview
+    dns_udp: memoryview  # apart, as above
 
 
 def make_rates() -> Rates:
@@ -136,6 +152,9 @@ class Fronts(NamedTuple):
     quick: QuickFront
     udp: UdpFront
     tcp: TcpFront
+    dns_udp: DnsUdpFront
+    dns_tcp: DnsTcpFront
+    recursion: Recursion | None
 
 
 class _Parts(NamedTuple):
@@ -152,9 +171,12 @@ class _Parts(NamedTuple):
     notes: Notes
     lookups: SourceLimit
     filing: SourceLimit
+    recursion: Recursion | None
     site: SiteInfo
     rules: HandleRules
     root: bool
+    names: Names
+    url: str
 
     def require_here(self, handle: str) -> None:
         with self.store.snapshot() as snapshot:
@@ -179,7 +201,9 @@ def make_fronts(
         config, store, run, turn, resolver, registrar, Prover(store, resolver.records),
         LoginFailures(rates.logins, clock.monotonic_ns), Notes(registrar, counters.login_refused),
         _source_limit(config, counters, rates.lookups, limits.LOOKUPS, limits.LOOKUPS_S),
-        _source_limit(config, counters, rates.complaints, limits.COMPLAINTS, limits.COMPLAINTS_S), site, rules, root,
+        _source_limit(config, counters, rates.complaints, limits.COMPLAINTS, limits.COMPLAINTS_S),
+        make_recursion(config, store, wiring.addresses(config)), site, rules, root,
+        Names(resolver), node_url(config, ports),
     )  # fmt: skip
     service = _handle_service(parts)
     routes = _routes(parts, HttpMessages(service, counters.of_messages(Transport.HTTP)))
@@ -192,9 +216,24 @@ def make_fronts(
     reads = PlainReads(store, rules, root=root, units=units)
     handles = QuickHandles(reads, resolver, site.serial, turn, clock.now_s)
     quick = QuickResolver(reads, resolver, turn, counters.of_http("GET", 200), counters.of_http("GET", 404))
+    links = QuickRedirects(
+        reads,
+        parts.names,
+        turn,
+        counters.of_http("GET", HTTP_TEMPORARY_REDIRECT),
+        public_url=load_duties(config).public_url,
+    )
     return Fronts(
         front,
-        QuickFront(quick, http_admits, turn, front.connection, connections, count_refusal=counters.of_http("GET", 429)),
+        QuickFront(
+            quick,
+            links,
+            http_admits,
+            turn,
+            front.connection,
+            connections=connections,
+            count_refusal=counters.of_http("GET", 429),
+        ),
         UdpFront(
             service,
             turn,
@@ -208,10 +247,36 @@ def make_fronts(
             turn,
             tcp_admits,
             counters.of_messages(Transport.TCP),
-            connections_max=_share(limits.HANDLE_CONNECTIONS_MAX, 4),
+            connections_max=_share(limits.HANDLE_CONNECTIONS_MAX, 3),
             quick=handles,
         ),
+        *_dns_fronts(parts, make_zones(config, ports), counters, rates),
+        parts.recursion,
     )
+
+
+def _dns_fronts(parts: _Parts, zones: Zones, counters: Counters, rates: Rates) -> tuple[DnsUdpFront, DnsTcpFront]:
+    """DNS, both ways. They listen where there is a zone."""
+    config, store, turn = parts.config, parts.store, parts.turn
+    bytes_max = config.integer("dns.udp_answer_max")
+    by_udp = DnsService(store, zones, turn, Via.DNS_UDP, udp_bytes=bytes_max, observe=counters.of_dns("udp"))
+    by_tcp = DnsService(store, zones, turn, Via.DNS_TCP, udp_bytes=None, observe=counters.of_dns("tcp"))
+    transfers = None
+    if config.file("dns.tsig_file") is not None:  # dnspython is not imported where nobody has a key
+        from node.dns_transfer import Transfers
+        from node.tsig_file import load_tsig
+
+        transfers = Transfers(zones, load_tsig(config), store.snapshot, counters.transfer, clock.now_s)
+    return (
+        DnsUdpFront(
+            by_udp, turn, rate_limit(config, "dns", rates.dns_udp, counters.limited).admits, bytes_max,
+            transfers=transfers,
+        ),
+        DnsTcpFront(
+            by_tcp, turn, rate_limit(config, "dns", rates.dns_tcp, counters.limited).admits, transfers=transfers,
+            connections_max=_share(limits.DNS_CONNECTIONS_MAX, 1),
+        ),
+    )  # fmt: skip
 
 
 def _handle_service(parts: _Parts) -> HandleService:
@@ -238,6 +303,7 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
     store, registrar, resolver, turn = parts.store, parts.registrar, parts.resolver, parts.turn
     logins = Logins(parts.run, clock.now_ms)
     notes = parts.notes
+    duties = load_duties(parts.config)
     management = ManagementApi(
         parts.rules, store, registrar, root=parts.root, server_admins=wiring.server_admins(parts.config),
         now_ms=clock.now_ms, public_limits={
@@ -250,7 +316,11 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
         writing=WritingApi(parts.rules, store, registrar, root=parts.root),
         batches=BatchApi(registrar),
         browser=Browser(resolver, store, turn),
-        public=PublicPages(load_duties(parts.config), public_key(parts.config), VERSION, clock.now_ms),
+        digital_links=DigitalLinks(
+            parts.names, store, turn, public_url=duties.public_url, operator=duties.operator
+        ),
+        oids=OidPages(store, turn, Operator(duties.operator, parts.url), root=parts.root),
+        public=PublicPages(duties, public_key(parts.config), VERSION, clock.now_ms),
         sessions=SessionsApi(
             logins, parts.prover, server_key(parts.config), parts.require_here,
             notes=notes, failures=parts.failures,
@@ -266,6 +336,9 @@ def _routes(parts: _Parts, messages: HttpMessages) -> Routes:
         complaints=ComplaintPages(
             store, registrar, days=parts.config.integer("complaint.days"), now_ms=clock.now_ms,
             filing=parts.filing, lookups=parts.lookups,
+        ),
+        resolving=ResolveApi(
+            resolver, parts.names, store, turn, lookups=parts.lookups, recursion=parts.recursion
         ),
         logs=LogApi(parts.config.data / "log", management.require),
         description=description(VERSION),
@@ -291,7 +364,7 @@ def _status(store: LmdbEngine) -> dict[str, object]:
 def _share(connections: int, eighths: int) -> int:
     """As many connections, or eighths of the descriptors that this process may open if these are fewer.
 
-    HTTP and the Handle protocol leave one eighth to TLS handshakes, the store and the registrar.
+    HTTP, the Handle protocol and DNS leave one eighth to TLS handshakes, the store and the registrar.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return connections if soft == resource.RLIM_INFINITY else min(connections, soft * eighths // 8)

@@ -23,6 +23,7 @@ from core.wire.publickey import encode_public_key
 from core.wire.site import PORTS
 from sync.sources.routes import Address, addresses_of
 
+_NAMES: Final = ("http", "https", "handle", "management", "dns")
 _PROTOCOL: Final = (2, 11)
 _UDP: Final = 0
 _TCP: Final = 1
@@ -35,11 +36,12 @@ _QUERY_AND_ADMIN: Final = 3
 class Ports:
     """The ports in use, as the sockets have them; None is off."""
 
-    def __init__(self, http: int, https: int | None, handle: int, management: int) -> None:
+    def __init__(self, http: int, https: int | None, handle: int, management: int, dns: int | None = None) -> None:
         self.http = http
         self.https = https
         self.handle = handle
         self.management = management
+        self.dns = dns
 
 
 def keep_ports(config: Config, ports: Ports) -> None:
@@ -55,14 +57,24 @@ def known_ports(config: Config) -> Ports:
     try:
         with _ports_file(config).open("rb") as file:
             kept = json.loads(file.read(limits.PORTS_FILE_BYTES_MAX))
-        http, https, handle, management = (kept[name] for name in ("http", "https", "handle", "management"))
-        if all(port in PORTS for port in (http, handle, management)) and (https is None or https in PORTS):
-            return Ports(http, https, handle, management)
+        http, https, handle, management, dns = (kept[name] for name in _NAMES)
+        if all(port in PORTS for port in (http, handle, management, https or http, dns or http)):
+            return Ports(http, https, handle, management, dns)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         pass
+    return configured_ports(config)
+
+
+def configured_ports(config: Config) -> Ports:
+    """Return the ports as the settings have them; 0 for any free one."""
     https = config.integer("https.port") if config.file("https.certificate") is not None else None
     http, handle, management = (config.integer(f"{name}.port") for name in ("http", "handle", "management"))
-    return Ports(http, https, handle, management)
+    return Ports(http, https, handle, management, config.integer("dns.port") if answers_dns(config) else None)
+
+
+def answers_dns(config: Config) -> bool:
+    """Whether there is a zone that the node answers by DNS."""
+    return any(config.text(f"dns.{name}_suffix") for name in ("ors", "ons"))
 
 
 def _ports_file(config: Config) -> Path:

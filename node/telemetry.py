@@ -30,15 +30,21 @@ from core.store.hold_rows import HoldKind
 from core.store.holding import hold_counts
 from core.store.incident_rows import OPEN_INCIDENTS_KEY, Incident, unpack_incident, unpack_open
 from core.store.party_rows import PartyRow, unpack_party
+from core.wire.dns import Rcode
 from node.metrics import family
 
 _LOG: Final = logging.getLogger("saltern.telemetry")
-Front = Literal["http", "handle"]
+Front = Literal["http", "handle", "dns"]
+DnsTransport = Literal["udp", "tcp"]
+TransferEnding = Literal["whole", "current", "refused", "cut"]
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other")
 _CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _OUTCOMES: Final = tuple(Outcome)
 _TRANSPORTS: Final = tuple(Transport)
-_FRONTS: Final[tuple[Front, ...]] = ("http", "handle")
+_FRONTS: Final[tuple[Front, ...]] = ("http", "handle", "dns")
+_DNS_TRANSPORTS: Final[tuple[DnsTransport, ...]] = ("udp", "tcp")
+_RCODES: Final = tuple(Rcode)
+_ENDINGS: Final[tuple[TransferEnding, ...]] = ("whole", "current", "refused", "cut")
 _SUFFIX: Final = ".metrics"
 
 _HTTP: Final = 0
@@ -52,7 +58,9 @@ _LIMITED: Final = _MESSAGES + len(Transport)
 _LOG_FAILURES: Final = _LIMITED + len(_FRONTS)
 _LOG_ROUNDS: Final = _LOG_FAILURES + 1
 _LOGINS: Final = _LOG_ROUNDS + 1
-_SLOTS: Final = _LOGINS + 1
+_DNS: Final = _LOGINS + 1
+_TRANSFERS: Final = _DNS + len(_DNS_TRANSPORTS) * len(_RCODES)
+_SLOTS: Final = _TRANSFERS + len(_ENDINGS)
 _SIZE: Final = _SLOTS * 8
 
 
@@ -97,6 +105,20 @@ class Counters:
             slots[slot] += messages
 
         return count
+
+    def of_dns(self, transport: DnsTransport) -> Callable[[int], None]:
+        """Return what counts an answer of DNS that left so, by its rcode."""
+        slots, first = self._slots, _DNS + _DNS_TRANSPORTS.index(transport) * len(_RCODES)
+        places = {int(rcode): first + place for place, rcode in enumerate(_RCODES)}
+
+        def count(rcode: int) -> None:
+            slots[places[rcode]] += 1
+
+        return count
+
+    def transfer(self, ending: TransferEnding) -> None:
+        """Count one question for a transfer of a zone."""
+        self._slots[_TRANSFERS + _ENDINGS.index(ending)] += 1
 
     def limited(self, front: Front) -> None:
         """Count one request that was refused because its source made too many."""
@@ -176,6 +198,15 @@ class Collector:
         for slot, transport in enumerate(_TRANSPORTS):
             messages.add_metric((transport.value,), slots[_MESSAGES + slot])
         yield messages
+        asked = family("saltern_dns_answers")
+        for row, over in enumerate(_DNS_TRANSPORTS):
+            for column, rcode in enumerate(_RCODES):
+                asked.add_metric((over, rcode.name.lower()), slots[_DNS + row * len(_RCODES) + column])
+        yield asked
+        transfers = family("saltern_dns_transfers")
+        for slot, ending in enumerate(_ENDINGS):
+            transfers.add_metric((ending,), slots[_TRANSFERS + slot])
+        yield transfers
         limited = family("saltern_rate_limited")
         for slot, front in enumerate(_FRONTS):
             limited.add_metric((front,), slots[_LIMITED + slot])

@@ -46,7 +46,7 @@ from node import wiring
 from node.handle_service import HandleService
 from node.handle_tcp import TcpFront
 from node.handle_udp import UdpFront
-from node.listening import handle_sockets, listeners, port_of
+from node.listening import listeners, paired_listeners, port_of
 from node.lock import DataLock
 from node.topnode_front import TopFront
 from node.topnode_handles import TopHandleApi
@@ -139,7 +139,9 @@ class _TopNode:
         self._https: socket.socket | None = None
         if config.file("https.certificate") is not None:
             self._https = listeners(address, config.integer("https.port"), 1, "https.port")[0]
-        (self._tcp,), (self._udp,) = handle_sockets(config.text("handle.address"), config.integer("handle.port"), 1)
+        (self._tcp,), (self._udp,) = paired_listeners(
+            config.text("handle.address"), config.integer("handle.port"), 1, "handle.port"
+        )
         data = topnode_data(config)
         logs = LogDesk(data, witness, signer.sign_note)
         nobody = Witness(witness, signer.sign_note, (), FileState(data / WITNESS))

@@ -199,18 +199,23 @@ def reporting(config: Config) -> Reporting:
 def policy(config: Config) -> Policy:
     """What is admitted as a name and as an address, and when. Errors: ConfigError that names the settings."""
     production = is_production(config)
-    networks = tuple(_network("prefix.site_networks", each) for each in config.items("prefix.site_networks"))
     return Policy(
         production,
         _patterns(config, "prefix.deny"),
         _patterns(config, "prefix.hold"),
-        AddressPolicy(networks if production else (*networks, *_PRIVATE), public=True),
+        addresses(config),
         config.integer("party.confirm_days") * _DAY_MS,
         load_duties(config).registration,
         config.integer("complaint.days"),
         import_keys(config),
         DiskGuard(disks(config), config.integer("log.disk_stop")).has_room,
     )
+
+
+def addresses(config: Config) -> AddressPolicy:
+    """Which addresses somebody else may name for this node to ask, or refer to. Errors: ConfigError."""
+    networks = tuple(_network("prefix.site_networks", each) for each in config.items("prefix.site_networks"))
+    return AddressPolicy(networks if is_production(config) else (*networks, *_PRIVATE), public=True)
 
 
 def is_production(config: Config) -> bool:

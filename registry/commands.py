@@ -12,6 +12,7 @@ from core.ident.handle import HandleRules
 from core.peer import UNKNOWN
 from core.records import Values
 from core.store.prefix_rows import HOSTED
+from registry.alias_commands import AddAlias, RemoveAlias
 from registry.probe import Probe
 from registry.upstream_commands import ConnectUpstream, DisconnectUpstream, TakeChange
 
@@ -392,6 +393,7 @@ Governance = (
     | AddTemplate | PublishTemplate | WithdrawTemplate
     | OpenIncident | UpdateIncident | ReportIncident | CloseIncident
     | CreateLot | TakeBlock | RecordEvents
+    | AddAlias | RemoveAlias
     | FileComplaint | MoveComplaint | ReadContact
     | NoteRefusal | NoteAct | Probe | ExportPrefix | ImportPrefix | ImportLines | AbandonImport
 )  # fmt: skip

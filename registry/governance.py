@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from core.errors import Outcome
 from core.who import Who
+from registry.alias_commands import AddAlias, RemoveAlias
+from registry.aliases import add_alias, remove_alias
 from registry.bearers import issue_bearer, require_name, revoke_bearer
 from registry.commands import (
     AbandonImport,
@@ -110,6 +112,8 @@ _ACTS: Final[dict[type, _Act]] = {
     CreateLot: _Act("lot.create", create_lot),
     TakeBlock: _Act("lot.take", take_block, "lot"),
     RecordEvents: _Act("lot.events", record_events, "lot"),
+    AddAlias: _Act("alias.add", add_alias, "alias"),
+    RemoveAlias: _Act("alias.remove", remove_alias, "alias"),
     IssueBearer: _Act("token.issue", issue_bearer),
     RevokeBearer: _Act("token.revoke", revoke_bearer, "bearer"),
     PlaceHold: _Act("hold.place", place_hold, "target"),

@@ -19,6 +19,7 @@ from core.clock import Millis
 from core.errors import Outcome
 from core.store.journal_rows import Entry, dump_entry
 from core.who import Who
+from registry.alias_commands import AddAlias, RemoveAlias
 from registry.commands import (
     LOG_IN,
     Command,
@@ -118,7 +119,10 @@ def entry_of(who: Who, now_ms: Millis, command: Command, result: Result) -> Entr
 
 
 def _given(command: Command, result: Result) -> str:
-    """Return what somebody gave as his reason or verdict; of an incident what he changed, without its texts."""
+    """Return what somebody gave as his reason or verdict; of an incident what he changed, without its texts.
+
+    Of an alias it is what that names.
+    """
     if isinstance(command, NationalVerdict):
         fields = (f"{field}: {reason}" for field, reason in command.fields)
         return "; ".join(filter(None, (command.verdict, command.reason, *fields)))
@@ -131,6 +135,6 @@ def _given(command: Command, result: Result) -> str:
         return f"{command.method}: {command.failed}" if command.failed else command.method
     if isinstance(command, ReportIncident):
         return command.to
-    if isinstance(command, UpdateIncident | TakeChange):
+    if isinstance(command, UpdateIncident | TakeChange | AddAlias | RemoveAlias):
         return result.message
     return ": ".join(filter(None, (getattr(command, "order", ""), getattr(command, "reason", ""))))

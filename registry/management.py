@@ -13,10 +13,13 @@ from typing import Final, NamedTuple
 from core import limits
 from core.complaints import Event, State
 from core.errors import Outcome
+from core.ident.alias import AliasKind
 from core.ident.unitcode import INDEXES_MAX, SERIAL_CHARS
 from core.store.prefix_rows import HOSTED, HOSTINGS
 from core.who import Role
 from core.wire.http import Response, content_digest, media_type
+from registry.alias_commands import AddAlias, RemoveAlias
+from registry.aliases import list_aliases
 from registry.commands import (
     AddParty,
     AddTemplate,
@@ -76,8 +79,8 @@ from registry.reading import (
 )
 
 JSON: Final = "application/json"
-HANDLES: Final = ("lot", "unit")
-"""What stands in a path as a handle: its slash as it is, or as %2F."""
+HANDLES: Final = ("lot", "unit", "alias")
+"""What stands in a path with a slash in it: as it is, or as %2F."""
 
 _YES: Final = True
 _KEY_CHARS: Final = 2 * limits.STORE_KEY_BYTES_MAX
@@ -128,6 +131,10 @@ class Operation(NamedTuple):
         return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
 
 
+_ALIAS: Final = Member(
+    "alias", Kind.LINE, "别名：类型:值", "An alias, KIND:VALUE: gtin:06901234567892", _YES,
+    high=limits.ALIAS_CHARS_MAX + max(len(kind.value) for kind in AliasKind) + 1,
+)  # fmt: skip
 PLACEHOLDERS: Final = {
     "party": Member("party", Kind.TEXT, "主体编号", "Id of a party: P000001", _YES, high=_ID_CHARS),
     "prefix": Member("prefix", Kind.TEXT, "前缀", "A prefix: 88.118.7", _YES, high=_ID_CHARS),
@@ -135,6 +142,7 @@ PLACEHOLDERS: Final = {
     "token": Member("token", Kind.TEXT, "令牌编号", "Id of a token: 12 hexadecimal digits", _YES, high=_ID_CHARS),
     "lot": LOT,
     "unit": Member("unit", Kind.TEXT, "单元、箱或托盘的标识", "A unit, case or pallet", _YES, high=_UNIT_CHARS),
+    "alias": _ALIAS,
     "code": Member("code", Kind.TEXT, "模板编码", "Code of a metadata template", _YES, high=_ID_CHARS),
     "incident": Member("incident", Kind.TEXT, "事件编号", "Id of an incident: I000001", _YES, high=_ID_CHARS),
     "revision": Member("revision", Kind.TEXT, "报告的版本", "Revision of a report: 1", _YES, high=_ID_CHARS),
@@ -276,6 +284,13 @@ def _events(asked: Asked) -> Command:
     return RecordEvents(asked.members["lot"], asked.body, lines, digest)
 
 
+_IDENTIFIER: Final = Member(
+    "identifier", Kind.TEXT, "标识、批次或单元", "A record, a lot or a unit", _YES, high=limits.HANDLE_CHARS_MAX
+)
+_ALIASES: Final = (
+    _IDENTIFIER._replace(required=False),
+    Member("prefix", Kind.TEXT, "此前缀下的别名", "Aliases below this prefix", high=_ID_CHARS),
+)
 _LOTS_BELOW: Final = Member("prefix", Kind.TEXT, "此前缀的批次", "Lots of this prefix", high=_ID_CHARS)
 _BLOCK: Final = (
     Member("line", Kind.LINE, "生产线", "The line", _YES, high=limits.LOT_LINE_CHARS_MAX),
@@ -350,6 +365,14 @@ OPERATIONS: Final = (
        refusals=(_GRAMMAR, _MISSING, _HELD, _FOREIGN, _CONFLICT), body="Events", command=_events, media=EVENT_MEDIA),
     _O("lot.unit", "GET", "/v1/units/{unit}", "Unit",
        refusals=(_GRAMMAR, _MISSING, Outcome.NOT_ISSUED), read=show_unit),
+    _O("alias.add", "POST", "/v1/aliases", "Alias", (Outcome.OK, Outcome.CREATED),
+       (_GRAMMAR, _MISSING, _HELD, _FOREIGN, Outcome.NOT_ISSUED, Outcome.GONE, _CONFLICT, *_CLOSED),
+       body=(_IDENTIFIER, _ALIAS),
+       command=lambda asked: AddAlias(asked.members["identifier"], asked.members["alias"])),
+    _O("alias.list", "GET", "/v1/aliases", "Aliases", refusals=(_GRAMMAR,), read=list_aliases,
+       query=(*_ALIASES, _AFTER_KEY, _COUNT), listed="identifiers"),
+    _O("alias.remove", "DELETE", "/v1/aliases/{alias}", "Alias", refusals=(_GRAMMAR, _MISSING, _HELD, _CONFLICT),
+       command=lambda asked: RemoveAlias(asked.members["alias"])),
     _O("hold.place", "POST", "/v1/holds", "Hold", (Outcome.OK, Outcome.CREATED), (_GRAMMAR, _MISSING, _CONFLICT),
        body=_HOLD, command=_place),
     _O("hold.lift", "POST", "/v1/holds/liftings", "Hold", refusals=(_GRAMMAR, _MISSING, _CONFLICT),

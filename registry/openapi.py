@@ -27,6 +27,13 @@ _BATCH_ENDS: Final = (
     Outcome.SESSION_UNKNOWN, Outcome.FORBIDDEN, Outcome.CONFLICT, Outcome.TOO_LARGE, Outcome.MEDIA_TYPE,
     Outcome.RATE_LIMITED, Outcome.INTERNAL, Outcome.OVERLOADED, Outcome.STORE_FULL,
 )  # fmt: skip
+_RESOLVE_ENDS: Final = (
+    Outcome.OK, Outcome.NO_VALUES, Outcome.INVALID_HANDLE, Outcome.INVALID_VALUE, Outcome.MALFORMED,
+    Outcome.AUTHENTICATION_NEEDED, Outcome.AUTHENTICATION_FAILED, Outcome.SESSION_UNKNOWN, Outcome.FORBIDDEN,
+    Outcome.HANDLE_NOT_FOUND, Outcome.NOT_ISSUED, Outcome.GONE, Outcome.HELD, Outcome.NOT_RESPONSIBLE,
+    Outcome.UNSUPPORTED, Outcome.TOO_LARGE, Outcome.MEDIA_TYPE, Outcome.RATE_LIMITED, Outcome.INTERNAL,
+    Outcome.NO_ANSWER, Outcome.OVERLOADED, Outcome.LOG_FULL,
+)  # fmt: skip
 _IDEMPOTENCY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -57,6 +64,7 @@ def document(version: str) -> _Part:
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     paths["/v1/records:batch"] = {"post": _batch()}
+    paths["/v1/resolve"] = {"get": _resolve()}
     paths["/healthz"] = {"get": _health("应答正常", "Whether the worker answers", "health")}
     paths["/readyz"] = {"get": _health("可以服务", "Whether it can serve", "readiness")}
     for path, operations in paths.items():
@@ -150,6 +158,21 @@ def _batch() -> _Part:
             },
         },
         "responses": _responses(_BATCH_ENDS, "BatchResults"),
+    }
+
+
+def _resolve() -> _Part:
+    text = "Handle、OID、GS1 Digital Link，或 类型:值。A handle, an OID, a GS1 Digital Link, or KIND:VALUE"
+    return {
+        "operationId": "resolve",
+        "tags": ["resolution"],
+        "summary": "解析任意标识 Resolve any identifier",
+        "description": "任何人 Anybody",
+        "security": [],
+        "parameters": [
+            {"name": "identifier", "in": "query", "description": text, "required": True, "schema": {"type": "string"}}
+        ],
+        "responses": _responses(_RESOLVE_ENDS, "Resolved"),
     }
 
 

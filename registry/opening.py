@@ -14,6 +14,7 @@ from typing import Final
 from core.clock import Millis, shanghai_date
 from core.errors import Outcome
 from core.licence import Window
+from registry.alias_commands import AddAlias, RemoveAlias
 from registry.commands import (
     AbandonImport,
     Add,
@@ -104,6 +105,9 @@ WITHOUT_LICENCE: Final[dict[type, tuple[bool, str]]] = {
     CreateLot: (CLOSED, "registers identifiers"),
     TakeBlock: (CLOSED, "puts identifiers into use"),
     RecordEvents: (OPEN, "says what became of what was registered"),
+    # --- aliases
+    AddAlias: (CLOSED, "registers an identifier"),
+    RemoveAlias: (OPEN, "takes an identifier away"),
     # --- orders of the regulator
     PlaceHold: (OPEN, "stops answers"),
     LiftHold: (OPEN, "lets what was registered be answered again, by order"),

@@ -21,9 +21,8 @@ from core.errors import Outcome
 from core.ident.handle import PrefixKey
 from core.lifecycle import Event, State
 from core.outcomes import STATUSES
-from core.party.fields import BY_NAME, identity_names
-from core.party.industries import DIVISION_NAMES, SECTION_NAMES
-from core.party.regions import full_name, province_of
+from core.party.fields import BY_NAME
+from core.party.public import PERSONS_OWN, public_fields
 from core.store.application_rows import Application, Step, unpack_application
 from core.store.engine import Snapshot, Table
 from core.store.hold_rows import Order
@@ -42,7 +41,6 @@ _STATUS: Final = {State.ALLOCATED: "inactive", State.HOMED: "active", State.SUSP
 
 _ACTIONS: Final = {Event.SUSPEND.value: "locked", Event.RESUME.value: "unlocked"}
 _BEGINS: Final = (Event.ALLOCATE.value, Event.HOME.value)
-_PERSONS_OWN: Final = frozenset(("website", "profile"))  # of a person: free text may say who it is
 _REGISTRANT: Final = "$.entities[?(@.roles[0]=='registrant')]"
 _NAME_PATH: Final = f"{_REGISTRANT}.vcardArray[1][?(@[0]=='fn')][3]"
 _REASON: Final = {"description": "个人信息不公开。Personal data is not public"}
@@ -67,7 +65,7 @@ class Registration(NamedTuple):
     @property
     def public(self) -> dict[str, str]:
         """Return what of the holder is shown: name, website, industry, region, address, description."""
-        return {} if self.holder is None else public_fields(self.holder)
+        return {} if self.holder is None else public_fields(self.holder.plain, person=self.holder.person)
 
 
 class Registrar(NamedTuple):
@@ -128,23 +126,6 @@ def _happenings(application: Application, otherwise_ms: Millis) -> tuple[Happeni
     if now:
         found.append(Happening("last changed", now[-1].at_ms))
     return tuple(found)
-
-
-def public_fields(party: PartyRow) -> dict[str, str]:
-    """Return what anybody may know of a party. What is sealed is in no form of it."""
-    plain = {name: text for name, text in party.plain.items() if isinstance(text, str)}
-    hidden = identity_names(person=True) | _PERSONS_OWN if party.person else identity_names(person=False)
-    section, division = plain.get("industry_section", ""), plain.get("industry_division", "")
-    region = plain.get("region", "")
-    told: dict[str, str] = {name: plain[name] for name in ("name", "website", "address", "profile") if name in plain}
-    told |= {
-        "industry": " ".join(
-            f"{code} {names.get(code, '')}".strip()
-            for code, names in ((section, SECTION_NAMES), (division, DIVISION_NAMES)) if code
-        ),
-        "region": full_name(province_of(region) if party.person else region),
-    }  # fmt: skip
-    return {name: text for name, text in told.items() if text and name not in hidden}
 
 
 # --- documents -----------------------------------------------------------------
@@ -219,7 +200,7 @@ def _redacted(holder: PartyRow) -> list[Document]:
     hidden = [
         name
         for name in BY_NAME
-        if name in holder.sealed or (holder.person and name in holder.plain.keys() & _PERSONS_OWN)
+        if name in holder.sealed or (holder.person and name in holder.plain.keys() & PERSONS_OWN)
     ]
     return [
         {

@@ -9,6 +9,7 @@ from typing import Final
 
 from core.errors import AdmissionError, NodeError, Outcome, RecordError
 from core.party.rules import Fault
+from registry.alias_rules import RULES as ALIAS_RULES
 from registry.upstream_rules import RULES as UPSTREAM_RULES
 
 RULES: Final[dict[str, tuple[str, str]]] = {
@@ -132,6 +133,7 @@ RULES: Final[dict[str, tuple[str, str]]] = {
         "or go on without a verdict once no upstream is connected",
     ),
     **UPSTREAM_RULES,
+    **ALIAS_RULES,
     # --- holds
     "held": ("已依令停止解析", "It is on hold by order of the regulator"),
     "suspended": ("该前缀已暂停", "That prefix is suspended"),

@@ -23,7 +23,7 @@ from core.wire.jsondata import DataForm, dump_data, is_text, load_data
 from core.wire.jsonform import ValueForm
 from core.wire.jsontext import quote
 from core.wire.metadata import is_binding
-from core.wire.valuetypes import HS_ADMIN, HS_NAMESPACE, HS_SECKEY, VALUE_TYPES
+from core.wire.valuetypes import GS1_LINK, HS_ADMIN, HS_NAMESPACE, HS_SECKEY, VALUE_TYPES
 
 _FIXED: Final = struct.Struct(">iIBIB")
 _HEAD: Final = b"\x01\x00"
@@ -34,7 +34,7 @@ _VALUES_MAX: Final = limits.VALUES_PER_RECORD_MAX
 _RECORD_BYTES_MAX: Final = limits.RECORD_BYTES_MAX
 _CACHED_MAX: Final = 4_096
 # Types whose data has a structure, and those for which check_values() has rules of their own.
-_NOT_PLAIN: Final = frozenset(VALUE_TYPES) | {HS_NAMESPACE, HS_SECKEY}
+_NOT_PLAIN: Final = frozenset(VALUE_TYPES) | {GS1_LINK, HS_NAMESPACE, HS_SECKEY}
 
 
 class _Piece(NamedTuple):

@@ -8,6 +8,7 @@ from core import limits
 from core.complaints import KINDS as COMPLAINT_KINDS
 from core.complaints import State as ComplaintState
 from core.errors import Outcome
+from core.ident.alias import AliasKind
 from core.incidents import KINDS, SEVERITIES, Kind, Severity
 from core.incidents import STATE_LABELS as INCIDENT_LABELS
 from core.incidents import State as IncidentState
@@ -133,6 +134,11 @@ _TOKEN: Final = {
     "expires": _TIME,
     "revoked": {"type": ["string", "null"], "format": "date-time"},
 }
+_ALIAS: Final = {
+    "alias": _TEXT | {"description": "类型:值 KIND:VALUE"},
+    "kind": {"enum": [kind.value for kind in AliasKind]},
+    "identifier": _TEXT, "added": _TIME, "added_by": _TEXT,
+}  # fmt: skip
 _WHO: Final = _object({"name": _TEXT, "role": _OR_NONE, "token": _OR_NONE, "uid": _NUMBER}, "uid")
 _ENTRY: Final = {
     "number": _NUMBER, "at": _TIME, "at_ms": _NUMBER, "who": _WHO, "action": _TEXT, "object": _TEXT,
@@ -275,6 +281,18 @@ _MONITOR: Final[Schema] = {
     "period_s": {"type": ["integer", "null"]}, "resolution": _FLAG, "registration": _FLAG, "stale": _FLAG,
 }  # fmt: skip
 
+_LINK: Final = ("anchor", "rel", "href", "title", "type", "hreflang")
+_RESOLVED: Final[Schema] = {
+    "identifier": _TEXT, "kind": {"enum": ["handle", "oid", "gs1", "ecode", "bid", "vaa"]},
+    "authoritative": _FLAG | {"description": "登记于本节点 Registered here"},
+    "handle": _TEXT, "level": _TEXT | {"description": "GS1 标识中找到的层级 The level of a GS1 key that was found"},
+    "values": _array({"type": "object"}),
+    "services": _array(_object({"service": _TEXT, "value": _TEXT})),
+    "links": _array(_object(dict.fromkeys(_LINK, _TEXT), *(name for name in _LINK if name not in ("rel", "href")))),
+    "secure": {"type": ["boolean", "null"], "description": "DNSSEC，据 DNS 解析器 By DNSSEC, as the DNS resolver says"},
+    "ttl": _NUMBER, "asked": _array(_TEXT),
+}  # fmt: skip
+
 SCHEMAS: Final[Schema] = {
     "PartyForm": _form(amended=False),
     "PartyAmendment": _form(amended=True),
@@ -293,6 +311,9 @@ SCHEMAS: Final[Schema] = {
     "ApplicationFiled": _object(_APPLICATION | _FILED),
     "ApplicationWithSteps": _object(_APPLICATION | _FILED | {"steps": _array(_EVENT)}),
     "Prefixes": _page("prefixes", "ApplicationFiled", _NEXT_ROW),
+    "Alias": _object(_ALIAS | {"warnings": _array(ref("Fault"))}, "warnings"),
+    "IdentifierAliases": _object({"identifier": _TEXT, "aliases": _array(_object(_ALIAS))}),
+    "Aliases": _page("identifiers", "IdentifierAliases", _NEXT_ROW),
     "Hold": _object(
         {
             "target": _TEXT,
@@ -374,6 +395,7 @@ SCHEMAS: Final[Schema] = {
             "counts": {"type": "object", "additionalProperties": _NUMBER},
         }
     ),
+    "Resolved": _object(_RESOLVED, "handle", "level", "values", "services", "links"),
     "Fault": _FAULT,
     "Problem": _object(
         {

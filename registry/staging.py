@@ -15,17 +15,28 @@ from typing import Final
 
 from core.changes import ChangeKind, pack_change
 from core.clock import Millis
+from core.ident.alias import Alias
 from core.ident.handle import PREFIX_HANDLES, HandleKey, PrefixKey, prefix_of
 from core.limits import STORE_KEY_BYTES_MAX
 from core.records import Values
+from core.store.alias_rows import (
+    AliasRow,
+    NamesRow,
+    alias_key,
+    alias_of,
+    names_of,
+    pack_alias,
+    pack_names,
+)
 from core.store.engine import Batch, Snapshot, Table
 from core.store.holding import hold_counts
 from core.store.journal_rows import LAST_ENTRY_KEY, Entry, entry_key, pack_entry
 from core.store.log_rows import LAST_LOG_KEY, LogRow, log_key, pack_log_row
 from core.store.prefix_rows import pack_count, unpack_count
 from core.store.record_rows import RecordRows, logged_row, pack_record, prefix_range, record_key, unpack_values
+from core.store.zone_row import TOUCHING, ZONE_KEY
 from core.wire.valuetypes import HS_VLIST
-from registry.streams import LOT_CREATE, RECORD_CHANGE, RECORD_CREATE, RECORD_DELETE, STREAMS
+from registry.streams import ALIAS_REMOVE, LOT_CREATE, RECORD_CHANGE, RECORD_CREATE, RECORD_DELETE, STREAMS
 
 _CREATED = int(ChangeKind.RECORD_CREATED)
 _SERIAL_BYTES = 8  # the key of a change
@@ -35,10 +46,12 @@ _sha256 = hashlib.sha256
 _REGISTRATION: Final = STREAMS[RECORD_CREATE].value
 _CHANGE: Final = (STREAMS[RECORD_CHANGE].value, RECORD_CHANGE)
 _DELETE: Final = (STREAMS[RECORD_DELETE].value, RECORD_DELETE)
+_ALIAS: Final = (STREAMS[ALIAS_REMOVE].value, ALIAS_REMOVE)
 _LOT: Final = (STREAMS[LOT_CREATE].value, LOT_CREATE)
 _DONE: Final = ("ok", "", "", b"")  # outcome, rule, reason and evidence of a LogEntry
 _NOT_LOGGED: Final = frozenset((
     Table.META, Table.JOURNAL, Table.LOG_QUEUE, Table.TOKENS, Table.TOKEN_TIMES, Table.ANSWERS, Table.COUNTERS,
+    Table.ALIASES_OF,
 ))  # fmt: skip
 
 Noted = tuple[str, str, str, bytes, bytes, str, str, str, bytes]
@@ -187,8 +200,9 @@ class Staging:
         self._counts[prefix] = self._counts.get(prefix, 0) + 1
 
     def delete_record(self, key: HandleKey, old: Values, now_ms: Millis) -> None:
-        """Stage the end of a record."""
+        """Stage the end of a record, and of its aliases, each an entry of the log."""
         place = record_key(key)
+        self.remove_aliases(key, now_ms)
         self._noted.append((*_DELETE, key.decode(), _digest(self.record_row(key) or b""), b"", *_DONE))
         self._records[place] = None
         self._answers[place] = None
@@ -201,7 +215,7 @@ class Staging:
         """Stage the row of a homed prefix, or with None its end."""
         kind = ChangeKind.PREFIX_UNHOMED if row is None else ChangeKind.PREFIX_HOMED
         self._batch.put(Table.PREFIXES, prefix, row)
-        self._batch.changes.append(pack_change(kind, prefix, now_ms))
+        self.change(kind, prefix, now_ms)
         self.forget_decisions()
 
     def rehome(self, prefix: PrefixKey, row: bytes) -> None:
@@ -227,6 +241,7 @@ class Staging:
         """Stage all of what is done inside, or, where an error leaves it, nothing."""
         rows = {table: dict(staged) for table, staged in self._batch.rows.items()}
         counts, changes, noted = dict(self._counts), len(self._batch.changes), len(self._noted)
+        serials = dict(self._batch.serials)
         try:
             yield
             self._before_act = rows
@@ -237,13 +252,47 @@ class Staging:
             self._orders.clear()
             self._counts = counts
             del self._batch.changes[changes:]
+            self._batch.serials = serials
             del self._noted[noted:]
             self.forget_decisions()
             raise
 
     def change(self, kind: ChangeKind, identifier: bytes, now_ms: Millis) -> None:
-        """Stage a change of the feed."""
+        """Stage a change of the feed; one that may touch a zone of DNS gives that its serial."""
+        if kind in TOUCHING:
+            self._batch.serials[ZONE_KEY] = len(self._batch.changes)
         self._batch.changes.append(pack_change(kind, identifier, now_ms))
+
+    # --- aliases ---
+    def names(self, target: HandleKey) -> tuple[bytes, ...]:
+        """Return the keys of the aliases of a handle, sorted."""
+        return names_of(self, target)
+
+    def add_alias(self, alias: Alias, row: AliasRow, now_ms: Millis) -> None:
+        """Stage both rows of an alias that is new, and its change."""
+        key = alias_key(alias)
+        self.put(Table.ALIASES, key, pack_alias(row))
+        self._put_names(row.target, tuple(sorted((*self.names(row.target), key))))
+        self.change(ChangeKind.ALIAS_ADDED, str(alias).encode(), now_ms)
+
+    def remove_alias(self, alias: Alias, target: HandleKey, now_ms: Millis) -> None:
+        """Stage the end of an alias."""
+        key = alias_key(alias)
+        self.put(Table.ALIASES, key, None)
+        self._put_names(target, tuple(each for each in self.names(target) if each != key))
+        self.change(ChangeKind.ALIAS_REMOVED, str(alias).encode(), now_ms)
+
+    def _put_names(self, target: HandleKey, names: tuple[bytes, ...]) -> None:
+        self.put(Table.ALIASES_OF, record_key(target), pack_names(NamesRow(target, names)) if names else None)
+
+    def remove_aliases(self, target: HandleKey, now_ms: Millis) -> None:
+        """Stage the end of all aliases of a handle, each an entry of the log that names it."""
+        for key in self.names(target):
+            row = self.get(Table.ALIASES, key) or b""
+            alias = alias_of(key)
+            self.remove_alias(alias, target, now_ms)
+            before = hashlib.sha256(row).digest()
+            self._noted.append((*_ALIAS, str(alias), before, b"", "ok", "", target.decode(), b""))
 
     def enter(self, entry: Entry) -> None:
         """Stage an entry of the journal."""
@@ -266,7 +315,8 @@ class Staging:
 
         Shape: SHA-256 over the rows in the order of table and key, each as name of the table, key and row, every
         one of them behind its length of four octets, big-endian; empty where there is no row. Of META, JOURNAL,
-        LOG_QUEUE, TOKENS, TOKEN_TIMES, ANSWERS, COUNTERS and the feed none counts, of RECORDS ``logged_row``.
+        LOG_QUEUE, TOKENS, TOKEN_TIMES, ANSWERS, COUNTERS, ALIASES_OF and the feed none counts, of RECORDS
+        ``logged_row``.
         """
         before: list[bytes] = []
         after: list[bytes] = []
@@ -309,11 +359,11 @@ class Staging:
 
 
 def is_used(staging: Staging, prefix: PrefixKey) -> bool:
-    """Whether records or lots are registered below a prefix."""
+    """Whether records, lots or aliases are registered below a prefix."""
     start, stop = prefix_range(prefix)
-    last = staging.floor(Table.LOTS, stop)
-    lots = last is not None and last[0].startswith(start)
-    return lots or unpack_count(staging.get(Table.COUNTERS, prefix)) > 0
+    last = (staging.floor(table, stop) for table in (Table.LOTS, Table.ALIASES_OF))
+    below = any(found is not None and found[0].startswith(start) for found in last)
+    return below or unpack_count(staging.get(Table.COUNTERS, prefix)) > 0
 
 
 def _digest(record: bytes) -> bytes:

@@ -15,6 +15,7 @@ RECORD_CHANGE: Final = "record.change"
 RECORD_DELETE: Final = "record.delete"
 RECORD_WRITE: Final = "record.write"
 LOT_CREATE: Final = "lot.create"
+ALIAS_REMOVE: Final = "alias.remove"
 LOGIN: Final = "login"
 COUNTED: Final = "refusals.counted"
 
@@ -41,6 +42,10 @@ _GROUPS: Final = (
         (RECORD_CREATE, RECORD_WRITE, LOT_CREATE, "template.add"),
     ),
     _Group(
+        Stream.REGISTRATION, "something registered is known by one more identifier",
+        ("alias.add",),
+    ),
+    _Group(
         Stream.CHANGE, "what is known of a party, and how surely, is another",
         ("party.amend", "party.verify", "party.confirm"),
     ),
@@ -58,7 +63,7 @@ _GROUPS: Final = (
     ),
     _Group(
         Stream.CHANGE, "what was registered says something else, or is gone",
-        (RECORD_CHANGE, RECORD_DELETE, "lot.take", "lot.events", "template.publish", "template.withdraw"),
+        (RECORD_CHANGE, RECORD_DELETE, ALIAS_REMOVE, "lot.take", "lot.events", "template.publish", "template.withdraw"),
     ),
     _Group(
         Stream.MAINTENANCE, "keys, and who may come in",
@@ -98,7 +103,7 @@ _GROUPS: Final = (
             "party.show", "party.list", "prefix.show", "prefix.list", "lot.codes", "lot.show", "lot.list", "lot.blocks",
             "lot.unit", "hold.list", "token.list", "template.show", "template.list", "incident.show", "incident.list",
             "incident.form", "complaint.status", "complaint.list", "complaint.show", "change.list", "journal.list",
-            "monitor.show",
+            "monitor.show", "alias.list",
             "log.holds", "log.read",
         ),
     ),

@@ -21,12 +21,13 @@ from core import limits
 from core.changes import ChangeKind
 from core.clock import shanghai_date
 from core.errors import Outcome
-from core.ident.handle import PrefixKey, check_prefix, named_by, prefix_handle_of
+from core.ident.handle import HandleKey, PrefixKey, check_prefix, named_by, prefix_handle_of
 from core.lifecycle import Event, State
 from core.party.check import check_subject
 from core.party.fields import BY_NAME, HINTS, identity_names
 from core.party.rules import Fault
 from core.records import Values
+from core.store.alias_rows import aliases_below
 from core.store.application_rows import Application, unpack_application
 from core.store.engine import Table
 from core.store.party_rows import (
@@ -40,8 +41,8 @@ from core.store.party_rows import (
     party_id,
     unpack_number,
 )
-from core.store.prefix_rows import HomedPrefix, nearest_homed, pack_prefix, unpack_count, unpack_prefix
-from core.store.record_rows import prefix_handles_below, prefix_range, unpack_handle
+from core.store.prefix_rows import HomedPrefix, nearest_homed, pack_prefix, unpack_prefix
+from core.store.record_rows import prefix_handles_below, prefix_range, record_key, unpack_handle
 from core.store.transfer_rows import Transfer, history_range, pack_transfer, unpack_transfer
 from core.wire.transferfile import Trailer, decode_line, decode_trailer, first_link, next_link
 from registry.codes import codes_of
@@ -62,6 +63,7 @@ from registry.prefixes import (
     place_faults,
 )
 from registry.refusals import fault, refusal
+from registry.staging import is_used
 from registry.transfer_file import body_lines
 from registry.transfer_head import Head, decode_head, exported
 from registry.transfer_kinds import BODY, RANK
@@ -164,6 +166,10 @@ def abandon_import(desk: Desk, command: AbandonImport) -> Result:
     for table, key, row in _written(desk, prefix):
         if table is Table.HISTORY:
             desk.staging.put(table, key, None)
+        elif table is Table.ALIASES_OF:
+            if not desk.staging.names(HandleKey(row)):  # taken away by this group already
+                continue
+            desk.staging.remove_aliases(HandleKey(row), desk.now_ms)
         elif table is not Table.RECORDS:
             take_away(desk, table, key)
         else:
@@ -261,9 +267,7 @@ def _is_taken(desk: Desk, prefix: PrefixKey) -> bool:
         own = (application is None or application.own) and not unpack_prefix(row).suspended
     else:
         own = application is None or is_free(application)
-    used = unpack_count(desk.staging.get(Table.COUNTERS, prefix)) > 0
-    lots = any(True for _ in desk.staging.scan(Table.LOTS, *prefix_range(prefix)))
-    return not own or used or lots or any(True for _ in _loose(desk, prefix))
+    return not own or is_used(desk.staging, prefix) or any(True for _ in _loose(desk, prefix))
 
 
 def _below(desk: Desk, prefix: PrefixKey) -> bytes | None:
@@ -393,11 +397,15 @@ def merged(own: Values, came: Values) -> Values:
 
 
 def _written(desk: Desk, prefix: PrefixKey) -> Any:
-    """Yield table, key and row of what an import has written: history, lots, records."""
+    """Yield table, key and row of what an import has written: history, aliases, lots, records; of aliases the row is
+    the key of what they name.
+    """
     snapshot = desk.staging.snapshot
     history = snapshot.scan(Table.HISTORY, *history_range(prefix))
     for key, row in islice(history, limits.IMPORT_CHUNK_ITEMS):
         yield Table.HISTORY, key, row
+    for target, _ in aliases_below(snapshot, prefix):
+        yield Table.ALIASES_OF, record_key(target), target
     for table in LOT_TABLES:
         for key, row in snapshot.scan(table, *prefix_range(prefix)):
             yield table, key, row

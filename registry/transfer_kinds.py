@@ -36,6 +36,7 @@ from core.store.transfer_rows import Past, history_key, history_range, pack_past
 from core.who import Who
 from core.wire.metadata import parse_binding, template_key
 from core.wire.transferfile import (
+    AliasLine,
     BlockLine,
     ChangeLine,
     EntryLine,
@@ -53,6 +54,7 @@ from registry.desk import Desk
 from registry.refusals import refusal
 from registry.template_forms import template_faults
 from registry.templates import owner_of, put_new, require_room
+from registry.transfer_aliases import check_alias_line, read_aliases, write_aliases
 from registry.transfer_lots import LotsSoFar
 from registry.transfer_pieces import (
     OBJECT,
@@ -281,6 +283,7 @@ def _write_past(desk: Desk, prefix: PrefixKey, number: int, past: Past, origin: 
 
 
 BODY: Final = (
+    BodyKind(AliasLine, read_aliases, check_alias_line, write_aliases, lambda named: record_key(named.target)),
     BodyKind(TemplateLine, _read_templates, _check_template, _write_template, _template_key),
     BodyKind(RecordLine, _read_records, _check_record, _write_record, lambda record: record_key(record.key)),
     BodyKind(LotLine, lots.read_lots, lots.check_lot_line, lots.write_lot, lambda came: came.lot, LotsSoFar.lot),

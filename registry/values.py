@@ -7,9 +7,10 @@ from typing import Final
 from core import limits
 from core.errors import AdmissionError, LimitError, Outcome, RecordError, WireError
 from core.records import AdminPermission, HandleValue, ValuePermission, Values
+from core.wire.gs1link import decode_link
 from core.wire.template import check_namespace
 from core.wire.values import encode_values
-from core.wire.valuetypes import HS_ADMIN, HS_NAMESPACE, HS_PUBKEY, HS_SECKEY, HS_VLIST
+from core.wire.valuetypes import GS1_LINK, HS_ADMIN, HS_NAMESPACE, HS_PUBKEY, HS_SECKEY, HS_VLIST
 
 _PERMISSIONS_ALL: Final = 0b1111
 RIGHTS: Final = frozenset((HS_ADMIN, HS_VLIST, HS_PUBKEY, HS_SECKEY))
@@ -40,7 +41,7 @@ def check_templates(values: Values) -> None:
 def check_shapes(values: Values) -> None:
     """Check what costs no more than looking at it, so that it may be told to anyone.
 
-    Bounds: VALUES_PER_RECORD_MAX, RECORD_BYTES_MAX, TYPE_BYTES_MAX, REFERENCES_PER_VALUE_MAX.
+    Bounds: VALUES_PER_RECORD_MAX, RECORD_BYTES_MAX, TYPE_BYTES_MAX, REFERENCES_PER_VALUE_MAX, GS1_LINKS_MAX.
     Errors: RecordError in the reference server's words for indexes, else LimitError.
     """
     if len(values) > limits.VALUES_PER_RECORD_MAX:
@@ -64,9 +65,35 @@ def check_shapes(values: Values) -> None:
                 f"The value with index {index} has a type over {limits.TYPE_BYTES_MAX} octets "
                 f"or over {limits.REFERENCES_PER_VALUE_MAX} references"
             )
+    _check_links(values)
     size = len(encode_values(values))
     if size > limits.RECORD_BYTES_MAX:
         raise LimitError(f"A record has at most {limits.RECORD_BYTES_MAX} octets, this has {size}")
+
+
+def _check_links(values: Values) -> None:
+    """Check the GS1_LINK values: each by itself, and that one at most is the default. Errors: NodeError."""
+    links = [value for value in values if value.type == GS1_LINK]
+    if len(links) > limits.GS1_LINKS_MAX:
+        raise LimitError(
+            f"一条记录至多 {limits.GS1_LINKS_MAX} 个 {GS1_LINK} 值，此处有 {len(links)} 个。A record has at most "
+            f"{limits.GS1_LINKS_MAX} values of type {GS1_LINK}, this has {len(links)}"
+        )
+    default = 0
+    for value in links:
+        index = value.value_index
+        try:
+            link = decode_link(value.data)
+        except WireError as error:
+            raise RecordError(
+                f"索引 {index} 的 {GS1_LINK} 值有误 The {GS1_LINK} with index {index} is wrong: {error.message}"
+            ) from None
+        if link.default and default:
+            raise RecordError(
+                f"索引 {default} 与 {index} 的 {GS1_LINK} 值都是默认链接，只能有一个。The values of type {GS1_LINK} "
+                f"with index {default} and {index} both are the default; one may be"
+            )
+        default = index if link.default else default
 
 
 def by_index(values: Values) -> dict[int, HandleValue]:

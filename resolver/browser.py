@@ -11,27 +11,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from html import escape
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote as percent_encode
 from urllib.parse import urlsplit
 
 from core import limits
 from core.clock import format_shanghai
-from core.errors import NodeError, Outcome
+from core.errors import NodeError, Outcome, WireError
 from core.events import ResolutionLog, Via
+from core.ident.alias import Alias
 from core.ident.handle import PREFIX_HANDLES, HandleKey, ancestors, prefix_of
 from core.lots import UNIT_VALUE_LABELS, WORD_LABELS, UnitState, UnitValue
 from core.outcomes import HTTP_FOUND
 from core.records import HandleValue, Values
+from core.store.alias_rows import aliases_of
 from core.store.engine import Snapshot, Table
+from core.wire.gs1link import decode_link
 from core.wire.http import Request, Response, decode_path, parse_fields
 from core.wire.jsondata import dump_data
 from core.wire.page import page, paragraph
-from core.wire.valuetypes import HS_ALIAS, URL
+from core.wire.valuetypes import GS1_LINK, HS_ALIAS, URL
 from resolver.referral import page_url
 from resolver.service import Answer, Question, Resolver
 
-_REASONS: Final = {
+REASONS: Final = {
     Outcome.HANDLE_NOT_FOUND: "本节点没有这个标识。This node has no such identifier.",
     Outcome.NO_VALUES: "该标识没有公开的值。The identifier has no public values.",
     Outcome.NOT_ISSUED: "没有发过这个编码，请谨防假冒。This code was never issued: beware of counterfeits.",
@@ -48,7 +51,7 @@ _NARROW: Final = ' class="narrow"'  # what is short is never broken
 _SHORT_TYPE_CHARS: Final = 24
 _ELSEWHERE: Final = (Outcome.NOT_RESPONSIBLE, Outcome.SERVICE_REFERRAL, Outcome.INVALID_HANDLE)
 # Characters that a Location may hold as they are (RFC 3986 §2.2, §2.3, and "%" of what is encoded).
-_LOCATION_SAFE: Final = "!#$%&'()*+,-./:;=?@[]_~"
+LOCATION_SAFE: Final = "!#$%&'()*+,-./:;=?@[]_~"
 
 
 class Store(Protocol):
@@ -75,14 +78,15 @@ class Browser:
                 answer, note = self._follow(snapshot, handle)
                 foreign = answer.outcome in (Outcome.INVALID_HANDLE, Outcome.NOT_RESPONSIBLE)
                 registered = "" if foreign else _registered(snapshot, self._resolver.rules.key(handle))
+                names = aliases_of(snapshot, self._resolver.rules.key(handle)) if answer.outcome is Outcome.OK else ()
         except NodeError as error:
             return page(error.ended, "Saltern", paragraph(error.message))
         self._log.record(Via.PAGE, answer.outcome, request.peer, handle.encode(), None)
-        note = note or _recall(answer)
+        note = note or recall_of(answer)
         target = None if stay or note else _target(handle, answer)
         if target is not None:
             return Response(HTTP_FOUND, (("Location", target),))
-        return _record_page(handle, answer, note, registered)
+        return _record_page(handle, answer, _Told(note, registered, names))
 
     def _follow(self, snapshot: Snapshot, handle: str) -> tuple[Answer, str]:
         """Resolve, following aliases; the note says why following stopped."""
@@ -103,7 +107,7 @@ class Browser:
         return self._resolver.resolve(snapshot, Question(handle, want="values"))
 
 
-def _recall(answer: Answer) -> str:
+def recall_of(answer: Answer) -> str:
     """Return what is said of a unit that is not for sale any more: its page is shown, and nobody is led on."""
     for value in answer.values or ():
         if value.value_index == UnitValue.STATE and value.type == UnitValue.STATE.name:
@@ -137,7 +141,7 @@ def first_url(values: Values) -> str | None:
             except (UnicodeDecodeError, ValueError):
                 continue
             if parts.scheme in ("http", "https") and parts.netloc:
-                return percent_encode(text, safe=_LOCATION_SAFE)
+                return percent_encode(text, safe=LOCATION_SAFE)
     return None
 
 
@@ -148,9 +152,17 @@ def _registered(snapshot: Snapshot, key: HandleKey) -> str:
     return next((each.decode() for each in named if each and snapshot.get(Table.PREFIXES, each) is not None), "")
 
 
-def _record_page(handle: str, answer: Answer, note: str, registered: str) -> Response:
-    parts = [f'<p class="note">{escape(note)}</p>'] if note else []
-    reason = _REASONS.get(answer.outcome, answer.message)
+class _Told(NamedTuple):
+    """What a page says beside the answer. ``names``: aliases. ``registered``: the prefix that is homed here."""
+
+    note: str
+    registered: str
+    names: tuple[Alias, ...]
+
+
+def _record_page(handle: str, answer: Answer, told: _Told) -> Response:
+    parts = [f'<p class="note">{escape(told.note)}</p>'] if told.note else []
+    reason = REASONS.get(answer.outcome, answer.message)
     if reason:
         parts.append(paragraph(reason))
     if answer.notice:
@@ -162,9 +174,11 @@ def _record_page(handle: str, answer: Answer, note: str, registered: str) -> Res
             f"<tbody>{rows}</tbody></table>"
         )
         parts.append(paragraph("时间为北京时间。Times are those of Beijing."))
-    if registered:
-        address = escape(f"/prefixes/{percent_encode(registered, safe='')}")
-        parts.append(f'<p><a href="{address}">前缀的注册信息 Registration data of {escape(registered)}</a></p>')
+    if told.names:
+        parts.append(paragraph(f"别名 Also known as: {', '.join(map(str, told.names))}"))
+    if told.registered:
+        address = escape(f"/prefixes/{percent_encode(told.registered, safe='')}")
+        parts.append(f'<p><a href="{address}">前缀的注册信息 Registration data of {escape(told.registered)}</a></p>')
     return page(answer.outcome, handle, "".join(parts))
 
 
@@ -172,6 +186,8 @@ def _row(value: HandleValue) -> str:
     changed = format_shanghai(value.timestamp * 1_000) if value.timestamp else ""
     address = first_url((value,))
     data = _reading(value)
+    if value.type == GS1_LINK:
+        address, data = _gs1_link(value.data) or (address, data)
     kind = escape(_visible(value.type))
     label = _UNIT_VALUES.get((value.value_index, value.type))
     if label is not None:
@@ -188,6 +204,16 @@ def _row(value: HandleValue) -> str:
         f'<td data-label="{name}"{kind}>{cell}</td>' for name, (kind, cell) in zip(_COLUMNS, cells, strict=True)
     )
     return f"<tr>{row}</tr>"
+
+
+def _gs1_link(data: bytes) -> tuple[str, str] | None:
+    """Return where a GS1_LINK leads to, and what is shown of it as HTML; None for one that does not read."""
+    try:
+        link = decode_link(data)
+    except WireError:
+        return None
+    about = ", ".join(filter(None, (link.rel, *link.hreflang, link.type, *link.context)))
+    return link.href, escape(f"{link.title} ({about})")
 
 
 def _reading(value: HandleValue) -> str:

@@ -99,6 +99,21 @@ class PlainReads:
             return None
         return row
 
+    def shared(self, key: bytes) -> object | None:
+        """Return what a unit shares with others of its lot (``Units.shared``); None where a closer look is needed.
+
+        ``key``: of a handle, folded.
+        """
+        prefix, slash, _ = key.partition(b"/")
+        snapshot = self._snapshot
+        if not slash or snapshot is None or self._server is not None:
+            return None
+        if prefix not in self._hosted and not self._hosts(snapshot, prefix, key):
+            return None
+        if self._identifiers_held and hold_on(snapshot, key) is not None:
+            return None
+        return self._units.shared(key)
+
     def _hosts(self, snapshot: Snapshot, prefix: bytes, key: bytes) -> bool:
         """Whether records of this prefix are served here; if so it is remembered. Bounds: QUICK_PREFIXES_MAX."""
         if prefix.startswith(b"0.") or len(prefix) > self._rules.prefix_length_max:

@@ -146,6 +146,17 @@ class Units:
         head, before, after = answer if table is _ANSWERS else record
         return b"".join((head, before, case, after))
 
+    def shared(self, key: bytes) -> object | None:
+        """Return an object that is the same one for all units of a lot that are answered alike but for their case.
+
+        None where a closer look is needed. As for ``quick_row``, the store is asked for nothing.
+        """
+        quick = self._quick.get(key[:-SERIAL_CHARS])
+        if quick is None:
+            return None
+        case = case_of(quick.encrypt, key[-SERIAL_CHARS:], quick.low, quick.high, quick.cases)
+        return None if case is None else quick
+
     def any_row(self, snapshot: Snapshot, table: Table, key: bytes) -> bytes | None:
         """Return the row of a lot or unit as if it were stored, None where there is none.
 

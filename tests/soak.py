@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from core.ident.unitcode import LOT_KEY_BYTES, UnitCodes
-from tests.kit import escrow_drill, takeover_drill
+from tests.kit import dns_noise, escrow_drill, link_noise, one_answer, takeover_drill
 from tests.kit.backup_drill import Drilled, drill
 from tests.kit.crowd import Crowded, crowd
 from tests.kit.guesses import altered_hits, guessed_hits
@@ -34,6 +34,7 @@ REPORT = ROOT / "docs" / "reference" / "soak.md"
 RESTART_S = 2.0
 ROUNDS_A_NODE = 25
 WORKERS = 4
+WRITERS = 3
 KILL_EVERY_S = 1.0
 LOT_UNITS = 1_000_000
 COMPARED = 37
@@ -44,6 +45,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="kill rounds")
     parser.add_argument("--messages", type=int, default=100_000, help="messages of noise")
+    parser.add_argument("--dns", type=int, default=200_000, help="messages of noise for DNS")
+    parser.add_argument("--links", type=int, default=100_000, help="GS1 Digital Links that are wrong")
+    parser.add_argument("--changes", type=int, default=1_000, help="acts of each writer, each looked at by every way")
     parser.add_argument("--wrong", type=int, default=10_000, help="wrong answers to challenges")
     parser.add_argument("--kills", type=int, default=60, help="workers killed, one a second")
     parser.add_argument("--log-kills", type=int, default=100, help="workers and keepers killed, the logs compared")
@@ -65,6 +69,8 @@ def main() -> int:
         runs = _kill_rounds(folder, options.rounds, chance)
         with Node(folder / "noise", PREFIX) as node:
             endured = endure(node, options.messages, options.wrong, chance)
+        dns, links = _dns_noise(folder, options.dns, chance), _link_noise(folder, options.links, chance)
+        changes = _changes(folder, options.changes, chance)
         with Node(folder / "workers", PREFIX, resolver__workers=WORKERS) as node:
             kills = endure_kills(node, options.kills, chance, KILL_EVERY_S)
         with Node(folder / "logs", PREFIX, resolver__workers=2) as node:
@@ -89,8 +95,14 @@ def main() -> int:
         "again, and compares what was written with what its client was told, and 500 identifiers of earlier",
         "rounds; then `saltern doctor --deep`. At the end every identifier of a node is compared.",
         "Then a node endures noise on the Handle protocol, and a client that never has the right secret.",
-        f"Then one of {WORKERS} workers is killed every second, while clients ask over UDP, TCP and HTTP, each time",
-        "for a name of its own: every answer must be in the resolution log, and only connections to that worker",
+        "Then a node endures noise in DNS, and another one Digital Links that are wrong: each answer can be read and",
+        "is no failure, and what is right is answered between as before.",
+        f"Then {WRITERS} writers change records, lots and bags, their aliases and holds, while workers and the",
+        "registrar are killed: after each change that was acknowledged the handle over JSON, UDP and TCP, every alias,",
+        "the Digital Link by the quick way and the long one, and the OID in DNS tell the same; a zone that was",
+        "transferred meanwhile says what is answered at its serial.",
+        f"Then one of {WORKERS} workers is killed every second, while clients ask over UDP, TCP, HTTP and DNS, each",
+        "time for a name of its own: every answer must be in the resolution log, and only connections to that worker",
         "may end.",
         "Then workers and the keeper are killed while clients ask on every protocol and register: each answer must be",
         "in the published logs exactly once, and no checkpoint that was ever seen may be contradicted by the last.",
@@ -111,6 +123,8 @@ def main() -> int:
         f"| rounds | {options.rounds} (seed {options.seed}), a new node every {ROUNDS_A_NODE} |",
         *_round_rows(runs),
         *_noise_rows(endured),
+        *_hostile_rows(dns, links),
+        *_change_rows(changes),
         *_kill_rows(kills),
         *_log_rows(logs),
         *_sync_rows(sync),
@@ -165,6 +179,50 @@ def _noise_rows(endured: Endured) -> list[str]:
         f"| messages of noise by UDP and TCP, the same processes go on | {endured.messages} |",
         f"| wrong answers to challenges, each 403 | {endured.wrong} |",
         f"| growth of the worker by both | {endured.growth_bytes / (1 << 20):.1f} MiB |",
+    ]
+
+
+def _dns_noise(folder: Path, messages: int, chance: random.Random) -> dns_noise.Endured:
+    with Node(folder / "dns", PREFIX) as node:
+        dns_noise.furnish(node)
+        return dns_noise.endure_dns(node, messages, chance)
+
+
+def _link_noise(folder: Path, requests: int, chance: random.Random) -> link_noise.Endured:
+    with Node(folder / "links", PREFIX, node__public_url=link_noise.BASE) as node:
+        return link_noise.endure_links(node, requests, chance)
+
+
+def _hostile_rows(dns: dns_noise.Endured, links: link_noise.Endured) -> list[str]:
+    told = ", ".join(f"{name} {count}" for name, count in sorted(dns.codes.items()))
+    statuses = ", ".join(f"{status} {count}" for status, count in sorted(links.codes.items()))
+    return [
+        f"| messages of noise for DNS by UDP and TCP, the same processes go on | {dns.messages} |",
+        f"| what they were told, none a failure, each as short as promised | {told} |",
+        f"| right questions between, each answered as before | {dns.right} |",
+        f"| Digital Links that are wrong, the same processes go on | {links.requests} |",
+        f"| what they were told, none a failure, none led astray | {statuses} |",
+        f"| right Digital Links between, each answered as before | {links.right} |",
+        f"| growth of the workers by both | {(dns.growth_bytes + links.growth_bytes) / (1 << 20):.1f} MiB |",
+    ]
+
+
+def _changes(folder: Path, acts: int, chance: random.Random) -> one_answer.Endured:
+    settings = one_answer.settings(folder)
+    with Node(folder / "changes", PREFIX, **settings) as node:
+        endured = one_answer.endure_changes(node, WRITERS, acts, chance)
+        node.fsck()
+    return endured
+
+
+def _change_rows(changes: one_answer.Endured) -> list[str]:
+    acts = ", ".join(f"{name} {count}" for name, count in sorted(changes.acts.items()))
+    killed = ", ".join(f"{name} {count}" for name, count in sorted(changes.killed.items()))
+    return [
+        f"| changes of {changes.objects} objects, each acknowledged and then looked at | {acts} |",
+        f"| killed meanwhile | {killed} |",
+        f"| answers by handle, alias, Digital Link and DNS, all told the same | {changes.asked} |",
+        f"| transfers of the zone, names of it asked for at its serial | {changes.transfers}, {changes.names} |",
     ]
 
 

@@ -141,7 +141,7 @@ static size_t http_size(uint8_t *at, size_t size, int *success) {
     if (strncmp(text, "HTTP/1.1 ", 9)) fail("no HTTP/1.1 response");
     const char *length = strcasestr(text, "\r\nContent-Length:");
     if (!length || length > end) fail("a response without Content-Length");
-    *success = text[9] == '2';
+    *success = text[9] == '2' || text[9] == '3';
     return (size_t)(end - text) + 4 + strtoul(length + 17, NULL, 10);
 }
 

@@ -8,7 +8,7 @@ Rules, the same for every engine (tests/store/test_engine_contract.py):
    in ``expected`` still holds exactly those octets (None: no such row); else
    ``ExpectationError``. So a service may read a snapshot, decide, and commit.
 4. The changes of a batch get the next serials, in order, in the same commit:
-   gap-free, strictly increasing, one row each.
+   gap-free, strictly increasing, one row each. So do the rows of META that are to hold such a serial.
 5. When ``commit`` returns, the batch is on the disk. When it raises StoreError,
    nothing of it is there; when it raises StorePanicError the process must end,
    and whether the batch is there is unknown.
@@ -62,6 +62,8 @@ class Table(Enum):
     MONITOR_EVENTS = "monitor_events"
     DEPOSITS = "deposits"
     HANDED_BACK = "handed_back"
+    ALIASES = "aliases"
+    ALIASES_OF = "aliases_of"
     TOKENS = "tokens"
     TOKEN_TIMES = "token_times"  # noqa: S105 - a table's name
 
@@ -79,14 +81,24 @@ class StorePanicError(Exception):
 
 
 class Batch:
-    """What one commit changes. ``None`` as a row deletes the key."""
+    """What one commit changes. ``None`` as a row deletes the key.
 
-    __slots__ = ("changes", "expected", "rows")
+    ``serials``: rows of META that are to hold the serial of one of the changes, eight octets, big-endian: by key its
+    place in ``changes``. Nobody but the commit knows that serial.
+    """
+
+    __slots__ = ("changes", "expected", "rows", "serials")
 
     def __init__(self) -> None:
         self.rows: dict[Table, dict[bytes, bytes | None]] = {}
         self.expected: dict[Table, dict[bytes, bytes | None]] = {}
         self.changes: list[bytes] = []
+        self.serials: dict[bytes, int] = {}
+
+    def forget_changes(self) -> None:
+        """Have no change, nor the serial of one: for a store whose feed is another's."""
+        self.changes.clear()
+        self.serials.clear()
 
     def put(self, table: Table, key: bytes, row: bytes | None) -> None:
         """Write or, with None, delete one row."""

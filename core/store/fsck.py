@@ -11,7 +11,8 @@ a record is bound to is there and was published, and versions are counted by the
 parties; incidents are as many as were numbered, those that are open are listed, and each of their
 reports is there as it was signed; a prefix is being imported where a transfer is under way, and
 history came with one; no key is in a table that it does not fit, and none was made in another mode
-of case than the store's own; of lots what ``fsck_lots.py`` says, of what is owed upstream ``fsck_upstream.py``.
+of case than the store's own; of lots what ``fsck_lots.py`` says, of aliases ``fsck_aliases.py``, of what is owed
+upstream ``fsck_upstream.py``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from core.store.bearer_rows import unpack_bearer
 from core.store.bounds_row import stored_rules
 from core.store.complaint_rows import COUNTS_KEY, read_waiting, unpack_complaint, unpack_counts, waiting_key
 from core.store.engine import Snapshot, Table
+from core.store.fsck_aliases import check_aliases
 from core.store.fsck_lots import check_lots
 from core.store.fsck_monitor import check_monitor
 from core.store.fsck_upstream import check_upstream
@@ -454,6 +456,7 @@ _CHECKS: Final = (
     _complaints,
     _transfers,
     check_lots,
+    check_aliases,
     check_upstream,
     check_monitor,
     _journal,

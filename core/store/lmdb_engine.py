@@ -55,6 +55,7 @@ _LATER: Final = frozenset((
     Table.TRANSFERS, Table.HISTORY,
     Table.UPSTREAMS, Table.SYNC_TABLES, Table.SYNC_REFUSED, Table.SYNC_DAYS,
     Table.MONITOR_HOURS, Table.MONITOR_EVENTS, Table.DEPOSITS, Table.HANDED_BACK,
+    Table.ALIASES, Table.ALIASES_OF,
     Table.LOTS, Table.LOT_TALLIES, Table.LOT_BLOCKS, Table.LOT_RUNS, Table.LOT_EVENTS, Table.LOT_CONTENTS,
 ))  # fmt: skip
 """Tables that a store of an earlier version lacks: whoever may write makes them, empty."""
@@ -216,7 +217,7 @@ class LmdbEngine:
                 self._check_expected(transaction, batch)
                 for table, rows in batch.rows.items():
                     self._write(transaction, table, rows, batch.expected.get(table, {}))
-                serial = self._append(transaction, batch.changes)
+                serial = self._append(transaction, batch)
         except lmdb.PanicError as error:
             raise StorePanicError(str(error)) from error
         except lmdb.BadValsizeError:
@@ -266,9 +267,11 @@ class LmdbEngine:
             if fresh and cursor.putmulti(fresh, overwrite=False, append=behind and one_kind)[1] != len(fresh):
                 raise _other_writer(table)
 
-    def _append(self, transaction: Any, changes: list[bytes]) -> Serial:
-        meta = self._tables[Table.META]
+    def _append(self, transaction: Any, batch: Batch) -> Serial:
+        meta, changes = self._tables[Table.META], batch.changes
         serial = _read_serial(transaction, meta)
+        for key, place in batch.serials.items():
+            transaction.put(key, _serial_key(serial + 1 + place), db=meta)
         if changes:
             with transaction.cursor(self._feed) as cursor:
                 cursor.putmulti(

@@ -103,6 +103,10 @@ class MemoryEngine:
                     kept[key] = row
             new.tables[table] = kept
             new.keys[table] = sorted(kept)
+        last = len(self._state.feed)
+        for key, place in batch.serials.items():
+            new.tables[Table.META] = new.tables[Table.META] | {key: (last + 1 + place).to_bytes(8, "big")}
+            new.keys[Table.META] = sorted(new.tables[Table.META])
         new.feed = self._state.feed + batch.changes
         self._state = new
         return Serial(len(new.feed))

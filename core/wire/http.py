@@ -42,6 +42,7 @@ class Request(NamedTuple):
     ``credentials_safe``: over TLS, or plain where the configuration takes credentials.
     ``identity``: who asks, once that is proven; None for anybody. ``peer``: as ``core/peer.py`` has it.
     ``bearer``: id of the token by which the request was proven instead, empty without.
+    ``secure``: over TLS, also where a trusted proxy took it off.
     """
 
     method: str
@@ -53,6 +54,7 @@ class Request(NamedTuple):
     identity: ValueReference | None = None
     peer: bytes = b""
     bearer: str = ""
+    secure: bool = False
 
 
 class Stream(Protocol):

@@ -4,8 +4,9 @@
     application      how the prefix came about; ``party`` follows, but for an operator's own prefix
     party            public data of its holder and how that was verified, no field of identity
     prefix-handle    values of 0.NA/P, where there is such a record
-    …                the body: a line for each metadata template that a record is bound to, each record,
-                     lot, block, run and event of a lot, change and entry of the journal, in this order
+    …                the body: a line for each handle that has aliases, each metadata template that a record
+                     is bound to, each record, lot, block, run and event of a lot, change and entry of
+                     the journal, in this order
     trailer          counts, digests, signature
 
 Octets are base64, values are as on the Handle wire (RFC 3651 §3.1), times are Unix milliseconds. Each
@@ -115,6 +116,13 @@ class PrefixHandleLine(_Line, frozen=True, tag="prefix-handle"):
     values: bytes
 
 
+class AliasLine(_Line, frozen=True, tag="alias"):
+    """What has aliases below the prefix. ``handle``: folded. ``aliases``: ``KIND:VALUE``, canonical, sorted."""
+
+    handle: str
+    aliases: list[str]
+
+
 class TemplateLine(_Line, frozen=True, tag="template"):
     """A version of a metadata template. ``row``: as ``core/store/template_rows.py`` lays it out."""
 
@@ -210,14 +218,14 @@ class EntryLine(_Line, frozen=True, tag="entry"):
     origin: str
 
 
-Body = TemplateLine | RecordLine | LotLine | BlockLine | RunLine | EventLine | ChangeLine | EntryLine
+Body = AliasLine | TemplateLine | RecordLine | LotLine | BlockLine | RunLine | EventLine | ChangeLine | EntryLine
 Line = HeaderLine | ApplicationLine | PartyLine | PrefixHandleLine | Body
 
 _TRAILER: Final = "trailer"
 _DECODER: Final = msgspec.json.Decoder(Line)
 _FORMS: Final[tuple[type[_Line], ...]] = (
-    HeaderLine, ApplicationLine, PartyLine, PrefixHandleLine, TemplateLine, RecordLine, LotLine, BlockLine, RunLine,
-    EventLine, ChangeLine, EntryLine,
+    HeaderLine, ApplicationLine, PartyLine, PrefixHandleLine, AliasLine, TemplateLine, RecordLine, LotLine, BlockLine,
+    RunLine, EventLine, ChangeLine, EntryLine,
 )  # fmt: skip
 KINDS: Final = (*(str(form.__struct_config__.tag) for form in _FORMS), _TRAILER)
 

@@ -30,6 +30,9 @@ HS_SITE_PREFIX: Final = "HS_SITE.PREFIX"
 HS_SERV: Final = "HS_SERV"
 HS_SERV_PREFIX: Final = "HS_SERV.PREFIX"
 URL: Final = "URL"
+GS1_LINK: Final = "GS1_LINK"
+"""A link of a GS1 Digital Link resolver, JSON text: ``core/wire/gs1link.py``. No type of the Handle System."""
+
 METADATA_TEMPLATE: Final = "METADATA_TEMPLATE"
 """Binds a record to a version of a metadata template: ``core/wire/metadata.py``. No type of the Handle System."""
 

@@ -27,6 +27,7 @@ from core.store.lot_rows import unpack_lot
 from node import wiring
 from node.cli.common import Failure, config_option, json_option, load_config, print_json
 from node.cli.doctor_backup import look_at_backups
+from node.cli.doctor_dns import look_at_dns
 from node.cli.doctor_escrow import look_at_deposits
 from node.cli.doctor_month import look_at_month
 from node.cli.doctor_upstream import look_at_upstreams
@@ -84,6 +85,7 @@ def doctor(deep: bool, config_file: Path, overrides: tuple[str, ...], as_json: b
             _logs,
             _month,
             _backups,
+            _dns,
         ):
             findings += check(config)
         findings += _store(config, deep)
@@ -265,6 +267,14 @@ def _logs(config: Config) -> Iterator[Finding]:
 def _backups(config: Config) -> Iterator[Finding]:
     """Whether there is a backup, and how old it is."""
     yield Finding(*look_at_backups(config, clock.now_ms()))
+
+
+def _dns(config: Config) -> Iterator[Finding]:
+    """Zones, keys of transfers, and whether secondaries have heard."""
+    try:
+        yield from (Finding(*each) for each in look_at_dns(config, clock.now_ms()))
+    except NodeError as error:
+        yield Finding("error", "dns", error.message)
 
 
 def _readiness(config: Config) -> Iterator[Finding]:

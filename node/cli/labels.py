@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from core import limits
-from core.errors import Outcome, RecordError
+from core.errors import IdentifierError, Outcome, RecordError
 from core.lotcodes import Code
 from core.lots import Level
 from node.cli.acts import Desk, governed
@@ -31,17 +31,17 @@ _DPI: Final = ("203", "300", "600")
 _QUICK: Final = 400  # labels that take less than a second, whatever draws them
 
 
-_NOT_SERVED: Final = (
-    "注意 Note: 本节点尚不应答 GS1 Digital Link 的地址 /01/…（421）：扫描后打不开网页，除非另有服务应答。"
-    "This node does not answer the addresses /01/… of GS1 Digital Link yet (421): a phone opens no page by them, "
-    "unless something else serves them"
+_NOT_NAMED: Final = (
+    "注意 Note: GTIN {gtin} 尚不是别名，/01/{gtin}/… 扫描后打不开网页（404），请先登记。"
+    "The GTIN is no alias yet, and a phone opens no page by /01/{gtin}/… (404): "
+    "saltern alias add PRODUCT gtin:{gtin}"
 )
 
 
 _digital_link_option = click.option(
     "--digital-link", is_flag=True,
-    help="写入 GS1 Digital Link，需产品的 GTIN；本节点尚不应答 /01/… 地址 "
-    "A GS1 Digital Link; needs the product's GTIN. This node does not answer /01/… yet.",
+    help="写入 GS1 Digital Link，需产品的 GTIN，且该 GTIN 是产品的别名，扫描才打开网页 "
+    "A GS1 Digital Link; needs the product's GTIN, which opens a page once it is an alias of the product.",
 )  # fmt: skip
 
 
@@ -138,8 +138,8 @@ def labels_command(
             raise click.UsageError("--digital-link 不与 gs1-datamatrix 同用 does not go with gs1-datamatrix")
         with_gtin = digital_link or carrier == Carrier.GS1_DATAMATRIX.value
         gtin = gtin_of(desk, lot) if with_gtin else None
-        if digital_link:
-            click.echo(_NOT_SERVED, err=True)
+        if digital_link and gtin is not None:
+            _note_unless_named(desk, gtin)
         content = Content(Carrier(carrier), load_duties(desk.config).public_url, gtin, digital_link)
         with _progress(count) as seen:
             made = files(seen(codes_of(desk, lot, start, count)), form, content, int(dpi))
@@ -150,6 +150,20 @@ def labels_command(
         desk.say(told, f"{out}: 写入 wrote {written} 个文件 files; 未变 unchanged {kept}")
 
     return labels
+
+
+def _note_unless_named(desk: Desk, gtin: str) -> None:
+    """Say so where nothing here is found under a GTIN; one that is none is refused later."""
+    from core.ident.alias import AliasKind, make_alias
+    from core.store.alias_rows import target_of
+
+    try:
+        alias = make_alias(AliasKind.GTIN, gtin)
+    except IdentifierError:
+        return
+    with desk.reading() as snapshot:
+        if target_of(snapshot, alias) is None:
+            click.echo(_NOT_NAMED.format(gtin=alias.value), err=True)
 
 
 def files(codes: Iterable[Code], form: str, content: Content, dpi: int = 203) -> Iterator[File]:

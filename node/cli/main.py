@@ -86,7 +86,9 @@ def config_check(config_file: Path, overrides: tuple[str, ...], as_json: bool) -
     Example: saltern config check --config my-node/node.toml
     """
     from node import wiring
+    from node.dns_settings import require_dns
     from node.duties import load_duties
+    from node.recursion.places import require_places
     from node.site import Ports, site_info
 
     loaded = load_config(config_file, overrides)
@@ -99,6 +101,8 @@ def config_check(config_file: Path, overrides: tuple[str, ...], as_json: bool) -
     if warning is not None:
         click.echo(f"注意 Note: {warning}", err=True)
     site_info(loaded, Ports(0, None, 0, 0))
+    require_dns(loaded, Ports(0, None, 0, 0))
+    require_places(loaded)
     if as_json:
         print_json({"ok": True, "config": str(loaded.path)})
     else:
@@ -161,8 +165,8 @@ _PLACES: Final = {
     **{
         name: Place(name, name)
         for name in (
-            "record", "party", "hold", "lot", "token", "template", "incident", "complaint", "line", "report",
-            "resolve", "doctor", "monitor", "backup", "restore",
+            "record", "party", "hold", "lot", "alias", "token", "template", "incident", "complaint", "line", "report",
+            "dns", "resolve", "doctor", "monitor", "backup", "restore",
         )
     },
     "prefix": Place("prefix", "prefix", _TRANSFER),

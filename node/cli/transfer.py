@@ -15,7 +15,7 @@ from core.ident.handle import check_prefix, prefix_handle_of
 from core.lifecycle import STATE_LABELS, State
 from core.store.engine import Table
 from core.store.transfer_rows import history_key, history_number, history_range, unpack_past
-from core.wire.transferfile import Trailer, decode_trailer
+from core.wire.transferfile import AliasLine, Trailer, decode_line, decode_trailer
 from node import VERSION, wiring
 from node.cli.acts import Desk, governed
 from node.cli.common import dry_run_option
@@ -25,6 +25,7 @@ from node.signing import load_signer
 from registry.commands import AbandonImport, ExportPrefix, ImportLines, ImportPrefix
 from registry.documents import past_document
 from registry.refusals import refusal
+from registry.transfer_aliases import check_alias_line, require_no_other
 from registry.transfer_file import TransferCheck, Whole, export_lines, read_lines
 from registry.transfer_head import Origin
 
@@ -33,6 +34,7 @@ _KINDS = {
     "application": "申请 application",
     "party": "主体 party",
     "prefix-handle": "前缀记录 record of the prefix",
+    "alias": "有别名的标识 identifiers with aliases",
     "template": "模板 templates",
     "record": "标识记录 records",
     "lot": "批次 lots",
@@ -119,6 +121,7 @@ def import_prefix(desk: Desk, file: BinaryIO, dry_run: bool) -> None:
     whole = _checked(desk, file)
     digest = whole.trailer.digests.whole
     command = ImportPrefix(whole.prefix.decode(), whole.head, whole.trailer_line, digest)
+    _require_aliases_free(desk, file, whole)
     told = desk.run(command, dry_run=dry_run)
     _tell_of_import(told)
     if not dry_run and not told["ended"]:
@@ -149,6 +152,17 @@ def _checked(desk: Desk, file: BinaryIO) -> Whole:
     for line in read_lines(file.readline):
         check.feed(line)
     return check.end()
+
+
+def _require_aliases_free(desk: Desk, file: BinaryIO, whole: Whole) -> None:
+    """Errors: NodeError(CONFLICT) where an alias of the file names something else here: nothing is begun then."""
+    file.seek(0)
+    lines = itertools.islice(read_lines(file.readline), whole.head_lines, None)
+    with desk.reading() as snapshot:
+        for line in map(decode_line, itertools.islice(lines, whole.total)):
+            if not isinstance(line, AliasLine):
+                return
+            require_no_other(snapshot, check_alias_line(whole.prefix, wiring.handle_rules(desk.config), line))
 
 
 def _chunk(lines: Iterator[bytes], left: int) -> bytes:

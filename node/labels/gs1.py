@@ -6,32 +6,25 @@ Source: GS1 General Specifications (AI 01, AI 21, check digits, character set 82
 
 from __future__ import annotations
 
-from typing import Final
 from urllib.parse import quote
 
 from core import limits
-from core.errors import ConfigError, RecordError
-
-_GTIN_DIGITS: Final = (8, 12, 13, 14)
-_CSET_82: Final = frozenset(
-    "!\"%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
-)  # fmt: skip
+from core.errors import ConfigError, IdentifierError, RecordError
+from core.ident import alias
+from core.ident.digital_link import DigitalLink, Element
+from core.ident.gs1 import check_element
 
 
 def gtin14(text: str) -> str:
     """Return a GTIN with 14 digits, zeros in front.
 
-    Shape: 8, 12, 13 or 14 ASCII digits, no blanks; the last is the check digit: the digits before it are weighed 3 and
-    1 from the right.
+    Shape: 8, 12, 13 or 14 ASCII digits, no blanks; the last is the check digit.
     Errors: RecordError.
     """
-    if not (text.isascii() and text.isdigit() and len(text) in _GTIN_DIGITS):
-        raise RecordError(f"GTIN 应为8、12、13或14位数字：{text!r}。A GTIN has 8, 12, 13 or 14 digits")
-    padded = text.zfill(14)
-    total = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(padded))
-    if total % 10:
-        raise RecordError(f"GTIN 的校验码不符：{text}。The check digit of the GTIN is wrong")
-    return padded
+    try:
+        return alias.gtin14(text)
+    except IdentifierError as error:
+        raise RecordError(error.message) from None
 
 
 def serial(suffix: str) -> str:
@@ -40,11 +33,13 @@ def serial(suffix: str) -> str:
     Bounds: 1 to GS1_SERIAL_CHARS_MAX of the 82 characters of GS1. Case counts.
     Errors: RecordError.
     """
-    if not 0 < len(suffix) <= limits.GS1_SERIAL_CHARS_MAX or not _CSET_82.issuperset(suffix):
+    try:
+        check_element("21", suffix)
+    except IdentifierError:
         raise RecordError(
             f"后缀不能作 GS1 序列号（至多 {limits.GS1_SERIAL_CHARS_MAX} 个字母、数字、符号）：{suffix!r}。The suffix "
             f"is no serial number of GS1: {limits.GS1_SERIAL_CHARS_MAX} letters, digits and marks at most"
-        )
+        ) from None
     return suffix
 
 
@@ -67,7 +62,8 @@ def digital_link(base: str, gtin: str, suffix: str) -> str:
         raise ConfigError(
             "没有设置 node.public_url，无法写出 GS1 Digital Link。A GS1 Digital Link needs the setting node.public_url"
         )
-    return f"{base.rstrip('/')}/01/{gtin14(gtin)}/21/{quote(serial(suffix), safe='')}"
+    link = DigitalLink((Element("01", gtin14(gtin)), Element("21", serial(suffix))))
+    return base.rstrip("/") + link.path
 
 
 def address(base: str, identifier: str) -> str:

@@ -25,6 +25,7 @@ from core.ident.unitcode import LOT_KEY_BYTES, UnitCodes
 from core.keyring import KEY_BYTES, KeyRing
 from core.lotkeys import CurrentKeys, seal_lot_key
 from core.party.seal import seal, unseal
+from core.store.alias_rows import NamesRow, names_of, pack_names, unpack_alias
 from core.store.complaint_rows import (
     COUNTS_KEY,
     WAITING_ROW,
@@ -46,7 +47,7 @@ from core.store.incident_rows import (
 from core.store.lot_rows import lot_in, lot_range, pack_lot, unpack_lot
 from core.store.party_rows import number_key, pack_number, pack_party, unpack_party
 from core.store.prefix_rows import pack_count, unpack_count
-from core.store.record_rows import has_private, pack_record, unpack_handle, unpack_values
+from core.store.record_rows import has_private, pack_record, record_key, unpack_handle, unpack_values
 from core.store.template_rows import TEMPLATES_KEY, pack_template_counts, unpack_template
 from sync.escrow.content import (
     ESCROWED,
@@ -163,7 +164,7 @@ class _Applying:
                 if escrowed.read is None:
                     raise StoreError("no such rows are in a deposit")
                 escrowed.read(item.key, item.row)
-            elif table not in (Table.RECORDS, Table.LOTS) or self._full:
+            elif table not in (Table.RECORDS, Table.LOTS, Table.ALIASES) or self._full:
                 raise StoreError("no such row can be gone")
             self._put(table, item.key, item.row)
         except (StoreError, SealError, ValueError) as error:
@@ -206,7 +207,7 @@ class _Applying:
         elif way is Way.RESEALED:
             self._set(table, key, self._resealed(table, key, row))
         else:
-            if way is Way.TOUCHED:
+            if way is Way.TOUCHED and table is not Table.ALIASES:
                 self._require_lot(table, key)
             self._set(table, key, row)
 
@@ -274,7 +275,7 @@ class _Applying:
         self._set(table, key, None)
         if table is Table.RECORDS:
             self._set(Table.ANSWERS, key, None)
-        else:
+        elif table is Table.LOTS:
             self._gone_below(key)
 
     def _gone_below(self, lot: bytes) -> None:
@@ -306,6 +307,7 @@ class _Applying:
         if not self._gathered:
             return
         self._count()
+        self._name()
         self._engine.commit(self._batch)
         self._batch = Batch()
         self._gathered = self._octets = 0
@@ -323,6 +325,28 @@ class _Applying:
             for prefix, more in counts.items():
                 count = unpack_count(snapshot.get(Table.COUNTERS, prefix)) + more
                 self._batch.put(Table.COUNTERS, prefix, pack_count(count))
+
+    def _name(self) -> None:
+        """Stage the aliases of what is named by those that are gathered."""
+        rows = self._batch.rows.get(Table.ALIASES, {})
+        names: dict[HandleKey, set[bytes]] = {}
+        with self._engine.snapshot() as snapshot:
+
+            def of(row: bytes) -> set[bytes]:
+                target = unpack_alias(row).target
+                if target not in names:
+                    names[target] = set(names_of(snapshot, target))
+                return names[target]
+
+            for key, row in rows.items():
+                before = snapshot.get(Table.ALIASES, key)
+                if before is not None:
+                    of(before).discard(key)
+                if row is not None:
+                    of(row).add(key)
+        for target, keys in names.items():
+            named = pack_names(NamesRow(target, tuple(sorted(keys)))) if keys else None
+            self._batch.put(Table.ALIASES_OF, record_key(target), named)
 
 
 # --- what is made of other tables ---

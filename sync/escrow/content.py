@@ -1,7 +1,7 @@
 """What of the store goes into a deposit, and how: a row of ESCROWED for every table.
 
-1. In goes what answers and registration are made from: records, prefixes, lots with their keys, parties, applications,
-   holds, templates, complaints, incidents, and what is known of transfers.
+1. In goes what answers and registration are made from: records, prefixes, lots with their keys, aliases, parties,
+   applications, holds, templates, complaints, incidents, and what is known of transfers.
 2. Fields of identity are opened, and sealed again under a key that is made for the one deposit and travels in it
    (item ``identity-key``); nobody but the receiver opens what it lies in.
 3. A lot's key travels as an item ``lot-key`` before its row, which names no master key.
@@ -22,7 +22,9 @@ import msgpack
 
 from core.complaints import parse_ticket
 from core.errors import StoreError
+from core.ident.alias import make_alias
 from core.records import HandleValue, ValuePermission
+from core.store.alias_rows import alias_key, alias_of, unpack_alias
 from core.store.application_rows import unpack_application
 from core.store.bounds_row import BOUNDS_KEY, unpack_bounds
 from core.store.case_row import CASE_KEY
@@ -116,6 +118,13 @@ def _template(key: bytes, row: bytes) -> None:
     _keyed(key, template_key(template.code, template.version))
 
 
+def _alias(key: bytes, row: bytes) -> None:
+    _keyed(key, alias_key(make_alias(*alias_of(key))))
+    target = unpack_alias(row).target
+    if not target.count(b"/") or not _is_text(target):
+        raise StoreError(f"{target!r:.200} is no key of a handle")
+
+
 def _complaint(key: bytes, row: bytes) -> None:
     ticket = key.decode(errors="replace")
     if parse_ticket(ticket) != ticket:
@@ -178,6 +187,8 @@ ESCROWED: Final[dict[Table, Escrowed]] = {
     Table.LOT_RUNS: Escrowed(Way.TOUCHED, "goes with its lot", _run),
     Table.LOT_EVENTS: Escrowed(Way.TOUCHED, "goes with its lot", _event),
     Table.LOT_CONTENTS: Escrowed(Way.TOUCHED, "goes with its lot", _contents),
+    Table.ALIASES: Escrowed(Way.TOUCHED, "identifiers of other kinds", _alias),
+    Table.ALIASES_OF: Escrowed(Way.REMADE, "of aliases"),
     Table.HOLDS: Escrowed(Way.WHOLE, "the regulator's orders are in force anywhere", _hold),
     Table.TEMPLATES: Escrowed(Way.WHOLE, "records are bound to them", _template),
     Table.INCIDENTS: Escrowed(Way.WHOLE, "data of the business", _row(unpack_incident)),

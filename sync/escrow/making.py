@@ -1,12 +1,13 @@
 """The items of a deposit, read from one state of the store.
 
-A FULL has everything; a DIFF the records and lots that the change feed names behind a serial, each as it is now or as
-gone, and the small tables whole: whoever applies it takes away what is not in them. A lot that was touched goes whole.
+A FULL has everything; a DIFF the records, lots and aliases that the change feed names behind a serial, each as it is
+now or as gone, and the small tables whole: whoever applies it takes away what is not in them. A lot that was touched
+goes whole.
 What an import writes of lots stands in no change: as long as one is under way, or has ended since, all lots below its
 prefix are taken for touched.
 
-Order: head, key of identity, small tables, records, lots; each by key. Memory: one row, and of a DIFF the keys that
-were touched, ESCROW_TOUCHED_MAX of them.
+Order: head, key of identity, small tables, records, lots, aliases; each by key. Memory: one row, and of a DIFF the
+keys that were touched, ESCROW_TOUCHED_MAX of them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import Final, NamedTuple
 
 from core import limits
 from core.changes import KIND_AT, ChangeKind, Serial, identifier_of
-from core.errors import SealError
+from core.errors import IdentifierError, SealError, StoreError
+from core.ident.alias import parse_alias
 from core.ident.unitcode import UnitCodes
 from core.keyring import KeyRing
 from core.lotkeys import MasterKeys, key_of_lot
 from core.party.seal import seal, unseal
+from core.store.alias_rows import alias_key
 from core.store.complaint_rows import pack_complaint, unpack_complaint
 from core.store.engine import Snapshot, Table
 from core.store.lot_rows import lot_range, pack_lot, unpack_lot
@@ -48,6 +51,7 @@ _CHUNK: Final = 10_000
 _INDEX_BYTES: Final = 4
 _RECORDS: Final = frozenset((ChangeKind.RECORD_CREATED, ChangeKind.RECORD_CHANGED, ChangeKind.RECORD_DELETED))
 _LOTS: Final = frozenset((ChangeKind.LOT_CREATED, ChangeKind.LOT_CHANGED, ChangeKind.LOT_ABANDONED))
+_ALIASES: Final = frozenset((ChangeKind.ALIAS_ADDED, ChangeKind.ALIAS_REMOVED))
 _IMPORTS: Final = frozenset((ChangeKind.PREFIX_IMPORTING, ChangeKind.PREFIX_IMPORTED, ChangeKind.PREFIX_ABANDONED))
 
 
@@ -92,17 +96,19 @@ def items(snapshot: Snapshot, keys: Keys, since: Serial | None = None) -> Iterat
             yield Item(table.value, key, resealing.row(table, key, row))
     yield from _records(snapshot, None if touched is None else sorted(touched.records))
     yield from _lots(snapshot, keys.lots, None if touched is None else sorted(touched.lots))
+    yield from _aliases(snapshot, None if touched is None else sorted(touched.aliases))
 
 
 class _Touched(NamedTuple):
     records: set[bytes]
     lots: set[bytes]
+    aliases: set[bytes]
 
 
 def _touched(snapshot: Snapshot, since: Serial) -> _Touched:
     """Return the keys of what was touched. Errors: DepositError."""
     require_feed(snapshot, since)
-    touched, imports = _Touched(set(), set()), set()
+    touched, imports = _Touched(set(), set(), set()), set()
     while rows := snapshot.feed(since, _CHUNK):
         for _, row in rows:
             kind = row[KIND_AT]
@@ -110,6 +116,8 @@ def _touched(snapshot: Snapshot, since: Serial) -> _Touched:
                 touched.records.add(record_key(identifier_of(row)))
             elif kind in _LOTS:
                 touched.lots.add(identifier_of(row))
+            elif kind in _ALIASES:
+                touched.aliases.add(_alias_key(identifier_of(row)))
             elif kind in _IMPORTS:
                 imports.add(identifier_of(row))
         since = rows[-1][0]
@@ -123,7 +131,7 @@ def _touched(snapshot: Snapshot, since: Serial) -> _Touched:
 
 
 def _require_few(touched: _Touched) -> None:
-    count = len(touched.records) + len(touched.lots)
+    count = sum(map(len, touched))
     if count > limits.ESCROW_TOUCHED_MAX:
         raise DepositError("too-many", f"{count} > {limits.ESCROW_TOUCHED_MAX}")
 
@@ -196,6 +204,23 @@ def _lots(snapshot: Snapshot, keys: MasterKeys, touched: list[bytes] | None) -> 
             yield Item(Table.LOTS.value, lot, None)
         else:
             yield from _lot(snapshot, keys, lot, found)
+
+
+def _aliases(snapshot: Snapshot, touched: list[bytes] | None) -> Iterator[Item]:
+    if touched is None:
+        for key, row in snapshot.scan(Table.ALIASES, b""):
+            yield Item(Table.ALIASES.value, key, row)
+        return
+    for key in touched:
+        yield Item(Table.ALIASES.value, key, snapshot.get(Table.ALIASES, key))
+
+
+def _alias_key(identifier: bytes) -> bytes:
+    """Return the key in ALIASES of what a change of an alias names. Errors: StoreError."""
+    try:
+        return alias_key(parse_alias(identifier.decode()))
+    except (IdentifierError, UnicodeDecodeError):
+        raise StoreError(f"a change names {identifier!r:.200}, which is no alias") from None
 
 
 def _lot(snapshot: Snapshot, keys: MasterKeys, lot: bytes, packed: bytes) -> Iterator[Item]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from audit.frame import encode_frame
 from core.clock import Millis, parse_instant
+from core.events import Via
 from core.peer import pack_peer
 from core.records import HandleValue
 from core.store.engine import Batch, Table
@@ -42,11 +43,11 @@ class CountedNode:
         self.publish(begun)
 
     # --- what happens
-    def ask(self, at: str | int, *queries: Query) -> None:
+    def ask(self, at: str | int, *queries: Query, via: Via = Via.HANDLE_UDP) -> None:
         """Have a worker log one turn."""
         at_ms = shanghai(at) if isinstance(at, str) else at
         rows = [
-            (1, outcome, pack_peer(address, 40_001) if address else b"", name.encode(), "")
+            (via, outcome, pack_peer(address, 40_001) if address else b"", name.encode(), "")
             for name, outcome, address in queries
         ]
         self._segment.file.write(encode_frame(at_ms, rows))

@@ -15,6 +15,7 @@ from core.records import HandleValue
 from core.store.engine import Snapshot, Table
 from core.store.lot_rows import unpack_lot
 from node import wiring
+from registry.alias_commands import AddAlias
 from registry.client import BlockingClient
 from registry.commands import (
     Actor,
@@ -48,6 +49,7 @@ UNITS: Final = 4_000
 CASE: Final = 10
 PALLET: Final = 20
 _CASES: Final = UNITS // CASE
+_LOT: Final = "gtin+lot:6901234567892/LOT0"
 _TIME: Final = "2020-01-01T00:00:00Z"
 _EVIDENCE: Final = hashlib.sha256(b"a scan").digest()
 _NAMESPACE: Final = (
@@ -103,6 +105,8 @@ class Furnishing:
             self._put(f"{prefix}/R{number}" for number in range(self._records // 4))
         for lot in LOTS:
             self._lot(lot)
+        for target, name in ((f"{OWN}/KINDS", "gtin:6901234567892"), (f"{OWN}/R100", "oid:1.2.156.1"), (LOTS[0], _LOT)):
+            self.do(AddAlias(target, name))
         self.do(MovePrefix(STOPPED, "suspend", "停业", _EVIDENCE))
         for target in (f"{OWN}/R1", f"{OWN}/R2", HELD, f"{OWN}/LOT1"):
             self.do(PlaceHold(target, "文1号", "查处", public=target == HELD))
@@ -115,6 +119,7 @@ class Furnishing:
         self._put((f"{HOSTED}/R{at}" for at in some), f"again {number}")
         for at in some:
             self.do(Delete(f"{OWN}/R{at + 100}"))
+        self.do(AddAlias(f"{OWN}/NEW{number}-1", f"oid:1.2.156.2.{number}"))
         lot = f"{LATE_LOT}{number}"
         self._lot(lot)
         self.events(LOTS[0], [

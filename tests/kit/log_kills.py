@@ -29,7 +29,20 @@ from tests.kit.handle_node import datagrams_to, question
 from tests.kit.node import Node, admin_value
 from tests.kit.sequencing import assert_consistent, assert_tiles, leaves_of, root_of
 from tests.kit.spools import data_folder, entries
-from tests.kit.worker_kills import ANSWER_S, PREFIX, Ask, is_gone, open_http, open_tcp, process_with
+from tests.kit.worker_kills import (
+    ANSWER_S,
+    HOST,
+    PREFIX,
+    ZONE,
+    Ask,
+    dns_number,
+    dns_question,
+    is_gone,
+    open_dns,
+    open_http,
+    open_tcp,
+    process_with,
+)
 
 _BROKEN = (OSError, http.client.HTTPException, EOFError)
 _DATAGRAM_S = 0.5
@@ -51,8 +64,22 @@ def _open_udp(node: Node, ending: contextlib.ExitStack) -> tuple[socket.socket, 
     return line, ask
 
 
+def _open_dns_udp(node: Node, ending: contextlib.ExitStack) -> tuple[socket.socket, Ask]:
+    line = ending.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    line.settimeout(_DATAGRAM_S)
+    line.connect((HOST, node.ready["dns"]))
+    numbers = itertools.cycle(range(1 << 16))
+
+    def ask(name: str) -> None:
+        number = next(numbers)
+        line.send(dns_question(name, number))
+        assert dns_number(line.recv(65_535)) == number
+
+    return line, ask
+
+
 def _open_carriage(node: Node, ending: contextlib.ExitStack) -> tuple[socket.socket, Ask]:
-    connection = http.client.HTTPConnection("127.0.0.1", node.ready["http"], timeout=ANSWER_S)
+    connection = http.client.HTTPConnection(HOST, node.ready["http"], timeout=ANSWER_S)
     ending.callback(connection.close)
     connection.connect()
 
@@ -76,6 +103,8 @@ def _open_registering(node: Node, ending: contextlib.ExitStack) -> tuple[socket.
 _WAYS: dict[str, Callable[[Node, contextlib.ExitStack], tuple[socket.socket | None, Ask]]] = {
     "udp": _open_udp,
     "tcp": open_tcp,
+    "dns-udp": _open_dns_udp,
+    "dns-tcp": open_dns,
     "quick": open_http,
     "slow": lambda node, ending: open_http(node, ending, "?type=URL"),
     "carriage": _open_carriage,
@@ -195,7 +224,7 @@ def _await_answers(clients: list[_Client]) -> None:
 
 
 def _check_resolutions(node: Node, clients: list[_Client]) -> None:
-    logged = Counter(entry.identifier.decode() for entry in entries(node))
+    logged = Counter(entry.identifier.decode().removesuffix(ZONE) for entry in entries(node))
     wrong = {name: logged[name] for client in clients for name in client.answered if logged[name] != 1}
     assert not wrong, f"{len(wrong)} answers are not in the log exactly once: {list(wrong.items())[:5]}"
     assert max(logged.values()) == 1, "an entry is in the log twice, of something that was asked once"

@@ -1,7 +1,7 @@
 """Workers killed by SIGKILL under load: who notices, who is deaf, and whether every answer is in the log.
 
-Clients ask over UDP from many ports, and over TCP and HTTP by connections that stay open,
-each time for a name of its own. A connection knows on which worker it is: the kernel tells
+Clients ask by the Handle protocol and DNS, over UDP from many ports, and over TCP and HTTP by connections that stay
+open, each time for a name of its own. A connection knows on which worker it is: the kernel tells
 the inode of its other end, and which process has that open. A datagram may be lost only if it was sent
 before the worker of its socket was seen to be gone; whatever is sent later must be answered.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.events import Via
+from tests.kit import dns
 from tests.kit.handle_client import read_message
 from tests.kit.handle_messages import Flag, Message
 from tests.kit.handle_node import question
@@ -37,6 +38,7 @@ STREAMS = 6  # connections of each kind
 EVERY_S = 1.0
 ANSWER_S = 10.0  # an answer that takes longer is none
 _LOOK_S = 0.01
+ZONE = ".oid-res.org"  # of the names that are asked for over DNS
 _BROKEN = (OSError, http.client.HTTPException)
 Ask = Callable[[str], None]
 
@@ -102,9 +104,9 @@ def endure_kills(
 
 def _endure_kills(node: Node, rounds: int, chance: random.Random, every_s: float, *, newest: bool) -> Endured:
     kills = Kills(node)
-    datagrams = _Datagrams(kills)
+    datagrams = [_Datagrams(kills, kind) for kind in _PACKETS]
     streams = [_Stream(kills, kind, number) for kind in _KINDS for number in range(STREAMS)]
-    clients: list[_Client] = [datagrams, *streams]
+    clients: list[_Client] = [*datagrams, *streams]
     for client in clients:
         client.start()
     back_s_max, before = 0.0, set[int]()
@@ -129,7 +131,7 @@ def _endure_kills(node: Node, rounds: int, chance: random.Random, every_s: float
     broken = sum(stream.broken for stream in streams)
     assert broken, "the kills ended connections"
     answers = _check_log(node, clients)
-    lost = _check_datagrams(kills, datagrams)
+    lost = sum(_check_datagrams(kills, each) for each in datagrams)
     return Endured(rounds, answers, broken, lost, back_s_max, max(stream.answer_s_max for stream in streams))
 
 
@@ -146,7 +148,7 @@ def _await_all(kills: Kills, clients: list[_Client]) -> None:
 
 def _check_log(node: Node, clients: list[_Client]) -> int:
     """Every answer that a client got is in the log, once; return how many."""
-    logged = Counter(entry.identifier.decode() for entry in entries(node))
+    logged = Counter(entry.identifier.decode().removesuffix(ZONE) for entry in entries(node))
     answered = [name for client in clients for name in client.answered]
     missing = [name for name in answered if name not in logged]
     assert not missing, f"{len(missing)} of {len(answered)} answers are not in the log: {missing[:5]}"
@@ -159,7 +161,7 @@ def _check_datagrams(kills: Kills, datagrams: _Datagrams) -> int:
     workers: dict[int, set[str]] = {}
     for name, found in entries_by_worker(kills.node).items():
         for entry in found:
-            if entry.via is Via.HANDLE_UDP:
+            if entry.via is datagrams.packets.via:
                 workers.setdefault(int.from_bytes(entry.peer[:2]), set()).add(name)
     owners = {source: workers[source] for source in datagrams.sources}
     assert all(len(names) == 1 for names in owners.values()), "a source port was moved to another worker"
@@ -270,8 +272,35 @@ def open_http(node: Node, ending: contextlib.ExitStack, query: str = "") -> tupl
     return connection.sock, ask
 
 
+def open_dns(node: Node, ending: contextlib.ExitStack) -> tuple[socket.socket, Ask]:
+    line = ending.enter_context(socket.create_connection((HOST, node.ready["dns"]), ANSWER_S))
+    stream = ending.enter_context(line.makefile("rb"))
+    numbers = itertools.cycle(range(1 << 16))
+
+    def ask(name: str) -> None:
+        number = next(numbers)
+        line.sendall(dns.framed(dns_question(name, number)))
+        size = stream.read(2)
+        if len(size) < 2:
+            raise ConnectionResetError("the connection ended")
+        assert dns_number(stream.read(int.from_bytes(size))) == number
+
+    return line, ask
+
+
+def dns_question(name: str, number: int) -> bytes:
+    return dns.ask(name + ZONE, number=number)
+
+
+def dns_number(answer: bytes) -> int:
+    found = dns.read(answer)
+    assert dns.rcode(answer) == "NXDOMAIN", found
+    return found.id
+
+
 _KINDS: dict[str, Callable[[Node, contextlib.ExitStack], tuple[socket.socket, Ask]]] = {
     "tcp": open_tcp,
+    "dns": open_dns,
     "quick": open_http,
     "slow": lambda node, ending: open_http(node, ending, "?type=URL"),
 }
@@ -288,12 +317,34 @@ class _Missing(NamedTuple):
     done_then: int
 
 
+class _Packets(NamedTuple):
+    """A protocol over UDP: the name of its port, its place in the log, how it asks, and the number of an answer."""
+
+    port: str
+    via: Via
+    question: Callable[[str, int], bytes]
+    number: Callable[[bytes], int]
+
+
+def _handle_number(answer: bytes) -> int:
+    found = Message.decode(answer)
+    assert found.code == 100, found
+    return found.request_id
+
+
+_PACKETS = {
+    "udp": _Packets("handle", Via.HANDLE_UDP, lambda name, number: question(name, number).encode(), _handle_number),
+    "dns-udp": _Packets("dns", Via.DNS_UDP, dns_question, dns_number),
+}
+
+
 class _Source:
     """One source port, with one request under way."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, packets: _Packets) -> None:
+        self.packets = packets
         self.line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.line.connect((HOST, node.ready["handle"]))
+        self.line.connect((HOST, node.ready[packets.port]))
         self.line.setblocking(False)
         self.port: int = self.line.getsockname()[1]
         self.names: dict[int, str] = {}
@@ -303,19 +354,20 @@ class _Source:
         self.number = 0
 
     def ask(self, name: str, done: int) -> None:
-        self.number += 1
+        self.number = (self.number + 1) % (1 << 16)
         self.names[self.number] = name
         self.done, self.sent_s = done, time.monotonic()
-        self.line.send(question(name, self.number).encode())
+        self.line.send(self.packets.question(name, self.number))
 
 
 class _Datagrams(_Client):
     """PORTS source ports, each with a socket of its own. ``missing``: by name, what was not answered."""
 
-    def __init__(self, kills: Kills) -> None:
-        super().__init__(kills, "udp")
+    def __init__(self, kills: Kills, kind: str) -> None:
+        super().__init__(kills, kind)
+        self.packets = _PACKETS[kind]
         self.missing: dict[str, _Missing] = {}
-        self._all = [_Source(kills.node) for _ in range(PORTS)]
+        self._all = [_Source(kills.node, self.packets) for _ in range(PORTS)]
         self.sources = [source.port for source in self._all]
         self._selector = selectors.DefaultSelector()
         self._looked_s = 0.0
@@ -344,12 +396,11 @@ class _Datagrams(_Client):
     def _take(self, *, go_on: bool) -> None:
         for key, _ in self._selector.select(_LOOK_S):
             source: _Source = key.data
-            answer = Message.decode(source.line.recv(65_535))
-            assert answer.code == 100, answer
-            name = source.names.pop(answer.request_id)
+            number = self.packets.number(source.line.recv(65_535))
+            name = source.names.pop(number)
             self.answered.append(name)
             self.missing.pop(name, None)  # it came late
-            if answer.request_id == source.number:
+            if number == source.number:
                 source.seen = source.done
                 if go_on:
                     source.ask(self.new_name(), self.kills.done)

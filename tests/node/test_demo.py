@@ -52,6 +52,19 @@ def test_true_false_and_scrapped_codes_are_told_apart(told: str) -> None:
     assert re.search(rf"{true}  \S+  unit, commissioned", restarted)
 
 
+def test_a_bag_is_the_same_by_handle_digital_link_and_dns(told: str) -> None:
+    """The handle, the product and the day that are printed; the link and the name in DNS are the bag's own."""
+    names = told.partition("The same bag:")[2].partition("5. ")[0]
+    facts = re.findall(r"^   (?:Handle  )? {6,}(\S+/\S+  \S+  \d{4}-\d\d-\d\d)$", names, re.MULTILINE)
+    assert len(facts) == 3
+    assert len(set(facts)) == 1, facts
+    bag = facts[0].partition("  ")[0]
+    assert re.search(rf"\$ GET /01/\d{{14}}/21/{bag.partition('/')[2]}; ", names)
+    assert re.search(r"Digital Link  307 → https://p009\.example\.cn/sku/01\n", names)
+    assert re.search(r"kdig @127\.0\.0\.1 -p \d+ ors-dummy\.1\.7\.99999\.156\.2\.1\.oid-res\.org NAPTR\n", names)
+    assert re.search(rf"DNS           ORS\+UINF → http://127\.0\.0\.1:\d+/{re.escape(bag)}\n", names)
+
+
 def test_a_top_node_has_it_and_leads_to_it(told: str) -> None:
     """Products and lots, each one row; a client that asks it is referred to the node."""
     assert "T2 解析路由 routes 11, T9 标识 identifiers 306\n" in told

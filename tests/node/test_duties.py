@@ -27,7 +27,7 @@ from tests.kit.node import Node, saltern
 
 PREFIX = "88.118.7"
 FORM = next(iter(csv.DictReader((Path(__file__).parent.parent / "vectors" / "parties.csv").open(encoding="utf-8"))))
-FREE = ("--set", "http.port=0", "--set", "https.port=0", "--set", "handle.port=0", "--set", "management.port=0")
+FREE = [part for name in ("http", "https", "handle", "dns", "management") for part in ("--set", f"{name}.port=0")]
 
 
 def refusal(values: dict[str, Any]) -> ConfigError:

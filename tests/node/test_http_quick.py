@@ -303,8 +303,9 @@ class Alone:
         self.answered = self.refused = 0
         self.connections = Connections(lambda: self.now_s)
         self.front = QuickFront(
-            self, admits, turn or at_once(), self.no_second_look, self.connections, count_refusal=self.count_refusal
-        )
+            self, self, admits, turn or at_once(), self.no_second_look, connections=self.connections,
+            count_refusal=self.count_refusal,
+        )  # fmt: skip
         self.connection = QuickConnection(self.front)
         self.body = body
         self.wire = Wire()
@@ -322,6 +323,9 @@ class Alone:
         return b"head ", self.body
 
     any = plain
+
+    def redirect(self, path: bytes, peer: bytes) -> tuple[bytes, ...]:
+        return self.plain(path, False, peer)
 
     def count_refusal(self) -> None:
         self.refused += 1

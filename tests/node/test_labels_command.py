@@ -125,11 +125,11 @@ def test_forms_of_gs1_need_the_products_gtin(lot: Lot) -> None:
 
 
 def test_a_digital_link_comes_with_a_warning(lot: Lot) -> None:
-    """That this node does not answer it; in both languages, beside the JSON and not in it; other symbols have none."""
+    """That it opens no page before the GTIN is an alias; both languages, not in the JSON; other symbols have none."""
     done = lot.labels("--format", "svg", "--count", "1", "--digital-link", "--json")
     assert json.loads(done.stdout)["written"] == 1
-    assert "本节点尚不应答 GS1 Digital Link 的地址 /01/…（421）" in done.stderr
-    assert "This node does not answer the addresses /01/…" in done.stderr
+    assert "尚不是别名" in done.stderr
+    assert f"saltern alias add PRODUCT gtin:{GTIN.zfill(14)}" in done.stderr
     assert lot.labels("--format", "svg", "--from", "1", "--count", "1").stderr == ""
 
 

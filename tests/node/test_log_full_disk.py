@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.crowd import connected
+from tests.kit.dns import ask, over_tcp, over_udp, rcode
 from tests.kit.full_disks import Disk, FileLimit, SmallDisk, small_disk
 from tests.kit.handle_client import MEDIA_TYPE, read_message
 from tests.kit.handle_messages import Flag, Message, Op, bstr
@@ -32,6 +33,9 @@ LOOK_S = 0.2
 SITE_ID = 99
 MEDIA = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}
 
+OID, OID_NAME = "oid:1.2.156.99999.7", "7.99999.156.2.1"
+DNS = ("dns, udp", "dns, tcp")
+
 ANSWERED, REFUSED, NOTHING = "answered", "refused", "nothing"
 """What a client got: an answer that says something of the identifier, a word that it is too early, no octet."""
 
@@ -44,6 +48,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Node,
     with contextlib.nullcontext() if kind is FileLimit else small_disk(node), node:
         assert node.put(FOUND, record(node, "https://a.example")).status == 201
         assert node.get(FOUND).status == 200
+        saltern("alias", "add", FOUND, OID, "--config", str(node.config))
         yield node, kind(node)
 
 
@@ -107,15 +112,36 @@ def said_before_site(line: socket.socket) -> list[str]:
     raise AssertionError("the node is deaf")
 
 
+def dns_name(handle: str) -> str:
+    """Return the name that a handle is asked by: the record by its OID, a missing one by one of its own."""
+    return f"{OID_NAME if handle == FOUND else handle.rpartition('/')[2][:6].lower()}.oid-res.org"
+
+
+def by_dns(node: Node, handle: str, asked: Callable[..., list[bytes]]) -> str:
+    """Ask for a name; SERVFAIL is a refusal."""
+    try:
+        found = asked(node.ready["dns"], ask(dns_name(handle)), timeout_s=LOOK_S)
+    except (TimeoutError, ConnectionError):
+        return NOTHING
+    if not found:
+        return NOTHING
+    said = rcode(found[0])
+    assert said in ("NOERROR", "NXDOMAIN", "SERVFAIL")
+    assert said == "NOERROR" or b"ORS" not in found[0]
+    return REFUSED if said == "SERVFAIL" else ANSWERED
+
+
 WAYS: dict[str, Callable[[Node, str], str]] = {
     "json, quick": lambda node, handle: by_http(node, f"/api/handles/{handle}"),
     "json, by query": lambda node, handle: by_http(node, f"/api/handles/{handle}?index=1"),
     "page": lambda node, handle: by_http(node, f"/{handle}"),
     "udp": by_udp,
     "tcp": by_tcp,
+    "dns, udp": lambda node, handle: by_dns(node, handle, over_udp),
+    "dns, tcp": lambda node, handle: by_dns(node, handle, over_tcp),
     "message over http": lambda node, handle: by_http(node, "/", question(handle).encode()),
 }
-QUICK = ("json, quick", "udp", "tcp")
+QUICK = ("json, quick", "udp", "tcp", "dns, udp", "dns, tcp")
 
 
 class Client:
@@ -131,7 +157,7 @@ class Client:
         name = f"{PREFIX}/D{self._number:05}-" + "X" * 200
         got = WAYS[way](self._node, name)
         if got == ANSWERED:
-            self.answered.append(name)
+            self.answered.append(dns_name(name) if way in DNS else name)
         return got
 
     def assert_all_logged(self) -> None:

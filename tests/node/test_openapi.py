@@ -84,11 +84,11 @@ def test_it_is_openapi() -> None:
 
 
 def test_it_names_every_call_and_every_field() -> None:
-    """Once each; and what is not a call of the table is the batch and what load balancers ask."""
+    """Once each; and what is not a call of the table is the batch, resolution and what load balancers ask."""
     named = [operation["operationId"] for path in DOCUMENT["paths"].values() for operation in path.values()
              if isinstance(operation, dict)]  # fmt: skip
     calls = [operation.call for operation in OPERATIONS]
-    assert sorted(named) == sorted([*calls, "record.write", "health", "readiness"])
+    assert sorted(named) == sorted([*calls, "record.write", "resolve", "health", "readiness"])
     assert set(calls) <= set(CALL_NAMED)
     form = DOCUMENT["components"]["schemas"]["PartyForm"]
     assert {field.name: field.label for field in FIELDS}.items() <= {
@@ -169,7 +169,11 @@ def test_every_call_answers_as_described(asked: Asked) -> None:
     assert asked.call("GET /v1/units/{unit}", "auditor", unit=unit)["state"] == "commissioned"
     assert asked.call("GET /v1/lots/{lot}", "auditor", **lot)["allocated"] == 7
     assert asked.call("GET /v1/lots/{lot}/blocks", "auditor", **lot)["blocks"][0]["line"] == "L4"
+    for name in ("gtin+lot:06901234567892/L1", "oid:1.2.156.1"):
+        asked.call("POST /v1/aliases", "operator", {"identifier": lot["lot"], "alias": name})
+    asked.call("DELETE /v1/aliases/{alias}", "operator", alias="gtin+lot:06901234567892/L1")
     for path in (
+        "aliases",
         "lots",
         "parties",
         "prefixes",

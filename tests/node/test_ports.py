@@ -13,8 +13,8 @@ from node.site import Ports, keep_ports, known_ports, own_addresses
 from sync.sources.routes import Address
 from tests.kit.node import Node
 
-PORTS = Ports(8001, 8444, 2642, 8002)
-USUAL = {"http": 8000, "https": None, "handle": 2641, "management": 8001}
+PORTS = Ports(8001, 8444, 2642, 8002, 5301)
+USUAL = {"http": 8000, "https": None, "handle": 2641, "management": 8001, "dns": 5300}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_ports_are_kept_and_read_again(folder: Path) -> None:
     """In the place of what was there, and no half of a file is ever seen."""
     config = config_of(folder)
     assert vars(known_ports(config)) == USUAL
-    for ports in (PORTS, Ports(1, None, 2, 3)):
+    for ports in (PORTS, Ports(1, None, 2, 3), Ports(1, 2, 3, 4)):
         keep_ports(config, ports)
         assert vars(known_ports(config)) == vars(ports)
     assert [path.name for path in (folder / "data" / "run").iterdir()] == ["ports"]
@@ -53,12 +53,22 @@ def test_ports_are_kept_and_read_again(folder: Path) -> None:
     [
         b"", b"\xff", b"[]", b"{}", b"null", b"[" * 5_000, json.dumps(vars(PORTS) | {"http": "1"}).encode(),
         json.dumps(vars(PORTS) | {"handle": 0}).encode(), json.dumps(vars(PORTS) | {"https": 70_000}).encode(),
-        json.dumps(vars(PORTS)).encode()[:-1],
+        json.dumps(vars(PORTS) | {"dns": "x"}).encode(), json.dumps(vars(PORTS)).encode()[:-1],
     ],
 )  # fmt: skip
 def test_a_file_that_is_none_is_as_if_there_were_none(folder: Path, content: bytes) -> None:
     """The configured ports are taken."""
     (folder / "data" / "run" / "ports").write_bytes(content)
+    assert vars(known_ports(config_of(folder))) == USUAL
+
+
+def test_without_a_zone_there_is_no_port_of_dns(folder: Path) -> None:
+    """The ports of a node of an earlier version are not known, either."""
+    config = config_of(folder, "dns.ors_suffix=", "dns.ons_suffix=")
+    assert known_ports(config).dns is None
+    kept = vars(PORTS) | {"http": 1}
+    del kept["dns"]
+    (folder / "data" / "run" / "ports").write_text(json.dumps(kept))
     assert vars(known_ports(config_of(folder))) == USUAL
 
 

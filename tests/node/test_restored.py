@@ -89,14 +89,13 @@ def test_serials_go_on_far_behind_and_the_feed_is_empty(tmp_path: Path) -> None:
     store.commit(batch)
     store.restart(serial_after(2, Millis(0)), (Table.SYNC_TABLES,))
     with store.snapshot() as snapshot:
-        assert snapshot.serial() == restarted_at(snapshot) == 2 + limits.RESTORED_SERIALS
+        assert snapshot.serial() == restarted_at(snapshot) == serial_after(2, Millis(0))
         assert snapshot.feed(Serial(0), 10) == []
         assert snapshot.get(Table.SYNC_TABLES, b"k") is None
         assert list(check_store(snapshot)) == []
-    assert len({serial_after(2, Millis(second * 1_000)) for second in range(1_790_000_000, 1_790_000_010)}) == 10
     again = Batch()
     again.changes = [b"three"]
-    assert store.commit(again) == 3 + limits.RESTORED_SERIALS
+    assert store.commit(again) == serial_after(2, Millis(0)) + 1 > limits.RESTORED_SERIALS
     with pytest.raises(ValueError, match="given already"):
         store.restart(Serial(2))
     store.close()

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.dns import ask, over_tcp, over_udp, rcode
 from tests.kit.node import SALTERN, Node, Reply, admin_value, saltern
 
 PREFIX = "88.118.7"
@@ -47,11 +48,13 @@ def eventually(check: Any, tries: int = 400) -> Any:
 
 
 def test_the_ready_line_names_every_port(node: Node) -> None:
-    """Null for what this version does not serve; every port answers when the line is there."""
+    """Every port answers when the line is there."""
     assert node.process is not None
     assert list(node.ready) == ["ready", "http", "https", "handle", "dns", "management", "pid"]
     assert node.ready["ready"] is True
-    assert node.ready["dns"] is None
+    for asked in (over_udp, over_tcp):
+        (answer,) = asked(node.ready["dns"], ask("oid-res.org", "SOA"))
+        assert rcode(answer) == "NOERROR"
     for over in ("udp", "tcp"):
         answer = saltern("resolve", f"0.NA/{PREFIX}", "--server", f"127.0.0.1:{node.ready['handle']}", "--over", over)
         assert answer.stdout.startswith(b"0.NA/")
@@ -62,6 +65,13 @@ def test_the_ready_line_names_every_port(node: Node) -> None:
     management.request("GET", "/healthz")
     assert management.getresponse().status == 200
     management.close()
+
+
+def test_without_a_zone_dns_is_off(tmp_path: Path) -> None:
+    """Null in the ready line, and no port is taken."""
+    with Node(tmp_path / "node", PREFIX, dns__ors_suffix="", dns__ons_suffix="") as node:
+        assert node.ready["dns"] is None
+        assert node.ask("GET", "/healthz").status == 200
 
 
 def test_sigterm_drains_and_exits_0(made: Node) -> None:

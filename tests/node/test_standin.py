@@ -22,6 +22,7 @@ from core.wire.site import decode_site
 from core.wire.values import encode_values
 from node.topnode_copies import WaitingError
 from node.topnode_handles import TopHandleApi
+from registry.alias_commands import AddAlias
 from registry.commands import Delete, MovePrefix, PlaceHold, Put
 from resolver.service import Answer, Question, Resolver
 from resolver.units import Units
@@ -339,6 +340,27 @@ def test_what_the_node_kept_does_not_stay_in_the_copy(pair: StandIn) -> None:
     same_records(pair)
     pair.deposit()  # a DIFF, which tells of none of them
     same_records(pair)
+
+
+def test_aliases_end_at_the_node_alone(pair: StandIn) -> None:
+    """Of a record that is deleted in a takeover; where the node kept its own, they stay on both sides."""
+    for name, alias in (("KEPT", "oid:1.2.156.1"), ("TAKEN", "oid:1.2.156.2")):
+        pair.office.do(Put(f"{OWN}/{name}", url("https://a.example")))
+        pair.office.do(AddAlias(f"{OWN}/{name}", alias))
+    pair.deposit()
+    pair.begin()
+    for name in ("KEPT", "TAKEN"):
+        pair.register(f"{OWN}/{name}", None, pair.token())
+    pair.office.do(PlaceHold(f"{OWN}/KEPT", "文1号", "查处", True))
+    pair.back()
+    assert not pair.hand_back()
+    assert pair.office.rows(Table.ALIASES_OF).keys() == {f"{OWN}/KEPT"}
+    pair.deposit()
+    engine = pair.copies.engine(pair.node_id)
+    assert engine is not None
+    with engine.snapshot() as copy, pair.office.store.snapshot() as node:
+        for table in (Table.RECORDS, Table.ALIASES, Table.ALIASES_OF):
+            assert dict(copy.scan(table, b"")) == dict(node.scan(table, b"")), table
 
 
 def same_records(pair: StandIn) -> None:

@@ -15,6 +15,7 @@ from core.records import HandleValue
 from core.store.engine import Batch, Engine, Snapshot, Table
 from core.store.memory_engine import MemoryEngine
 from core.store.upstream_rows import TableState
+from core.wire.dns import Rcode
 from node.sync_metrics import SyncMetrics
 from node.telemetry import Collector, Counters, render
 from registry.commands import (
@@ -42,14 +43,29 @@ def shown(folder: Path, store: Engine | None = None, now_ms: int = 0) -> dict[st
 
 
 def test_requests_of_sources_that_were_too_fast_are_counted_by_front(tmp_path: Path) -> None:
-    """Both fronts have a series from the start; workers are added up."""
-    series = [f'saltern_rate_limited_total{{front="{front}"}}' for front in ("http", "handle")]
+    """Each front has a series from the start; workers are added up."""
+    series = [f'saltern_rate_limited_total{{front="{front}"}}' for front in ("http", "handle", "dns")]
     one, other = Counters(tmp_path, "worker-0"), Counters(tmp_path, "worker-1")
-    assert [shown(tmp_path)[name] for name in series] == [0, 0]
+    assert [shown(tmp_path)[name] for name in series] == [0, 0, 0]
     one.limited("http")
     other.limited("http")
     other.limited("handle")
-    assert [shown(tmp_path)[name] for name in series] == [2, 1]
+    for _ in range(3):
+        one.limited("dns")
+    assert [shown(tmp_path)[name] for name in series] == [2, 1, 3]
+
+
+def test_answers_of_dns_are_counted_by_transport_and_rcode(tmp_path: Path) -> None:
+    """Each that may leave has a series from the start."""
+    series = {
+        (transport, rcode): f'saltern_dns_answers_total{{rcode="{rcode.name.lower()}",transport="{transport}"}}'
+        for transport in ("udp", "tcp") for rcode in Rcode
+    }  # fmt: skip
+    counters = Counters(tmp_path, "worker-0")
+    for (transport, rcode), name in series.items():
+        assert shown(tmp_path)[name] == 0
+        counters.of_dns(transport)(rcode)
+        assert shown(tmp_path)[name] == 1
 
 
 def test_turns_whose_log_failed_are_counted(tmp_path: Path) -> None:
@@ -87,6 +103,9 @@ def test_each_counter_has_a_slot_of_its_own(tmp_path: Path) -> None:
     for count in (
         lambda: counters.limited("http"),
         lambda: counters.limited("handle"),
+        lambda: counters.limited("dns"),
+        *(lambda rcode=rcode: counters.of_dns("udp")(rcode) for rcode in Rcode),
+        *(lambda rcode=rcode: counters.of_dns("tcp")(rcode) for rcode in Rcode),
         counters.log_failed,
         counters.restart,
         lambda: counters.http("GET", 200),

@@ -26,6 +26,7 @@ from core.wire.admin import encode_admin
 from core.wire.codepoints import VERSION, OpCode, OpFlag
 from core.wire.cursor import text
 from core.wire.values import encode_values
+from registry.alias_commands import AddAlias, RemoveAlias
 from registry.commands import (
     ANONYMOUS,
     AbandonImport,
@@ -194,6 +195,8 @@ CASES: dict[type, list[Command]] = {
     ],
     SitePrefix: [SitePrefix(prefix, SITE) for prefix in PREFIXES],
     MovePrefix: [MovePrefix(prefix, event, "because", EVIDENCE) for prefix in PREFIXES for event in EVENTS],
+    AddAlias: [AddAlias(f"{prefix}/x", "gln:6901234567892") for prefix in (*PREFIXES, OWN)],
+    RemoveAlias: [RemoveAlias("gln:6901234567892")],
     IssueBearer: [IssueBearer("operator", "eve"), IssueBearer("enterprise", "eve", "P000001")],
     RevokeBearer: [RevokeBearer("0" * 12)],
     PlaceHold: [PlaceHold(target, "1", "because") for target in (*PREFIXES, *PARTIES, f"{PREFIXES[0]}/x")],

@@ -14,6 +14,7 @@ from core.admission import Identity
 from core.errors import Outcome, WireError
 from core.events import PROTOCOL_API, PROTOCOL_LOCAL, PROTOCOL_NONE, PROTOCOLS
 from core.records import HandleValue, ValueReference
+from registry.alias_commands import AddAlias, RemoveAlias
 from registry.commands import (
     ANONYMOUS,
     OPERATOR,
@@ -119,6 +120,8 @@ COMMANDS: dict[type, st.SearchStrategy[Command]] = {
     IssueBearer: st.builds(IssueBearer, TEXT, TEXT, TEXT, INDEX),
     RevokeBearer: st.builds(RevokeBearer, TEXT),
     PlaceHold: st.builds(PlaceHold, TEXT, TEXT, TEXT, st.booleans()),
+    AddAlias: st.builds(AddAlias, TEXT, TEXT),
+    RemoveAlias: st.builds(RemoveAlias, TEXT),
     LiftHold: st.builds(LiftHold, TEXT, TEXT),
     HoldLog: st.builds(HoldLog, TEXT, TEXT, TEXT),
     ReleaseLog: st.builds(ReleaseLog, TEXT, TEXT),

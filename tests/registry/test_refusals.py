@@ -14,12 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core import limits
-from core.clock import Millis
+from core.clock import Millis, format_instant
 from core.downtime import PLAN_ACT
 from core.errors import AdmissionError, NodeError, Outcome, RecordError
+from core.ident.unitcode import SERIAL_CHARS, UnitCodes, derive_lot_key
 from core.party.fields import BY_NAME, identity_names
 from core.records import HandleValue
 from core.store.engine import Table
+from registry.alias_commands import AddAlias, RemoveAlias
 from registry.commands import (
     ANONYMOUS,
     LOG_IN,
@@ -66,7 +68,7 @@ from registry.commands import (
 from registry.refusals import RULES, fault, refusal
 from registry.roles import CALL_NAMED
 from registry.upstream_commands import ConnectUpstream, DisconnectUpstream, TakeChange
-from tests.kit.governance import ANNA, BEN, EVIDENCE, INCIDENT, OWN, ROWS, SITE, Office, form, person
+from tests.kit.governance import ANNA, BEN, EVIDENCE, INCIDENT, LOT_RING, OWN, ROWS, SITE, Office, form, person
 from tests.kit.templates import CODE, template_form
 from tests.kit.transfers import altered, begin, export, signed
 
@@ -211,7 +213,39 @@ def refused(office: Office) -> dict[str, tuple[Command, Actor, str]]:
         **refused_imports(office),
         **refused_lots(office, first),
         **refused_reviews(office, first),
+        **refused_aliases(office, first),
     }
+
+
+def refused_aliases(office: Office, party: str) -> dict[str, tuple[Command, Actor, str]]:
+    """Return the same of aliases; the lot of the party has one, a record of the operator's all that it may."""
+    unit = f"88.118.7/L1{'2' * SERIAL_CHARS}"
+    mine, others, nobodys = "oid:1.2.156.1", "oid:1.2.156.2", "oid:1.2.156.3"
+    office.do(Put(f"{OWN}/SKU", URL))
+    office.do(AddAlias("88.118.7/L1", mine))
+    for number in range(limits.ALIASES_PER_HANDLE_MAX):
+        office.do(AddAlias(f"{OWN}/SKU", f"{others}.{number}"))
+    enterprise = office.bearer("enterprise", party=party)[0]
+    return {
+        "alias-prefix-handle": (AddAlias("0.NA/88.118.7", nobodys), ANNA, nobodys),
+        "alias-own-prefix": (AddAlias(f"{OWN}/SKU", nobodys), enterprise, nobodys),
+        "alias-foreign": (AddAlias("99.1/x", nobodys), ANNA, nobodys),
+        "alias-unregistered": (AddAlias("88.118.7/none", nobodys), ANNA, nobodys),
+        "alias-gone": (AddAlias(_gone(office), nobodys), ANNA, nobodys),
+        "alias-taken": (AddAlias(f"{OWN}/SKU", mine), ANNA, mine),
+        "alias-taken-elsewhere": (AddAlias("88.118.7/L1", f"{others}.1"), enterprise, f"{others}.1"),
+        "alias-count": (AddAlias(f"{OWN}/SKU", nobodys), ANNA, nobodys),
+        "alias-none": (RemoveAlias(nobodys), ANNA, nobodys),
+        "unit-unknown": (AddAlias(unit, nobodys), ANNA, nobodys),
+    }
+
+
+def _gone(office: Office) -> str:
+    """Return a unit of the lot that is scrapped."""
+    event = {"event": "scrapped", "from": 3, "count": 1, "time": format_instant(office.now)}
+    office.do(RecordEvents("88.118.7/L1", json.dumps([event]).encode(), lines=False))
+    serial = UnitCodes(derive_lot_key(LOT_RING.keys[1], b"88.118.7", b"L1", 1)).serial(3)
+    return "88.118.7/L1" + serial.decode()
 
 
 def refused_reviews(office: Office, party: str) -> dict[str, tuple[Command, Actor, str]]:
@@ -304,8 +338,8 @@ def test_every_refusal_is_an_entry_and_nothing_else() -> None:
         "import-altered", "import-exists", "transfer-identity", "transfer-case", "transfer-key", "identity-awaited",
         "import-foreign", "import-binding", "transfer-normal", "prefix-reserved", "prefix-below",
         "lot-product", "lot-product-absent", "lot-space", "lot-packaging", "lot-date", "lot-dates", "lot-values",
-        "lot-value-type", "lot-value-index", "lot-value-size", "lot-key", "lot-product-kind", "unit-unknown",
-        "block-count", "unit-held", "batch-work",
+        "lot-value-type", "lot-value-index", "lot-value-size", "lot-key", "lot-product-kind",
+        "block-count", "unit-held", "batch-work", "alias-gtin-other", "alias-gtin-lot", "import-alias",
         *(rule for rule in RULES if rule.startswith("event-") and rule != "event-digest"),
     }  # fmt: skip
     assert cases.keys() - {"authentication-needed", "invalid-handle", "malformed"} == RULES.keys() - elsewhere

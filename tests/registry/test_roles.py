@@ -13,6 +13,7 @@ from core.ident.unitcode import UnitCodes, derive_lot_key
 from core.outcomes import STATUSES
 from core.records import HandleValue
 from core.who import Role
+from registry.alias_commands import AddAlias
 from registry.commands import (
     ANONYMOUS,
     AbandonImport,
@@ -109,6 +110,9 @@ ASK: dict[str, tuple[str, str, Any]] = {
     "lot.codes": ("GET", f"/v1/lots/{LOT}/codes", None),
     "lot.events": ("POST", f"/v1/lots/{LOT}/events", [{"event": "scrapped", "time": TIME, "from": 0, "count": 1}]),
     "lot.unit": ("GET", f"/v1/units/{UNIT}", None),
+    "alias.add": ("POST", "/v1/aliases", {"identifier": LOT, "alias": "gln:6901234567892"}),
+    "alias.list": ("GET", f"/v1/aliases?identifier={LOT}", None),
+    "alias.remove": ("DELETE", "/v1/aliases/oid:1.2.156.99999.7", None),
     "monitor.show": ("GET", "/v1/monitor", None),
     "change.list": ("GET", "/v1/changes", None),
     "journal.list": ("GET", "/v1/journal", None),
@@ -122,7 +126,7 @@ NOT_OVER_HTTP = {
     "prefix.verdict", "upstream.connect", "upstream.disconnect", "node.probe",
     "takeover.change",
 }  # fmt: skip
-FOR_ALL_OWN = ("party.list", "prefix.list", "lot.list")
+FOR_ALL_OWN = ("party.list", "prefix.list", "lot.list", "alias.list")
 """Name nobody's party: an enterprise gets its own, whichever that is."""
 
 
@@ -158,6 +162,7 @@ def made() -> World:
     desk.done(PlaceHold(f"{SUSPENDED}/HELD", "令1", "测试"))
     desk.done(HoldLog("change/2026-04", "令1", "测试"))
     desk.done(CreateLot(json.dumps({"lot": LOT, "product": f"{HOSTED}/SKU", "count": 10}).encode()))
+    desk.done(AddAlias(LOT, "oid:1.2.156.99999.7"))
     for version in ("1.0", "2.0"):
         desk.done(AddTemplate(template_form(version=version, party="P000001")))
     desk.done(PublishTemplate("SALT-PRODUCT", "1.0"))
@@ -211,7 +216,8 @@ def expected(asker: Asker, call: str) -> str:
         return "role"
     own = CALL_NAMED[call].own and call not in FOR_ALL_OWN
     if asker.role is Role.ENTERPRISE and own and not asker.own:
-        return "lot-own-prefix" if call.startswith("lot.") else "own-party"
+        kind = call.partition(".")[0]
+        return f"{kind}-own-prefix" if kind in ("lot", "alias") else "own-party"
     return ""
 
 

@@ -82,10 +82,11 @@ def test_floor_sees_what_is_staged(stored: dict[bytes, bytes], staged: dict[byte
 
 
 @pytest.mark.parametrize(("table", "key", "used"), [
+    (Table.ALIASES_OF, b"88.118.7/x", True), (Table.ALIASES_OF, b"88.118.70/x", False),
     (Table.LOTS, b"88.118.7/L1", True), (Table.LOTS, b"88.118.70/L1", False), (Table.LOTS, b"88.118/L1", False),
     (Table.LOTS, b"88.118.7.1/L1", False),
 ])  # fmt: skip
-def test_a_prefix_with_lots_is_used(table: Table, key: bytes, used: bool) -> None:
+def test_a_prefix_with_lots_or_aliases_is_used(table: Table, key: bytes, used: bool) -> None:
     """Nobody else gets it: bags with its codes are on their way."""
     store = MemoryEngine()
     batch = Batch()

@@ -305,6 +305,24 @@ def test_changes_get_the_next_serials_without_a_gap(engine: Engine) -> None:
         assert snapshot.feed(START, 10) == [(1, b"c1"), (2, b"c2"), (3, b"c3")]
 
 
+def test_a_row_may_hold_the_serial_of_a_change_of_its_batch(engine: Engine) -> None:
+    """That which the change gets, whatever others gave since the batch was made; nothing where it is not applied."""
+    waiting = batch(changes=(b"a", b"b", b"c"))
+    waiting.serials[b"zone"] = 1
+    engine.commit(batch(changes=(b"x", b"y")))
+    assert engine.commit(waiting) == 5
+    assert contents(engine, Table.META)[b"zone"] == (4).to_bytes(8, "big")
+    refused = batch(changes=(b"d",), expected={b"k": b"not there"})
+    refused.serials[b"zone"] = 0
+    with pytest.raises(ExpectationError):
+        engine.commit(refused)
+    forgotten = batch({b"k": b"row"}, changes=(b"e",))
+    forgotten.serials[b"zone"] = 0
+    forgotten.forget_changes()
+    assert engine.commit(forgotten) == 5
+    assert contents(engine, Table.META)[b"zone"] == (4).to_bytes(8, "big")
+
+
 def test_the_feed_is_read_in_pieces(engine: Engine) -> None:
     """From any serial, at most so many."""
     rows = [f"c{n}".encode() for n in range(1, 301)]

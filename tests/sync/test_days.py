@@ -13,14 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from audit.day_queries import day_queries
 from audit.reading import LogReadError
 from audit.retention import Clocks, judge
 from audit.sequencer import Sequencer
 from audit.side import month_folder
 from audit.source_tally import SourceTally as RealTally
 from core import limits
-from core.clock import month_after, month_start, shanghai_midnight
+from core.clock import DAY_MS, month_after, month_start, shanghai_midnight
 from core.errors import StoreError
+from core.events import Via
 from core.store.engine import Batch, Table
 from core.store.fsck import check_store
 from core.store.upstream_rows import day_key, pack_day
@@ -84,9 +86,29 @@ def test_a_day_is_counted_as_it_was(node: CountedNode) -> None:
     assert node.kept("T3", "2023-11-15")["2023-11-15/88.118"][2:6] == [1, 1, 1, 1]
 
 
+def test_a_gs1_key_is_of_no_prefix(node: CountedNode) -> None:
+    """Also where a prefix is called as its first AI is: its own identifiers count, and keys do not."""
+    keys = ("01/06901234567892/21/X", "ok", A), ("01/06901234567892", "handle-not-found", B)
+    node.ask("2023-11-16T12:00:00", *keys, via=Via.DIGITAL_LINK)
+    node.ask("2023-11-16T12:00:01", ("01/SKU", "ok", A), *keys[1:], via=Via.JSON)
+    node.publish("2023-11-17T00:00:10")
+    begin, tally = shanghai_midnight(DAY), RealTally(node.data)
+    counted = day_queries(
+        node.data, begin, begin + DAY_MS, tally, rows_of=lambda prefix: (0,) if prefix == b"01" else (), rows=1
+    )
+    assert (counted.received, counted.answered) == ([2], [1])
+    assert [at for at, _ in tally.top(9)] == [0]
+    tally.close()
+
+
 NAMES = ("88.118/a", "88.118.7/a", "88.118.7/B", "0.NA/88.118.7", "0.na/88.118", "0.NA/0.NA", "0.NA/x/y", "88.118.9/a")
+OTHER_KINDS = (
+    "oid:1.2.156.88.118.7", "gtin:06901234567892", "gtin+lot:06901234567892/88.118.7", "did:bid:88.118.7",
+    "01/06901234567892/21/88.118.7", "00/069012345000000014", "7.8.118.88.oid-res.org", "OID:88.118.7/x",
+)  # fmt: skip
+"""What the log calls what is asked for by other protocols: of no prefix."""
 QUERY = st.tuples(
-    st.sampled_from((*NAMES, "88.118.7", "88.11/a", "/", "\x00")),
+    st.sampled_from((*NAMES, "88.118.7", "88.11/a", "/", "\x00", *OTHER_KINDS)),
     st.sampled_from(("ok", "handle-not-found", "prefix-referral")),
     st.sampled_from((b"", A, B, C, *(bytes((10, 0, 0, each)) for each in range(6)))),
 )
