@@ -36,6 +36,12 @@ _NOT_NAMED: Final = (
     "The GTIN is no alias yet, and a phone opens no page by /01/{gtin}/… (404): "
     "saltern alias add PRODUCT gtin:{gtin}"
 )
+_NOT_FOUND: Final = (
+    "注意 Note: 在 GTIN {gtin} 之下找不到批次 {lot}：该 GTIN 是其他产品的别名，或批次与产品的前缀不同，"
+    "扫描不会打开这些单元的网页。"
+    "Lot {lot} is not found under the GTIN {gtin}, which is an alias of another product, or of one below another "
+    "prefix: no phone finds these units by it"
+)
 
 
 _digital_link_option = click.option(
@@ -139,7 +145,7 @@ def labels_command(
         with_gtin = digital_link or carrier == Carrier.GS1_DATAMATRIX.value
         gtin = gtin_of(desk, lot) if with_gtin else None
         if digital_link and gtin is not None:
-            _note_unless_named(desk, gtin)
+            _note_unless_found(desk, lot, gtin)
         content = Content(Carrier(carrier), load_duties(desk.config).public_url, gtin, digital_link)
         with _progress(count) as seen:
             made = files(seen(codes_of(desk, lot, start, count)), form, content, int(dpi))
@@ -152,18 +158,24 @@ def labels_command(
     return labels
 
 
-def _note_unless_named(desk: Desk, gtin: str) -> None:
-    """Say so where nothing here is found under a GTIN; one that is none is refused later."""
-    from core.ident.alias import AliasKind, make_alias
+def _note_unless_found(desk: Desk, lot: str, gtin: str) -> None:
+    """Say so where the units of a lot are not found under a GTIN; one that is none is refused later."""
+    from core.ident.alias import Alias, AliasKind, make_alias
     from core.store.alias_rows import target_of
+    from node import wiring
+    from resolver.names import handle_of
 
     try:
         alias = make_alias(AliasKind.GTIN, gtin)
     except IdentifierError:
         return
+    key = wiring.handle_rules(desk.config).key(lot)
+    whole = Alias(AliasKind.GTIN_LOT, f"{alias.value}/{key.partition(b'/')[2].decode()}")
     with desk.reading() as snapshot:
         if target_of(snapshot, alias) is None:
             click.echo(_NOT_NAMED.format(gtin=alias.value), err=True)
+        elif handle_of(snapshot, whole) != key:
+            click.echo(_NOT_FOUND.format(gtin=alias.value, lot=lot), err=True)
 
 
 def files(codes: Iterable[Code], form: str, content: Content, dpi: int = 203) -> Iterator[File]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -24,7 +25,7 @@ URL = "https://p007.example.cn/sku/01"
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node with a product, a lot of it, and every kind of alias."""
-    with Node(tmp_path_factory.mktemp("one"), PREFIX) as running:
+    with Node(tmp_path_factory.mktemp("one"), PREFIX, "88.118.8") as running:
         config = ("--config", str(running.config))
         values = json.dumps([
             {"index": 1, "type": "URL", "data": URL},
@@ -155,3 +156,16 @@ def test_a_code_that_was_never_issued_is_none_by_any_name(node: Node, names: dic
         reply = node.ask("GET", f"/v1/resolve?identifier={quote(name, safe='')}")
         assert (reply.status, reply.json["outcome"]) == (404, "not-issued")
         assert "谨防假冒。This code was never issued" in reply.json["detail"]
+
+
+def test_labels_say_when_their_units_are_not_found(node: Node, names: dict[str, str], tmp_path: Path) -> None:
+    """By the rule a lot below another prefix than its product's is not found; of one that is nothing is said."""
+    assert names
+    config = ("--config", str(node.config), "--set", "node.public_url=https://id.example.cn")
+    other = "88.118.8/L1"
+    saltern("lot", "create", other, "--product", PRODUCT, "--count", "10", "--config", str(node.config))
+    for lot, said in ((LOT, False), (other, True)):
+        out = tmp_path / lot.replace("/", "-")
+        options = ("--format", "svg", "--count", "1", "--digital-link", "--out", str(out))
+        done = saltern("lot", "labels", lot, *options, *config)
+        assert ("找不到批次" in done.stderr.decode()) is said
