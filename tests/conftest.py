@@ -8,7 +8,7 @@ import random
 import pytest
 from hypothesis import settings
 
-settings.register_profile("tests", max_examples=100, deadline=None)
+settings.register_profile("tests", max_examples=60, deadline=None)
 settings.register_profile("fuzz", max_examples=20_000, deadline=None)
 settings.load_profile("fuzz" if os.environ.get("SALTERN_FUZZ") else "tests")
 

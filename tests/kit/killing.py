@@ -41,10 +41,13 @@ class KillRounds:
         self._maybe: dict[str, set[str | None]] = {}
         self._touched: set[str] = set()
         self._number = 0
+        self._next: list[str] = []  # each is killed as often as the others, in no order
 
     def run(self) -> None:
         """One round."""
-        target = self.random.choice(TARGETS)
+        if not self._next:
+            self._next = self.random.sample(TARGETS, len(TARGETS))
+        target = self._next.pop()
         self.killed[target] = self.killed.get(target, 0) + 1
         self.node.start()
         stop = threading.Event()

@@ -48,7 +48,7 @@ UNITS = [LOT, LOT + "2222222222", *(unit_of(LOT, index) for index in (0, 6, 99, 
 """The lot, no unit, a unit, one that is gone, another one, a case, and an index that was not issued."""
 BADLY_ENCODED = ["%", "SKU01%", "%zz", "%4", "%ff", "%E7%9B", "%ED%A0%80", "%00", "%0d%0aX:y", "%7f", "A%2F", "A%20B%"]
 CLOSE = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-ROUNDS = 150
+ROUNDS = 90
 ANSWER_S = 20
 
 

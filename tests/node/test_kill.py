@@ -6,11 +6,11 @@ from pathlib import Path
 
 from tests.kit.killing import KillRounds
 
-ROUNDS = 10
+ROUNDS = 6
 
 
 def test_every_acknowledged_write_survives(tmp_path: Path, seed: int) -> None:
-    """Ten rounds; SALTERN_SEED repeats them."""
+    """Six rounds; SALTERN_SEED repeats them."""
     rounds = KillRounds(tmp_path / "node", seed)
     for _ in range(ROUNDS):
         rounds.run()

@@ -9,11 +9,11 @@ from tests.kit.log_kills import endure_log_kills
 from tests.kit.node import Node
 from tests.kit.worker_kills import PREFIX
 
-ROUNDS = 10
+ROUNDS = 6
 
 
 def test_what_was_answered_is_logged_once_whoever_is_killed(tmp_path: Path, seed: int) -> None:
-    """Ten rounds, on every protocol; SALTERN_SEED repeats them."""
+    """Six rounds, on every protocol; SALTERN_SEED repeats them."""
     with Node(tmp_path / "node", PREFIX, resolver__workers=2) as node:
         endured = endure_log_kills(node, ROUNDS, random.Random(seed))
         assert endured.killed.total() == ROUNDS

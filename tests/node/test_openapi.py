@@ -200,7 +200,7 @@ def test_whatever_is_asked_is_answered_as_described(asked: Asked, label: str, ro
     """Right and wrong requests: no status, no media type and no member that the description does not have."""
     operation = DESCRIBED[label]
     examples = settings(
-        max_examples=25 if role == "operator" else 5, derandomize=True, database=None, deadline=None,
+        max_examples=15 if role == "operator" else 4, derandomize=True, database=None, deadline=None,
         phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):

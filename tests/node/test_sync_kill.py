@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tests.kit.sync_kills import endure_sync_kills
 
-ROUNDS = 10
+ROUNDS = 6
 
 
 def test_whoever_is_killed_every_change_is_above_once(tmp_path: Path, seed: int) -> None:
-    """Ten rounds against a top node that misbehaves; SALTERN_SEED repeats them."""
+    """Six rounds against a top node that misbehaves; SALTERN_SEED repeats them."""
     endured = endure_sync_kills(tmp_path, ROUNDS, random.Random(seed))
     assert endured.killed.total() == ROUNDS
     assert len(endured.killed) == ROUNDS, "each round is another moment, or another is killed"

@@ -12,7 +12,7 @@ from tests.kit.node import Node
 from tests.kit.spools import entries_by_worker
 from tests.kit.worker_kills import PREFIX, endure_kills
 
-ROUNDS = 6
+ROUNDS = 4
 EVERY_S = 0.7  # oftener than the second that is promised
 BACK_S = 1.5
 
