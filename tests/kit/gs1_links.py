@@ -74,8 +74,8 @@ def goes(path: tuple[str, ...], attributes: tuple[str, ...]) -> bool:
         check_together([*path, *attributes])
     except IdentifierError:
         return False
-    if "8030" in attributes and path[0] in ("253", "255", "8003"):
-        return False  # the key may be one without a serial, of which there is no signature
+    if "8030" in attributes and {"253", "255", "8003"} & {path[0], *attributes}:
+        return False  # that may be one without a serial, of which there is no signature
     return not ("10" in attributes and path[0] in ("01", "8006") and "235" not in path)
 
 
