@@ -118,28 +118,35 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+PORTS_TRIED = 5
+
+
 @pytest.fixture
 def knot(tmp_path: Path) -> Iterator[Place]:
     """Knot with the zone, on loopback."""
     program = shutil.which("knotd", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
         pytest.skip("knotd is not installed")
-    place = Place(HOST, free_port())
     (tmp_path / f"{SUFFIX}.zone").write_text(ZONE)
-    (tmp_path / "knot.conf").write_text(
-        f"server:\n  rundir: {tmp_path}\n  listen: {HOST}@{place.port}\ndatabase:\n  storage: {tmp_path}\n"
-        f"template:\n  - id: default\n    storage: {tmp_path}\nzone:\n  - domain: {SUFFIX}\n    file: {SUFFIX}.zone\n"
-        "log:\n  - target: stderr\n    any: info\n"
-    )
-    process = subprocess.Popen([program, "-c", str(tmp_path / "knot.conf")], stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    try:
-        while b"server started" not in (line := process.stderr.readline()):
-            assert line, "knotd did not start"
-        yield place
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+    for _ in range(PORTS_TRIED):  # somebody else may take a port that was free
+        place = Place(HOST, free_port())
+        (tmp_path / "knot.conf").write_text(
+            f"server:\n  rundir: {tmp_path}\n  listen: {HOST}@{place.port}\ndatabase:\n  storage: {tmp_path}\n"
+            f"template:\n  - id: default\n    storage: {tmp_path}\nzone:\n  - domain: {SUFFIX}\n"
+            f"    file: {SUFFIX}.zone\nlog:\n  - target: stderr\n    any: info\n"
+        )
+        process = subprocess.Popen([program, "-c", str(tmp_path / "knot.conf")], stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        try:
+            while b"server started" not in (line := process.stderr.readline()) and line:
+                pass
+            if line:
+                yield place
+                return
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+    raise AssertionError("knotd did not start")
 
 
 def test_knot_is_asked_and_understood(knot: Place) -> None:
