@@ -26,7 +26,6 @@ from core.lots import GONE
 from core.party.rules import Fault
 from core.store.alias_rows import (
     AliasRow,
-    Scannable,
     alias_key,
     alias_of,
     aliases_of,
@@ -34,6 +33,7 @@ from core.store.alias_rows import (
     unpack_names,
 )
 from core.store.engine import Table
+from core.store.holding import Scannable
 from core.store.homing import hosting_of, require_served
 from core.store.lot_rows import lot_of_unit, unpack_lot
 from core.store.prefix_rows import DELEGATED, Rows

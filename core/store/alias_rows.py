@@ -12,13 +12,14 @@ look: DNS asks whether there is any.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from core.clock import Millis, read_millis
 from core.errors import StoreError
 from core.ident.alias import Alias, AliasKind
 from core.ident.handle import HandleKey
 from core.store.engine import Table
+from core.store.holding import Scannable
 from core.store.prefix_rows import Rows
 from core.store.record_rows import prefix_range, record_key
 from core.store.versioned import pack_versioned, read_versioned
@@ -51,13 +52,6 @@ class NamesRow(NamedTuple):
 
     target: HandleKey
     aliases: tuple[bytes, ...]
-
-
-class Scannable(Rows, Protocol):
-    """One whose rows can be read in order, too."""
-
-    def scan(self, table: Table, start: bytes, stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield key and row from ``start`` (included) to ``stop`` (not included), in order."""
 
 
 # --- keys ---
